@@ -1,0 +1,100 @@
+"""The command line: thin commands around the functions of ``qembed.api``.
+
+A command's module is imported when the command is named; heavy libraries only when it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from importlib import import_module
+
+import click
+
+from qembed import __version__
+from qembed.errors import EXIT_INTERRUPTED, QembedError
+
+COMMANDS = {
+    "quickstart": "The main job end to end on the bundled model, offline.",
+    "inspect": "What a folder of chunks holds: tokens, truncation, duplicates, findings.",
+    "embed": "Turn chunks into vectors: JSONL, summary and manifest.",
+    "audit": "Check a file of embeddings, whoever made it.",
+    "search": "Ask a question of a file of embeddings.",
+    "models": "The catalog of known models.",
+    "corpus": "Make chunk folders.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and imports a command only when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Commands in the order in which a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import ``qembed.cli.<name>`` and return its ``command``."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"qembed.cli.{cmd_name}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="qembed")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def group(ctx: click.Context, debug: bool) -> None:
+    """Turn folders of text chunks into vectors, prove that they are good, and search them.
+
+    \b
+    Examples:
+      qembed quickstart
+      qembed inspect chunks/ --model minilm
+      qembed embed chunks/ -o out/ --model minilm
+      qembed audit out/
+      qembed search out/ "how do I filter by payload?"
+    """
+    ctx.obj = {"debug": debug}
+
+
+def main() -> None:
+    """Run the command line and exit with the code that DESIGN's contract gives each outcome."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line on ``arguments``; returns the exit code (0, 1, 2, 3, 4, 5 or 130)."""
+    try:
+        result = group.main(args=arguments, prog_name="qembed", standalone_mode=False)
+    except QembedError as error:
+        _explain(error, arguments)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        click.echo("interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone; nothing is left to say
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _explain(error: QembedError, arguments: list[str]) -> None:
+    if "--debug" in arguments:
+        traceback.print_exception(error)
+    click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    click.echo(error.message, err=True)
+    if error.where:
+        click.echo(f"where: {error.where}", err=True)
+    if error.remedy:
+        click.echo(f"next:  {error.remedy}", err=True)

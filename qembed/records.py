@@ -1,0 +1,91 @@
+"""The words of qembed as types: what a chunk is, where it came from, what was found wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Vectors: TypeAlias = npt.NDArray[np.float32]
+"""float32, shape (texts, dimension); one row a text."""
+
+Lengths: TypeAlias = npt.NDArray[np.int64]
+"""int64, shape (texts,); tokens of each text, special tokens and prompt included."""
+
+REQUIRED_METADATA: Final = (
+    "collection",
+    "subdirectory",
+    "source_file",
+    "source_path",
+    "source",
+    "filename",
+    "chunk_index",
+    "content_sha256",
+    "token_count",
+)
+"""Keys that every written record has in its metadata; ``qembed audit`` checks them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something was read.
+
+    Attributes:
+        path: The file, relative to the collection's root (or as given).
+        item: Position in the file's list of chunks, from 0.
+        line: Line of the file, from 1.
+    """
+
+    path: str
+    item: int | None = None
+    line: int | None = None
+
+    def __str__(self) -> str:
+        if self.line is not None:
+            return f"{self.path}, line {self.line}"
+        if self.item is not None:
+            return f"{self.path}, item {self.item}"
+        return self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong with the data; the run goes on without the part that is wrong.
+
+    Attributes:
+        kind: A short, stable name in kebab case, e.g. ``truncated-json``.
+        place: File, with line or item.
+        reason: What is wrong, in words.
+        lost: What is skipped because of it: ``file``, ``rest of file``, ``chunk``, or ``nothing``.
+    """
+
+    kind: str
+    place: Place
+    reason: str
+    lost: str = "chunk"
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.kind}: {self.reason}"
+
+
+OnFinding: TypeAlias = Callable[[Finding], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One unit of retrievable text.
+
+    Attributes:
+        id: ``{collection}:{subdirectory}:{filename}:chunk:{index}``, or a BEIR corpus's own ``_id``.
+        text: What is embedded; valid Unicode, not blank.
+        metadata: Every original key, completed as the contract says (``corpus.metadata``).
+        place: Where it was read.
+    """
+
+    id: str
+    text: str
+    metadata: dict[str, Any]
+    place: Place
