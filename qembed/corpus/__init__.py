@@ -1,0 +1,124 @@
+"""Chunk files in: every layout, streamed, with ids, completed metadata and findings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from qembed.corpus.ids import IdCheck, chunk_id, content_sha256, page_id, point_id
+from qembed.corpus.layouts import BadItemError, parse_item
+from qembed.corpus.metadata import Context, IdFrom, complete, enrich
+from qembed.corpus.read import FileReader
+from qembed.corpus.walk import ROOT, ChunkFile, walk
+from qembed.errors import UsageError
+from qembed.records import Chunk, Finding, OnFinding, Place
+
+__all__ = [
+    "ROOT",
+    "CorpusOptions",
+    "IdCheck",
+    "IdFrom",
+    "check_ids",
+    "chunk_id",
+    "collection_name",
+    "complete",
+    "content_sha256",
+    "page_id",
+    "point_id",
+    "read_chunks",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusOptions:
+    """How a folder of chunks is read.
+
+    Attributes:
+        collection: First part of every id; the input's own name when None.
+        limit: Chunks per subdirectory at most; all when None.
+        id_from: Ids are built from the page's ``filename``, or from its whole ``path``.
+    """
+
+    collection: str | None = None
+    limit: int | None = None
+    id_from: IdFrom = "filename"
+
+
+def collection_name(root: Path, collection: str | None = None) -> str:
+    """The collection's name: the one given, else that of the folder or file.
+
+    Raises:
+        UsageError: The name is empty or cannot be part of a file name.
+    """
+    name = collection if collection is not None else root.resolve().name
+    if collection is None and root.is_file():
+        name = root.stem.removesuffix("_chunks").removesuffix("_embeddings")
+    if not name.strip() or any(character in name for character in '/\\:\0\n"'):
+        raise UsageError(
+            f"{name!r} cannot name a collection",
+            remedy="pass --collection NAME, without slashes, colons or quotes",
+        )
+    return name
+
+
+def read_chunks(
+    root: Path,
+    options: CorpusOptions = CorpusOptions(),  # noqa: B008  # frozen
+    *,
+    on_finding: OnFinding = lambda _: None,
+    on_file: Callable[[ChunkFile], None] = lambda _: None,
+) -> Iterator[Chunk]:
+    """The chunks of a folder (or one file), streamed in a stable order: by subdirectory, file, position.
+
+    Args:
+        root: A folder in any of the layouts of ``corpus.layouts``, or one file.
+        options: See ``CorpusOptions``.
+        on_finding: Called for every file, line or item that cannot be read; the rest goes on.
+        on_file: Called before each file is opened.
+
+    Raises:
+        InputNotFound: There is nothing to read.
+        UsageError: The collection's name cannot be used.
+    """
+    root = Path(root)
+    collection = collection_name(root, options.collection) if root.exists() else ""
+    taken: Counter[str] = Counter()
+    for file in walk(root):
+        if options.limit is not None and taken[file.subdirectory] >= options.limit:
+            continue
+        on_file(file)
+        for chunk in _chunks_of(file, collection, options.id_from, on_finding):
+            yield chunk
+            taken[file.subdirectory] += 1
+            if options.limit is not None and taken[file.subdirectory] >= options.limit:
+                break
+
+
+def check_ids(check: IdCheck, root: Path, options: CorpusOptions) -> None:
+    """Hold the ids that ``check`` has seen against each other.
+
+    Raises:
+        DuplicateIds: naming both places.
+    """
+    repeated = check.repeated()
+    if repeated:
+        IdCheck.explain(repeated, ((chunk.id, chunk.place) for chunk in read_chunks(root, options)))
+
+
+def _chunks_of(file: ChunkFile, collection: str, id_from: IdFrom, on_finding: OnFinding) -> Iterator[Chunk]:
+    reader = FileReader(file, on_finding)
+    for value, position, line in reader.items():
+        place = Place(file.name, item=None if line else position, line=line)
+        try:
+            item = parse_item(value)
+        except BadItemError as error:
+            on_finding(Finding(error.kind, place, str(error)))
+            continue
+        subdirectory = file.subdirectory
+        if subdirectory == ROOT:
+            subdirectory = str(reader.header.get("subdirectory") or ROOT)
+        context = Context(collection, subdirectory, file.stem, position, id_from)
+        name, metadata = enrich(item, context)
+        yield Chunk(name, item.text, metadata, place)

@@ -1,0 +1,130 @@
+"""Metadata of a chunk: every original key stays, and the keys that the contract names are completed. Pure.
+
+Where an original key has another value than the derived one, the original moves to
+``metadata.original.<key>``. Paths made on Windows are normalised to ``/`` in what is derived only.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from qembed.corpus.ids import chunk_id, content_sha256
+from qembed.corpus.layouts import Item
+
+IdFrom = Literal["filename", "path"]
+
+_SOURCE_FILE_KEYS = ("source_file", "source_path", "source", "file_path", "file_relative_path", "path")
+_SOURCE_PATH_KEYS = ("source_path", "file_relative_path", "source", "source_file", "file_path", "path")
+_FILENAME_KEYS = ("filename", "file_name")
+_INDEX_KEYS = ("chunk_index", "chunk_index_in_file", "index")
+_ABSOLUTE = re.compile(r"^([A-Za-z]:)?/")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the place of an item says about it.
+
+    Attributes:
+        collection: Name of the collection.
+        subdirectory: First folder below the root, or ``root``.
+        stem: Name of the chunk file without ``_chunks.json``; the page's name where nothing better is known.
+        position: Position of the item in its file, from 0; the chunk's index where the item has none.
+        id_from: What ids are built from: the page's ``filename``, or its whole ``path``.
+    """
+
+    collection: str
+    subdirectory: str
+    stem: str
+    position: int
+    id_from: IdFrom = "filename"
+
+
+def enrich(item: Item, context: Context) -> tuple[str, dict[str, Any]]:
+    """The chunk id and the completed metadata of one item (all required keys but ``token_count``)."""
+    known = {**item.extras, **item.metadata}
+    paths = {key: _slashes(known[key]) for key in known if isinstance(known[key], str)}
+    filename = _filename(paths, context)
+    source_path = _relative_path(paths, context.subdirectory, filename)
+    index = _index(known, context.position)
+    name = _below(source_path, context.subdirectory) if context.id_from == "path" else filename
+    derived: dict[str, Any] = {
+        "chunk_id": item.beir_id or chunk_id(context.collection, context.subdirectory, name, index),
+        "collection": context.collection,
+        "subdirectory": context.subdirectory,
+        "source_file": _first(paths, _SOURCE_FILE_KEYS) or source_path,
+        "source_path": source_path,
+        "source": source_path,
+        "filename": filename,
+        "chunk_index": index,
+        "content_sha256": content_sha256(item.text),
+    }
+    clashes = {f"item.{key}": val for key, val in item.extras.items() if item.metadata.get(key, val) != val}
+    metadata = complete({**item.extras, **item.metadata}, derived)
+    if clashes:
+        metadata = complete(metadata, {}, originals=clashes)
+    return derived["chunk_id"], metadata
+
+
+def complete(
+    metadata: dict[str, Any], derived: dict[str, Any], *, originals: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """``metadata`` with ``derived`` on top; values that differ are kept under ``original``.
+
+    A value that is already under ``original`` is never replaced: the oldest one is the original.
+    """
+    kept: dict[str, Any] = dict(originals or {})
+    kept.update({key: metadata[key] for key, val in derived.items() if _differs(metadata, key, val)})
+    result = {**metadata, **derived}
+    if not kept:
+        return result
+    older = metadata.get("original")
+    if older is not None and not isinstance(older, dict):
+        kept, older = {**kept, "original": older}, None
+    result["original"] = {**kept, **(older or {})}
+    return result
+
+
+def _differs(metadata: dict[str, Any], key: str, value: object) -> bool:
+    # 1 == True == 1.0 in Python, but not in JSON: compare types too.
+    return key in metadata and (metadata[key] != value or type(metadata[key]) is not type(value))
+
+
+def _slashes(path: str) -> str:
+    return path.replace("\\", "/").strip()
+
+
+def _first(values: dict[str, str], keys: tuple[str, ...]) -> str | None:
+    return next((values[key] for key in keys if values.get(key)), None)
+
+
+def _filename(paths: dict[str, str], context: Context) -> str:
+    path = _first(paths, _FILENAME_KEYS) or _first(paths, _SOURCE_PATH_KEYS) or context.stem
+    return path.rstrip("/").rsplit("/", 1)[-1] or context.stem
+
+
+def _relative_path(paths: dict[str, str], subdirectory: str, filename: str) -> str:
+    candidates = [paths[key] for key in _SOURCE_PATH_KEYS if paths.get(key)]
+    for path in candidates:
+        if not _ABSOLUTE.match(path):
+            return path
+    for path in candidates:
+        _, found, rest = path.partition(f"/{subdirectory}/")
+        if found:
+            return f"{subdirectory}/{rest}"
+    return f"{subdirectory}/{filename}"
+
+
+def _below(path: str, subdirectory: str) -> str:
+    return path.removeprefix(f"{subdirectory}/")
+
+
+def _index(known: dict[str, Any], position: int) -> int:
+    for key in _INDEX_KEYS:
+        value = known.get(key)
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+        if isinstance(value, str) and value.isascii() and value.isdigit():
+            return int(value)
+    return position
