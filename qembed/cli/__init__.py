@@ -86,6 +86,12 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone; nothing is left to say
         return 1
+    except Exception as error:
+        remedy = "this is a defect of qembed: please report it with what `qembed --debug ...` prints"
+        unexpected = QembedError(f"{type(error).__name__}: {error}", remedy=remedy)
+        unexpected.__cause__ = error
+        _explain(unexpected, arguments)
+        return 1
     return result if isinstance(result, int) else 0
 
 

@@ -65,7 +65,7 @@ def collection_name(root: Path, collection: str | None = None) -> str:
 
 def read_chunks(
     root: Path,
-    options: CorpusOptions = CorpusOptions(),  # noqa: B008  # frozen
+    options: CorpusOptions = CorpusOptions(),
     *,
     on_finding: OnFinding = lambda _: None,
     on_file: Callable[[ChunkFile], None] = lambda _: None,

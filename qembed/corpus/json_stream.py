@@ -81,7 +81,9 @@ class JsonStream:
         if not found:
             raise JsonBreakError("truncated-json", "the document ends here", self.line)
         if found not in characters:
-            raise JsonBreakError("invalid-json", f"expected {' or '.join(characters)}, found {found!r}", self.line)
+            raise JsonBreakError(
+                "invalid-json", f"expected {' or '.join(characters)}, found {found!r}", self.line
+            )
         self._at += 1
         return found
 
@@ -99,7 +101,9 @@ class JsonStream:
                 raise JsonBreakError("invalid-json", "nested too deeply", self.line) from None
             except json.JSONDecodeError as error:
                 if not self._ended and len(self._buffer) - self._at > MAX_ITEM_CHARACTERS:
-                    raise JsonBreakError("too-long", "one item is longer than 64 Mi characters", self.line) from None
+                    raise JsonBreakError(
+                        "too-long", "one item is longer than 64 Mi characters", self.line
+                    ) from None
                 if not self._fill():
                     raise self._explain(error) from None
             else:

@@ -60,7 +60,9 @@ def parse_item(value: object) -> Item:
     if metadata is None:
         metadata = {}
     if not isinstance(metadata, dict):
-        raise BadItemError("metadata-not-an-object", f"metadata must be an object, this is {_kind_of(metadata)}")
+        raise BadItemError(
+            "metadata-not-an-object", f"metadata must be an object, this is {_kind_of(metadata)}"
+        )
     key, text = _text_of(value)
     beir_id = value.get("_id")
     if beir_id is not None:

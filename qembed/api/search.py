@@ -1,0 +1,254 @@
+"""``search``: a question against a file of embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qembed.corpus import content_sha256
+from qembed.errors import DimensionMismatch, Mismatch, UsageError
+from qembed.index import Condition, Hit, Index, MemoryIndex, Point
+from qembed.models import Encoder, EncoderOptions, resolve_model
+from qembed.progress import Progress
+from qembed.store import BadLine, Manifest, OutputFiles, find_embeddings, read_manifest, read_records
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One line of an answer: a text, found once however many chunks have it.
+
+    Attributes:
+        rank: From 1.
+        score: Cosine similarity.
+        chunk_id: The first chunk with this text, by id.
+        text: The chunk's text.
+        metadata: The chunk's payload, without the text.
+        copies: Ids of the other chunks with exactly this text.
+    """
+
+    rank: int
+    score: float
+    chunk_id: str
+    text: str
+    metadata: dict[str, Any]
+    copies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIndex:
+    """An index with the encoder that made its vectors.
+
+    Attributes:
+        index: The vectors.
+        encoder: Encodes questions as the vectors were made.
+        manifest: What is known of the vectors; None for files of other tools.
+    """
+
+    index: Index
+    encoder: Encoder
+    manifest: Manifest | None
+
+    def ask(self, question: str, *, k: int = 10, where: Sequence[Condition] = ()) -> list[Result]:
+        """The ``k`` best different texts, best first.
+
+        Raises:
+            UsageError: An empty question.
+        """
+        if not question.strip():
+            raise UsageError("the question is empty")
+        vector = self.encoder.encode([question], "query")[0]
+        return distinct_results(self.index, vector, k=k, where=where)
+
+
+@dataclass(slots=True)
+class _Group:
+    best: Hit
+    copies: list[str] = field(default_factory=list)
+
+
+def open_index(
+    embeddings: Path,
+    *,
+    model: str | None = None,
+    options: EncoderOptions = EncoderOptions(),
+    progress: Progress = Progress(),
+) -> OpenIndex:
+    """Load a file of embeddings into in-memory Qdrant, and the model that made it.
+
+    Args:
+        embeddings: The JSONL file, or the folder it lies in.
+        model: Needed only where no manifest says which model it was.
+        options: Device, precision and trust; prompts, lengths and dimension come from the manifest.
+        progress: Told of every phase.
+
+    Raises:
+        InputNotFound: No embeddings there.
+        Mismatch: A line that is no record, or another model than the vectors were made with.
+        DimensionMismatch: Vectors of two lengths.
+        ModelUnreachable: The model is neither here nor on the hub.
+    """
+    path = find_embeddings(embeddings)
+    manifest = read_manifest(OutputFiles.of(path).manifest)
+    name = _model_name(path, manifest, model)
+    try:
+        count = manifest.output.records if manifest else None
+        progress.phase("loading vectors", total=count, unit="vectors")
+        index = _load(path, progress)
+        progress.phase(f"loading {name}")
+        encoder = Encoder.load(
+            resolve_model(name, revision=options.revision or _pinned(manifest)), _as_before(options, manifest)
+        )
+    finally:
+        progress.close()
+    _check_same_model(encoder, manifest, path)
+    if encoder.info.dimension != index.dimension:
+        raise DimensionMismatch(
+            f"the vectors have {index.dimension} dimensions, {encoder.info.id} gives {encoder.info.dimension}",
+            where=str(path),
+            remedy="name the model that made them with --model, or embed the chunks again",
+        )
+    return OpenIndex(index, encoder, manifest)
+
+
+def search(
+    embeddings: Path,
+    question: str,
+    *,
+    k: int = 10,
+    where: Sequence[Condition] = (),
+    model: str | None = None,
+    options: EncoderOptions = EncoderOptions(),
+) -> list[Result]:
+    """The ``k`` chunks that are nearest to a question; ``open_index`` is the way to ask several.
+
+    Raises:
+        As ``open_index``.
+    """
+    return open_index(embeddings, model=model, options=options).ask(question, k=k, where=where)
+
+
+def distinct_results(
+    index: Index, vector: npt.NDArray[np.float32], *, k: int, where: Sequence[Condition] = ()
+) -> list[Result]:
+    """The ``k`` best different texts; chunks with identical text become one result.
+
+    Copies share one vector and so one score; the search deepens until the text behind the ``k``-th is seen,
+    which makes the counts of all ``k`` complete.
+    """
+    depth = 2 * (k + 1)
+    while True:
+        hits = index.search(vector, depth=depth, where=where)
+        groups: dict[str, _Group] = {}
+        for hit in hits:
+            key = str(hit.payload.get("content_sha256") or content_sha256(str(hit.payload.get("text"))))
+            if key in groups:
+                groups[key].copies.append(hit.chunk_id)
+            else:
+                groups[key] = _Group(hit)
+        if len(groups) > k or len(hits) < depth:
+            break
+        depth *= 4
+    return [_result(rank, group) for rank, group in enumerate(list(groups.values())[:k], start=1)]
+
+
+def _result(rank: int, group: _Group) -> Result:
+    payload = dict(group.best.payload)
+    text = str(payload.pop("text", ""))
+    return Result(rank, group.best.score, group.best.chunk_id, text, payload, tuple(sorted(group.copies)))
+
+
+def _load(path: Path, progress: Progress) -> MemoryIndex:
+    points = _points(path, progress)
+    first = next(points, None)
+    if first is None:
+        raise Mismatch(
+            "the file holds no vectors", where=str(path), remedy="qembed audit tells what is wrong"
+        )
+    index = MemoryIndex(len(first.vector))
+    index.add([first])
+    index.add(_same_length(points, len(first.vector), path))
+    return index
+
+
+def _points(path: Path, progress: Progress) -> Iterator[Point]:
+    for record in read_records(path):
+        if isinstance(record, BadLine):
+            raise Mismatch(
+                record.reason,
+                where=f"{path}, line {record.line}",
+                remedy="qembed audit lists all that is wrong",
+            )
+        if not np.isfinite(record.vector).all() or not record.vector.any():
+            raise Mismatch(
+                "the vector is zero or not finite; no search can use it",
+                where=f"{path}, line {record.line}",
+                remedy="qembed audit lists all that is wrong",
+            )
+        progress.advance(1)
+        yield Point(str(record.id), record.vector, {**record.metadata, "text": record.text or ""})
+
+
+def _same_length(points: Iterator[Point], dimension: int, path: Path) -> Iterator[Point]:
+    for point in points:
+        if len(point.vector) != dimension:
+            raise DimensionMismatch(
+                f"{point.chunk_id!r} has a vector of {len(point.vector)} dimensions, the first one {dimension}",
+                where=str(path),
+                remedy="qembed audit lists all that is wrong",
+            )
+        yield point
+
+
+def _model_name(path: Path, manifest: Manifest | None, model: str | None) -> str:
+    if model is not None:
+        return model
+    if manifest is None:
+        raise UsageError(
+            "no manifest says which model made these vectors",
+            where=str(OutputFiles.of(path).manifest),
+            remedy="name it with --model",
+        )
+    return str(manifest.model["name"])
+
+
+def _pinned(manifest: Manifest | None) -> str | None:
+    return manifest.model["revision"] if manifest else None
+
+
+def _as_before(options: EncoderOptions, manifest: Manifest | None) -> EncoderOptions:
+    """The options of the run that made the vectors, on the device of this one."""
+    if manifest is None:
+        return options
+    made = manifest.model
+    return replace(
+        options,
+        max_length=manifest.settings["max_length"],
+        truncate_dim=None if made["dimension"] == made["full_dimension"] else made["dimension"],
+        normalize=made["normalized"],
+        query_prompt=made["query_prompt"],
+        document_prompt=made["document_prompt"],
+    )
+
+
+def _check_same_model(encoder: Encoder, manifest: Manifest | None, path: Path) -> None:
+    if manifest is None or encoder.info.weights_sha256 == manifest.model["weights_sha256"]:
+        return
+    made, now = manifest.model, encoder.info
+    if made["dimension"] != now.dimension or made["full_dimension"] != now.full_dimension:
+        raise DimensionMismatch(
+            f"{made['id']} made these vectors, with {made['full_dimension']} dimensions; "
+            f"{now.id} has {now.full_dimension}",
+            where=str(path),
+            remedy=f"leave --model out, or embed the chunks again with {now.name}",
+        )
+    raise Mismatch(
+        f"{made['id']} made these vectors (weights {made['weights_sha256'][:12]}); "
+        f"{now.id} has other weights ({now.weights_sha256[:12]})",
+        where=str(path),
+        remedy="vectors of two models do not mix: leave --model out, or embed the chunks again",
+    )

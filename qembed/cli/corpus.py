@@ -1,0 +1,129 @@
+"""``qembed corpus``: make folders of chunks."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from qembed.api.package_corpus import PackageCorpus
+
+
+@click.group()
+def command() -> None:
+    """Make folders of chunks to embed.
+
+    \b
+    Example:
+      qembed corpus from-package click rich -o python_api
+    """
+
+
+@command.command("from-package")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to make."
+)
+@click.option("--collection", default="python_api", show_default=True, help="First part of every chunk id.")
+@click.option("--model", default="minilm", show_default=True, help="Model whose tokenizer counts.")
+@click.option("--max-tokens", type=int, help="Tokens of a chunk at most.  [default: what the model reads]")
+@click.option("--undocumented", is_flag=True, help="Also functions, classes and methods without docstring.")
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="MODULE",
+    help="Treat a module as private: only what public modules re-export of it is kept. Repeatable.",
+)
+@click.option("--force", is_flag=True, help="Replace the named packages in a folder that is not empty.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: counts, files and findings.")
+def from_package(
+    names: tuple[str, ...],
+    output: Path,
+    collection: str,
+    model: str,
+    max_tokens: int | None,
+    undocumented: bool,
+    exclude: tuple[str, ...],
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make chunks from the API documentation of installed Python packages.
+
+    NAME is the import name (sklearn, not scikit-learn). One chunk, or a few, for each public module, class,
+    function, method, and documented attribute: its path and signature, then its docstring. No code of the
+    packages runs.
+
+    \b
+    Examples:
+      qembed corpus from-package click rich -o python_api
+      qembed corpus from-package pandas --exclude pandas.core -o python_api --force
+      qembed embed python_api -o out --model minilm
+    """
+    from qembed.api.package_corpus import corpus_from_package
+
+    made = corpus_from_package(
+        names,
+        output,
+        collection=collection,
+        model=model,
+        max_tokens=max_tokens,
+        undocumented=undocumented,
+        exclude=exclude,
+        force=force,
+        on_package=lambda name: click.echo(f"reading {name} ...", err=True) if sys.stderr.isatty() else None,
+    )
+    if as_json:
+        _print_json(made)
+    else:
+        _print_table(made)
+
+
+def _print_json(made: PackageCorpus) -> None:
+    import orjson
+
+    document = {
+        "output": str(made.output),
+        "collection": made.collection,
+        "model": made.model,
+        "max_tokens": made.max_tokens,
+        "packages": made.packages,
+        "findings": made.findings,
+    }
+    click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+
+
+def _print_table(made: PackageCorpus) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("package", overflow="fold")
+    table.add_column("version", overflow="fold")
+    for heading in ("entries", "chunks", "tokens", "files", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for package in made.packages:
+        table.add_row(
+            package.name,
+            package.version,
+            f"{package.entries:,}",
+            f"{package.chunks:,}",
+            f"{package.tokens:,}",
+            f"{len(package.files):,}",
+            f"{package.seconds:.1f}",
+        )
+    Console(file=sys.stdout, width=80, highlight=False).print(table)
+    click.echo(f"\n{made.output}: chunks of at most {made.max_tokens} tokens as {made.model} counts them")
+    over_limit = sum(package.over_limit for package in made.packages)
+    if over_limit:
+        click.echo(f"{over_limit} chunks are longer, because their name alone reaches the limit")
+    for kind, count in sorted(Counter(finding.kind for finding in made.findings).items()):
+        first = next(finding for finding in made.findings if finding.kind == kind)
+        click.echo(f"{count} x {kind}, e.g. {first.place}: {first.reason}", err=True)
+    click.echo(
+        f"next: qembed embed {made.output} -o out --collection {made.collection} --model {made.model}",
+        err=True,
+    )

@@ -1,0 +1,167 @@
+"""``qembed inspect``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from qembed.cli.options import INPUT, JSON, corpus_options
+
+if TYPE_CHECKING:
+    from qembed.api.inspect import Inspection
+    from qembed.corpus.statistics import Holdings
+
+_FINDINGS_SHOWN = 10
+
+
+@click.command(short_help="What a folder of chunks holds.")
+@INPUT
+@click.option(
+    "-m", "--model", help="Count tokens and truncation with this model's tokenizer (no weights needed)."
+)
+@click.option("--revision", metavar="COMMIT", help="Commit, tag or branch of the model on the hub.")
+@corpus_options
+@click.option(
+    "--groups", type=click.IntRange(min=0), default=5, show_default=True, help="Duplicate groups shown."
+)
+@click.option("--strict", is_flag=True, help="Exit 3 when there is any finding.")
+@JSON
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    input: Path,
+    model: str | None,
+    revision: str | None,
+    groups: int,
+    strict: bool,
+    as_json: bool,
+    **choices: Any,
+) -> None:
+    """Say what the chunks below INPUT hold.
+
+    By subdirectory: files, chunks, unique texts, characters and, with --model, tokens, and what that model
+    would cut off. Then the largest groups of identical texts, and everything that cannot be read.
+
+    \b
+    Examples:
+      qembed inspect chunks/
+      qembed inspect chunks/ --model minilm
+      qembed inspect chunks/ --model minilm --json | jq .total.tokens
+    """
+    from qembed.api.inspect import inspect
+    from qembed.cli.output import print_json
+    from qembed.cli.progress import make_progress
+    from qembed.corpus import CorpusOptions
+
+    inspection = inspect(
+        input,
+        CorpusOptions(**choices),
+        model=model,
+        revision=revision,
+        groups_shown=groups,
+        progress=make_progress(),
+    )
+    if as_json:
+        print_json(asdict(inspection))
+    else:
+        show(inspection)
+    if (strict and inspection.findings) or inspection.duplicate_ids:
+        ctx.exit(3)
+
+
+def show(inspection: Inspection) -> None:
+    """Print the inspection, for people."""
+    from qembed.cli.output import console, quantity, share
+
+    out, total = console(), inspection.total
+    out.print(_characters_table(inspection))
+    if inspection.model:
+        out.print(_tokens_table(inspection))
+    copies = total.chunks - total.unique_texts
+    out.print(
+        f"{quantity(copies)} of {quantity(total.chunks)} chunks ({share(copies, total.chunks)}) repeat another chunk's text exactly."
+    )
+    _show_groups(inspection)
+    if total.tokens and inspection.max_tokens:
+        out.print(
+            f"{inspection.model} reads {quantity(inspection.max_tokens)} tokens: it cuts "
+            f"{share(total.tokens.truncated_chunks, total.chunks)} of the chunks and loses "
+            f"{share(total.tokens.tokens_lost, total.tokens.lengths.total)} of the tokens."
+        )
+    elif not inspection.model:
+        out.print("Add --model MODEL (e.g. minilm) for tokens and truncation.")
+    _show_findings(inspection)
+
+
+def _characters_table(inspection: Inspection) -> Any:
+    from qembed.cli.output import quantity, share, table
+
+    rows = table(
+        *("subdirectory", ">files", ">chunks", ">unique", ">dup", ">p50", ">p95", ">max"),
+        title="Chunks (p50, p95 and max in characters)",
+    )
+    for name, held in _named(inspection):
+        sizes = held.characters
+        numbers = (held.files, held.chunks, held.unique_texts)
+        duplicates = share(held.chunks - held.unique_texts, held.chunks)
+        lengths = (sizes.p50, sizes.p95, sizes.max)
+        rows.add_row(name, *map(quantity, numbers), duplicates, *map(quantity, lengths))
+    return rows
+
+
+def _tokens_table(inspection: Inspection) -> Any:
+    from qembed.cli.output import quantity, share, table
+
+    rows = table(
+        *("subdirectory", ">tokens", ">p50", ">p95", ">max", ">truncated", ">lost"),
+        title=f"Tokens as {inspection.model} counts them",
+    )
+    for name, held in _named(inspection):
+        if held.tokens is None:
+            continue
+        sizes = held.tokens.lengths
+        cut = (
+            f"{quantity(held.tokens.truncated_chunks)} {share(held.tokens.truncated_chunks, held.chunks):>4}"
+        )
+        lost = share(held.tokens.tokens_lost, sizes.total)
+        rows.add_row(name, *map(quantity, (sizes.total, sizes.p50, sizes.p95, sizes.max)), cut, lost)
+    return rows
+
+
+def _named(inspection: Inspection) -> list[tuple[str, Holdings]]:
+    named = list(inspection.subdirectories.items())
+    return [*named, ("[bold]total[/bold]", inspection.total)] if len(named) > 1 else named
+
+
+def _show_groups(inspection: Inspection) -> None:
+    from rich.markup import escape
+
+    from qembed.cli.output import console, quantity, table
+    from qembed.cli.snippet import snippet
+
+    if not inspection.duplicate_groups:
+        return
+    rows = table(">copies", "the text, largest groups first")
+    for group in inspection.duplicate_groups:
+        rows.add_row(quantity(group.copies), escape(snippet(group.text, characters=140) or "(no words)"))
+    console().print(rows)
+
+
+def _show_findings(inspection: Inspection) -> None:
+    from qembed.cli.output import console, quantity
+
+    out = console()
+    if inspection.duplicate_ids:
+        out.print(f"Ids are not unique, embed would stop: {inspection.duplicate_ids}", markup=False)
+    if not inspection.findings:
+        out.print("No findings: every file and chunk can be read.")
+        return
+    out.print(f"{quantity(len(inspection.findings))} findings (what they name is skipped, the rest goes on):")
+    for finding in inspection.findings[:_FINDINGS_SHOWN]:
+        out.print(f"  {finding}", markup=False)
+    if len(inspection.findings) > _FINDINGS_SHOWN:
+        out.print(f"  and {quantity(len(inspection.findings) - _FINDINGS_SHOWN)} more; --json lists all")

@@ -1,0 +1,111 @@
+"""``qembed search``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from qembed.cli.options import EMBEDDINGS, JSON, model_options
+
+if TYPE_CHECKING:
+    from qembed.api.search import Result
+
+
+@click.command(short_help="Ask a question of embeddings.")
+@EMBEDDINGS
+@click.argument("questions", nargs=-1, required=True, metavar="QUESTION...")
+@click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="Results a question.")
+@click.option("-s", "--subdirectory", help="Only chunks of this subdirectory.")
+@click.option(
+    "-f",
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Only chunks whose metadata meet this (=, !=, <, <=, >, >=); may be given often.",
+)
+@click.option("-m", "--model", help="The model that made the vectors, where no manifest says so.")
+@model_options
+@click.option("--full", is_flag=True, help="Print whole chunks instead of snippets.")
+@JSON
+def command(
+    embeddings: Path,
+    questions: tuple[str, ...],
+    k: int,
+    subdirectory: str | None,
+    filters: tuple[str, ...],
+    model: str | None,
+    full: bool,
+    as_json: bool,
+    **choices: Any,
+) -> None:
+    """Find the chunks that answer each QUESTION.
+
+    EMBEDDINGS is a JSONL file or the folder it lies in. The vectors go into in-memory Qdrant (exact search);
+    the question is encoded by the model and the query prompt that the manifest names. Chunks with identical
+    text are one result, with a count.
+
+    \b
+    Examples:
+      qembed search out/ "how do I filter by payload?"
+      qembed search out/ "what is HNSW" "how to snapshot" -k 3
+      qembed search out/ "delete points" -s qdrant_qdrant-client
+      qembed search out/ "delete points" --filter "chunk_index<5" --json
+    """
+    from qembed.api.search import open_index
+    from qembed.cli.output import print_json
+    from qembed.cli.progress import make_progress
+    from qembed.index import Condition, parse_condition
+    from qembed.models import EncoderOptions
+
+    where = [parse_condition(text) for text in filters]
+    if subdirectory is not None:
+        where.append(Condition("subdirectory", "=", subdirectory))
+    opened = open_index(
+        embeddings, model=model, options=EncoderOptions(**choices), progress=make_progress(quiet=as_json)
+    )
+    answers = [(question, opened.ask(question, k=k, where=where)) for question in questions]
+    if as_json:
+        print_json(
+            {
+                "index": {
+                    "name": opened.index.name,
+                    "exact": opened.index.exact,
+                    "points": len(opened.index),
+                },
+                "model": opened.encoder.info.id,
+                "answers": [
+                    {"question": question, "results": list(map(asdict, results))}
+                    for question, results in answers
+                ],
+            }
+        )
+        return
+    for question, results in answers:
+        show(question, results, full=full)
+
+
+def show(question: str, results: list[Result], *, full: bool = False) -> None:
+    """Print the answer to one question, for people."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from qembed.cli.output import console, quantity
+    from qembed.cli.snippet import snippet
+
+    out = console()
+    out.print(Text(question, style="bold"))
+    if not results:
+        out.print("  nothing meets the conditions; check the field names with --json")
+    for result in results:
+        copies = f"  (+{quantity(len(result.copies))} identical)" if result.copies else ""
+        head = Text(f"{result.rank:>3}  {result.score:.3f}  ")
+        head.append(result.chunk_id, style="cyan")
+        head.append(copies, style="dim")
+        out.print(head, soft_wrap=True)
+        body = result.text if full else snippet(result.text, question)
+        out.print(Padding(Text(body), (0, 0, 0, 5)))
+    out.print()

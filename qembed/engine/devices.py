@@ -1,0 +1,64 @@
+"""What a device has, and whether a model fits before its weights are read."""
+
+from __future__ import annotations
+
+import sys
+
+from qembed.errors import QembedError
+
+CPU_TOKEN_BUDGET = 4096
+GPU_TOKEN_BUDGET = 16384
+_HEADROOM = 1.15
+"""Weights times this must fit: activations, buffers and fragmentation come on top."""
+
+
+def default_token_budget(device: str) -> int:
+    """Padded tokens of a batch: 4,096 on a CPU (1,024 to 8,192 do not differ there), 16,384 on a GPU."""
+    return GPU_TOKEN_BUDGET if device.startswith("cuda") else CPU_TOKEN_BUDGET
+
+
+def available_memory_bytes(device: str) -> int:
+    """Bytes that a new allocation can have on the device (RAM for a CPU)."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
+def check_fits(model: str, needed_bytes: int, device: str, dtype: str) -> None:
+    """Stop before loading a model that does not fit the device.
+
+    Raises:
+        QembedError: with both numbers and what would fit.
+    """
+    available = available_memory_bytes(device)
+    if needed_bytes * _HEADROOM > available:
+        raise QembedError(
+            f"{model} needs about {needed_bytes * _HEADROOM / 1e9:.1f} GB in {dtype}, "
+            f"{device} has {available / 1e9:.1f} GB free",
+            remedy="a smaller --precision (fp16), another --device, or the bundled --model minilm",
+        )
+
+
+def peak_memory_bytes(device: str) -> dict[str, int]:
+    """Most memory used so far: ``host_bytes`` (resident set) and, on a GPU, ``device_bytes``."""
+    peaks = {"host_bytes": _peak_resident_bytes()}
+    if device.startswith("cuda"):
+        import torch
+
+        peaks["device_bytes"] = int(torch.cuda.max_memory_reserved(device))
+    return peaks
+
+
+def _peak_resident_bytes() -> int:
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,300 @@
+"""One encoder around SentenceTransformer: prompts by role, truncation counted, float32 out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+
+from qembed.errors import UsageError
+from qembed.models.files import Prompts, Role, prompts_of
+from qembed.models.resolve import ModelSource, fetch, resolve_model
+from qembed.models.tokens import TokenCounter, count_ids_with
+from qembed.models.trust import check_trust
+from qembed.models.weights import require_safetensors, weights_sha256
+from qembed.records import Lengths, Vectors
+
+Precision: TypeAlias = Literal["auto", "fp32", "fp16", "bf16"]
+PRECISIONS = get_args(Precision)
+_MIN_BF16_CAPABILITY = (8, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderOptions:
+    """How a model is used.
+
+    Attributes:
+        device: ``auto`` (the first GPU, else the CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        precision: Of weights and arithmetic; ``auto`` is fp32 on a CPU, bf16 on a GPU that has it
+            (compute capability 8 or more), else fp16. Vectors are float32 always.
+        max_length: Tokens read of each text; what the model was published with when None.
+        truncate_dim: Keep the first dimensions only (Matryoshka); all when None.
+        normalize: Scale each vector to length 1.
+        query_prompt: Instead of the model's own; None keeps that.
+        document_prompt: Likewise.
+        trust_remote_code: Allow code that the model brings with it.
+        revision: Commit, tag or branch on the hub.
+        code_revision: Commit of another repository that holds the model's code.
+    """
+
+    device: str = "auto"
+    precision: Precision = "auto"
+    max_length: int | None = None
+    truncate_dim: int | None = None
+    normalize: bool = True
+    query_prompt: str | None = None
+    document_prompt: str | None = None
+    trust_remote_code: bool = False
+    revision: str | None = None
+    code_revision: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderInfo:
+    """What was loaded: everything that decides a vector, as the manifest stores it.
+
+    Attributes:
+        name: The model as the user named it.
+        id: The hub's id, or the folder's path.
+        revision: Commit on the hub; None for local and bundled models.
+        weights_sha256: Hash of the weights (``models.weights``).
+        dtype: Of weights and arithmetic: ``fp32``, ``fp16`` or ``bf16``.
+        device: E.g. ``cpu`` or ``cuda:0``.
+        device_name: E.g. ``Tesla T4``.
+        dimension: Of the vectors that come out.
+        full_dimension: Of the model, before ``truncate_dim``.
+        max_tokens: Read of each text; the rest is cut and counted.
+        normalized: Every vector has length 1.
+        query_prompt: Put before queries.
+        document_prompt: Put before documents.
+        attention: Attention kernel that transformers chose, e.g. ``sdpa``.
+        differences: Where the loaded model says otherwise than the catalog; the model wins.
+    """
+
+    name: str
+    id: str
+    revision: str | None
+    weights_sha256: str
+    dtype: str
+    device: str
+    device_name: str
+    dimension: int
+    full_dimension: int
+    max_tokens: int
+    normalized: bool
+    query_prompt: str
+    document_prompt: str
+    attention: str
+    differences: tuple[str, ...] = field(default=())
+
+
+class Encoder:
+    """Texts in, float32 vectors out. One forward pass a call: how texts are batched is the engine's work.
+
+    Attributes:
+        info: What was loaded.
+    """
+
+    def __init__(self, model: Any, info: EncoderInfo) -> None:
+        self._model = model
+        self.info = info
+        self._prompts = Prompts(info.query_prompt, info.document_prompt)
+        self._counter = TokenCounter(count_ids_with(model.tokenizer), info.max_tokens, info.document_prompt)
+
+    @classmethod
+    def load(cls, model: str | ModelSource, options: EncoderOptions = EncoderOptions()) -> Encoder:
+        """Load a model; nothing is downloaded but safetensors, no code runs but the libraries'.
+
+        Raises:
+            ModelUnreachable: It is neither here nor on the hub.
+            UsageError: Pickled weights, untrusted code, or an option that the model cannot serve.
+        """
+        source = model if isinstance(model, ModelSource) else resolve_model(model, revision=options.revision)
+        source = fetch(source)
+        assert source.path is not None
+        require_safetensors(source.path)
+        trusted = check_trust(
+            source, trust_remote_code=options.trust_remote_code, code_revision=options.code_revision
+        )
+        device = pick_device(options.device)
+        dtype = pick_precision(options.precision, device)
+        loaded = _load(source, options, device, dtype, trusted)
+        _set_max_length(loaded, options.max_length)
+        return cls(loaded, _describe(loaded, source, options, dtype))
+
+    def count(self, texts: Sequence[str], role: Role = "document") -> Lengths:
+        """Tokens of each text before truncation, special tokens and prompt included; int64 (texts,)."""
+        return self._counter.count(texts, self._prompts.of(role))
+
+    def encode(self, texts: Sequence[str], role: Role = "document") -> Vectors:
+        """One forward pass over all ``texts``; float32 (texts, dimension).
+
+        Raises:
+            torch.OutOfMemoryError and its kin: The batch is too large for the device.
+        """
+        import torch
+
+        if not texts:
+            return np.empty((0, self.info.dimension), dtype=np.float32)
+        with torch.inference_mode():
+            features = self._model.preprocess(list(texts), prompt=self._prompts.of(role) or None)
+            device = self._model.device
+            features = {
+                key: value.to(device) if isinstance(value, torch.Tensor) else value
+                for key, value in features.items()
+            }
+            vectors = self._model(features)["sentence_embedding"].float()
+            vectors = vectors[:, : self.info.dimension]
+            if self.info.normalized:
+                # After cutting: the first dimensions of a unit vector are shorter than 1.
+                vectors = torch.nn.functional.normalize(vectors, p=2, dim=1)
+            result: Vectors = np.ascontiguousarray(vectors.cpu().numpy(), dtype=np.float32)
+            return result
+
+
+def pick_device(device: str) -> str:
+    """``auto`` becomes the first GPU, else ``cpu``.
+
+    Raises:
+        UsageError: The device was asked for and is not there.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    kind, _, number = device.partition(":")
+    available = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if kind not in available or (number and not number.isdigit()):
+        raise UsageError(
+            f"there is no kind of device {device!r}", remedy="one of auto, cpu, cuda, cuda:N, mps"
+        )
+    if int(number or 0) >= available[kind]:
+        raise UsageError(
+            f"the device {device!r} is not there ({available[kind]} of that kind found)",
+            remedy="--device auto, or on Kaggle: choose the accelerator in the notebook settings",
+        )
+    return f"cuda:{number or 0}" if kind == "cuda" else kind
+
+
+def pick_precision(precision: Precision, device: str) -> str:
+    """``fp32``, ``fp16`` or ``bf16`` for a device.
+
+    Raises:
+        UsageError: bf16 was asked for on a GPU that only emulates it (slowly).
+    """
+    if not device.startswith("cuda"):
+        return "fp32" if precision == "auto" else precision
+    import torch
+
+    # is_bf16_supported() says True where bf16 is only emulated; the capability does not lie.
+    has_bf16 = torch.cuda.get_device_capability(device) >= _MIN_BF16_CAPABILITY
+    if precision == "auto":
+        return "bf16" if has_bf16 else "fp16"
+    if precision == "bf16" and not has_bf16:
+        raise UsageError(f"{device} only emulates bf16", remedy="--precision fp16")
+    return precision
+
+
+def _load(source: ModelSource, options: EncoderOptions, device: str, dtype: str, trusted: bool) -> Any:
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    dtypes = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    code = {"code_revision": options.code_revision} if trusted and options.code_revision else {}
+    return (
+        SentenceTransformer(
+            str(source.path),
+            device=device,
+            trust_remote_code=trusted,
+            local_files_only=True,
+            # Without dtype transformers 5 keeps the checkpoint's: fp32 for a model of 28 GB.
+            model_kwargs={"dtype": dtypes[dtype], "use_safetensors": True, **code},
+            config_kwargs=code,
+        )
+        .to(dtypes[dtype])
+        .eval()
+    )  # modules behind the transformer do not read model_kwargs
+
+
+def _set_max_length(model: Any, max_length: int | None) -> None:
+    if max_length is None:
+        return
+    limit = getattr(model.config, "max_position_embeddings", None) or model.max_seq_length
+    if not 4 <= max_length <= limit:
+        raise UsageError(
+            f"--max-length {max_length} does not fit this model", remedy=f"give 4 to {limit}, or leave it out"
+        )
+    model.max_seq_length = max_length
+
+
+def _describe(model: Any, source: ModelSource, options: EncoderOptions, dtype: str) -> EncoderInfo:
+    assert source.path is not None
+    full = model.get_embedding_dimension()
+    if full is None:
+        full = int(model.encode(["?"]).shape[1])
+    dimension = options.truncate_dim or full
+    if not 1 <= dimension <= full:
+        raise UsageError(f"--truncate-dim {dimension} does not fit: the model has {full} dimensions")
+    prompts = prompts_of(source)
+    return EncoderInfo(
+        name=source.name if source.kind != "local" else source.id,
+        id=source.id,
+        revision=source.revision,
+        weights_sha256=weights_sha256(source.path),
+        dtype=dtype,
+        device=str(model.device),
+        device_name=_device_name(str(model.device)),
+        dimension=dimension,
+        full_dimension=full,
+        max_tokens=int(model.max_seq_length),
+        normalized=options.normalize or any(type(module).__name__ == "Normalize" for module in model),
+        query_prompt=prompts.query if options.query_prompt is None else options.query_prompt,
+        document_prompt=prompts.document if options.document_prompt is None else options.document_prompt,
+        attention=str(getattr(model.config, "_attn_implementation", "unknown")),
+        differences=_differences(model, source, prompts, full, options),
+    )
+
+
+def _differences(
+    model: Any, source: ModelSource, prompts: Prompts, dimension: int, options: EncoderOptions
+) -> tuple[str, ...]:
+    card = source.card
+    if card is None:
+        return ()
+    pairs = [
+        ("dimensions", card.dimensions, dimension),
+        ("query prompt", card.query_prompt, prompts.query),
+        ("document prompt", card.document_prompt, prompts.document),
+        ("parameters", card.parameters, sum(parameter.numel() for parameter in model.parameters())),
+    ]
+    if options.max_length is None:
+        pairs.append(("max tokens", card.max_tokens, int(model.max_seq_length)))
+    found = [
+        f"{name}: the catalog says {said!r}, the model {is_!r}" for name, said, is_ in pairs if said != is_
+    ]
+    cut = options.truncate_dim
+    if cut and cut != dimension and cut not in card.matryoshka:
+        found.append(
+            f"truncate_dim {cut}: the model was not trained for it (Matryoshka: {list(card.matryoshka)})"
+        )
+    return tuple(found)
+
+
+def _device_name(device: str) -> str:
+    if device.startswith("cuda"):
+        import torch
+
+        return str(torch.cuda.get_device_name(device))
+    import platform
+
+    cpuinfo = "/proc/cpuinfo"
+    try:
+        with open(cpuinfo, encoding="utf-8") as file:  # noqa: PTH123
+            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()

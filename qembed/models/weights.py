@@ -1,0 +1,70 @@
+"""The weight files of a model folder: complete, safetensors only, and their hash."""
+
+from __future__ import annotations
+
+import re
+from hashlib import file_digest, sha256
+from pathlib import Path
+
+from qembed.errors import UsageError
+
+_SHARD = re.compile(r"-\d+-of-(\d+)\.safetensors$")
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Every safetensors file of the model, in a stable order."""
+    return sorted(folder.rglob("*.safetensors"), key=lambda path: path.relative_to(folder).as_posix())
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether the weights are there, with all their shards."""
+    files = weight_files(folder)
+    shards: dict[tuple[Path, int], int] = {}
+    for file in files:
+        if match := _SHARD.search(file.name):
+            key = (file.parent, int(match[1]))
+            shards[key] = shards.get(key, 0) + 1
+    return bool(files) and all(found == wanted for (_, wanted), found in shards.items())
+
+
+def require_safetensors(folder: Path) -> None:
+    """Refuse a model, or a module of it, whose weights are only there as pickles.
+
+    Raises:
+        UsageError: naming the file that would have had to be unpickled.
+    """
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in _PICKLES and not any(path.parent.glob("*.safetensors")):
+            raise UsageError(
+                "these weights are a pickle, which can run code when it is read",
+                where=str(path),
+                remedy="convert them where you trust them: SentenceTransformer(...).save_pretrained(folder)",
+            )
+    if not has_weights(folder):
+        raise UsageError(
+            "the model's weights are missing or incomplete (no *.safetensors, or not all shards)",
+            where=str(folder),
+            remedy="download the model again",
+        )
+
+
+def weight_bytes(folder: Path) -> int:
+    """Bytes of all weight files on disk."""
+    return sum(path.stat().st_size for path in weight_files(folder))
+
+
+def weights_sha256(folder: Path) -> str:
+    """SHA-256 of the weights: of the file where there is one, else of the lines ``{name} {sha256}``."""
+    files = weight_files(folder)
+    digests = []
+    for path in files:
+        with path.open("rb") as file:
+            digests.append(file_digest(file, "sha256").hexdigest())
+    if len(files) == 1:
+        return digests[0]
+    lines = (
+        f"{path.relative_to(folder).as_posix()} {digest}\n"
+        for path, digest in zip(files, digests, strict=True)
+    )
+    return sha256("".join(lines).encode()).hexdigest()

@@ -1,0 +1,89 @@
+"""Files appear whole or not at all, and one run at a time writes into one place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from filelock import FileLock, Timeout
+
+from qembed.errors import QembedError, UsageError
+
+
+@contextmanager
+def work_folder(output: Path, collection: str) -> Iterator[Path]:
+    """A hidden folder beside the output for unfinished work, locked; gone afterwards.
+
+    What a killed run left there is removed first. Files are moved from it to their final names on the same
+    file system, so a reader never sees half a file.
+
+    Raises:
+        UsageError: Another run holds it, or the output is not a folder.
+        QembedError: The disk is full or cannot be written.
+    """
+    folder = output / f".{collection}.work"
+    lock = FileLock(output / f".{collection}.lock")
+    with explained(output):
+        output.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UsageError(
+                f"another run is writing the collection {collection!r} here",
+                where=str(output),
+                remedy="wait for it, or give another -o folder or --collection",
+            ) from None
+    try:
+        with explained(output):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+@contextmanager
+def atomic_file(path: Path, *, work: Path | None = None) -> Iterator[BinaryIO]:
+    """Write a file that takes its name only when it is complete and on the disk.
+
+    Args:
+        path: The final name.
+        work: Folder for the unfinished file, on the same file system; beside ``path`` when None.
+
+    Raises:
+        QembedError: The disk is full or cannot be written; what was at ``path`` is untouched.
+    """
+    unfinished = (work or path.parent) / f".{path.name}.{os.getpid()}.unfinished"
+    try:
+        with explained(path):
+            with unfinished.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn an operating-system error into one that names the place and the remedy.
+
+    Raises:
+        QembedError: Disk full, no permission, and their kin.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise QembedError(
+            f"cannot write: {reason}",
+            where=str(error.filename or path),
+            remedy="make room or give another -o folder; nothing that was there before has changed",
+        ) from error
