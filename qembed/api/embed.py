@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from qembed.api.embed_output import earlier_summary, settings_of, write_embeddings
-from qembed.corpus import CorpusOptions, check_ids, collection_name, read_chunks
-from qembed.corpus.survey import Groups, Survey
+from qembed.api.embed_output import earlier_summary, write_embeddings
+from qembed.api.embed_steps import (
+    EmbedOptions,
+    Work,
+    check_model_can_run,
+    count_tokens,
+    read_corpus,
+    settings,
+    stats_of,
+)
+from qembed.corpus import collection_name
+from qembed.corpus.survey import Groups
 from qembed.engine import (
     BatchDone,
-    check_fits,
     clip,
     default_token_budget,
     encode_batches,
@@ -28,22 +34,8 @@ from qembed.engine import (
     peak_memory_bytes,
 )
 from qembed.engine.batching import Batch
-from qembed.errors import CheckFailed, InputNotFound, QembedError
-from qembed.models import (
-    DEFAULT_MODEL,
-    Encoder,
-    EncoderOptions,
-    ModelSource,
-    check_reachable,
-    fetch,
-    load_tokenizer,
-    resolve_model,
-)
-from qembed.models.encoder import pick_device, pick_precision
-from qembed.models.tokens import TokenCounter
-from qembed.models.weights import weight_bytes
+from qembed.models import Encoder, fetch, load_tokenizer, resolve_model
 from qembed.progress import Progress
-from qembed.records import Lengths
 from qembed.store import (
     Inputs,
     Manifest,
@@ -53,42 +45,11 @@ from qembed.store import (
     describe_finding,
     environment,
     open_vectors,
-    subdirectory_stats,
     work_folder,
     write_json,
 )
-from qembed.store.summary import SubdirectoryStats
 
-TOKENIZE_TEXTS = 2048
-"""Texts tokenised at a time: enough to keep all cores busy, little memory."""
-
-HUGE_PARAMETERS = 1_000_000_000
-"""A model beyond this is not run on a CPU unless the user asks for that."""
-
-
-@dataclass(frozen=True, slots=True)
-class EmbedOptions:
-    """What ``embed`` is asked for.
-
-    Attributes:
-        model: A folder, a hub id, or a name of the catalog.
-        corpus: How the chunks are read.
-        encoder: How the model is used.
-        token_budget: Padded tokens of a batch at most; by device when None.
-        max_batch: Texts of a batch at most; no limit when None.
-        strict: Any finding stops the run before the model is loaded.
-        force: Replace output that was made otherwise.
-        dry_run: Say what would happen, write nothing.
-    """
-
-    model: str = DEFAULT_MODEL
-    corpus: CorpusOptions = field(default_factory=CorpusOptions)
-    encoder: EncoderOptions = field(default_factory=EncoderOptions)
-    token_budget: int | None = None
-    max_batch: int | None = None
-    strict: bool = False
-    force: bool = False
-    dry_run: bool = False
+__all__ = ["EmbedOptions", "EmbedResult", "embed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,30 +67,6 @@ class EmbedResult:
     files: OutputFiles
     summary: dict[str, Any]
     differences: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class Work:
-    """What one run has found and made so far; each step fills in its part."""
-
-    input: Path
-    options: EmbedOptions
-    progress: Progress
-    source: ModelSource
-    collection: str
-    files: OutputFiles
-    folder: Path
-    spool: Spool
-    survey: Survey = field(default_factory=Survey)
-    phases_seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def phase(self, name: str, shown: str, *, total: int | None = None, unit: str = "") -> Iterator[None]:
-        """Time a phase and tell of it."""
-        self.progress.phase(shown, total=total, unit=unit)
-        started = perf_counter()
-        yield
-        self.phases_seconds[name] = perf_counter() - started
 
 
 def embed(
@@ -165,7 +102,7 @@ def embed(
     source = resolve_model(options.model, revision=options.encoder.revision)
     may_be_done = files.manifest.exists() and not options.force
     if not may_be_done and not options.dry_run:
-        _check_model_can_run(source, options)
+        check_model_can_run(source, options)
     try:
         with ExitStack() as stack:
             if options.dry_run:
@@ -174,86 +111,30 @@ def embed(
                 folder = stack.enter_context(work_folder(output, collection))
             spool = stack.enter_context(closing(Spool(folder)))
             work = Work(input, options, progress, source, collection, files, folder, spool)
-            _read(work)
+            read_corpus(work)
             if options.dry_run:
                 return EmbedResult("planned", files, _plan(work))
             if not options.force:
-                earlier = earlier_summary(files, work.survey.fingerprint(), _settings(work), source)
+                earlier = earlier_summary(files, work.survey.fingerprint(), settings(work), source)
                 if earlier is not None:
                     return EmbedResult("unchanged", files, earlier)
             if may_be_done:
-                _check_model_can_run(source, options)
+                check_model_can_run(source, options)
             return _embed(work)
     finally:
         progress.close()
-
-
-def _check_model_can_run(source: ModelSource, options: EmbedOptions) -> None:
-    """Fail within seconds rather than after a long walk."""
-    check_reachable(source)
-    card = source.card
-    device = pick_device(options.encoder.device)
-    if card and card.parameters > HUGE_PARAMETERS and device == "cpu" and options.encoder.device == "auto":
-        raise QembedError(
-            f"{card.id} has {card.parameters / 1e9:.2f} billion parameters and this machine has no GPU",
-            remedy="choose a small model (--model minilm), or force this one with --device cpu",
-        )
-    dtype = pick_precision(options.encoder.precision, device)
-    if card:
-        check_fits(card.id, getattr(card.weight_bytes, dtype), device, dtype)
-    elif source.path is not None:
-        check_fits(source.id, weight_bytes(source.path), device, dtype)
-
-
-def _read(work: Work) -> None:
-    """Walk the corpus once: to disk, and into the survey."""
-    with work.phase("read", "reading chunks", unit="chunks"):
-        chunks = read_chunks(
-            work.input,
-            work.options.corpus,
-            on_finding=work.survey.findings.append,
-            on_file=work.survey.on_file,
-        )
-        for chunk in chunks:
-            work.spool.append(chunk)
-            work.survey.add(chunk)
-            work.progress.advance(1)
-        findings = work.survey.findings
-        if not len(work.survey):
-            first = (
-                f"the first of {len(findings)} findings: {findings[0]}" if findings else "the files are empty"
-            )
-            raise InputNotFound(f"no chunk in {str(work.input)!r} could be read", where=first)
-        check_ids(work.survey.ids, work.input, work.options.corpus)
-    if work.options.strict and findings:
-        raise CheckFailed(
-            f"--strict: {len(findings)} findings in {str(work.input)!r}",
-            where=str(findings[0]),
-            remedy="qembed inspect lists them all; repair the files, or run without --strict",
-        )
-
-
-def _count_tokens(work: Work, groups: Groups, counter: TokenCounter | Encoder) -> Lengths:
-    """Tokens of each unique text before truncation."""
-    lengths = np.empty(len(groups.first), dtype=np.int64)
-    with work.phase("tokenize", "counting tokens", total=len(lengths), unit="texts"):
-        for start in range(0, len(lengths), TOKENIZE_TEXTS):
-            texts = work.spool.texts(groups.first[start : start + TOKENIZE_TEXTS])
-            lengths[start : start + len(texts)] = counter.count(texts)
-            work.progress.advance(len(texts))
-    return lengths
 
 
 def _plan(work: Work) -> dict[str, Any]:
     """What a run would do; the tokenizer is needed, the weights are not."""
     groups = work.survey.groups()
     counter = load_tokenizer(work.source)
-    lengths = _count_tokens(work, groups, counter)
+    lengths = count_tokens(work, groups, counter)
     max_tokens = work.options.encoder.max_length or counter.max_tokens
     budget = work.options.token_budget or default_token_budget(work.options.encoder.device)
     read = clip(lengths, max_tokens)
     batches = make_batches(read, token_budget=budget, max_batch=work.options.max_batch)
-    stats = _stats(work.survey, groups, lengths, max_tokens)
+    stats = stats_of(work.survey, groups, lengths, max_tokens)
     return {
         "collection": work.collection,
         "model": {"id": work.source.id, "max_tokens": max_tokens},
@@ -280,7 +161,7 @@ def _embed(work: Work) -> EmbedResult:
     for difference in info.differences:
         work.progress.note(f"the model differs from the catalog: {difference}")
     groups = work.survey.groups()
-    lengths = _count_tokens(work, groups, encoder)
+    lengths = count_tokens(work, groups, encoder)
     read = clip(lengths, info.max_tokens)
     budget = options.token_budget or default_token_budget(info.device)
     batches = make_batches(read, token_budget=budget, max_batch=options.max_batch)
@@ -303,7 +184,7 @@ def _embed(work: Work) -> EmbedResult:
         timestamp=now,
         model=asdict(info),
         findings=work.survey.findings,
-        subdirectories=_stats(work.survey, groups, lengths, info.max_tokens, seconds),
+        subdirectories=stats_of(work.survey, groups, lengths, info.max_tokens, seconds),
         unique_texts=len(groups.first),
         batches=history,
         padding_waste=padding_waste(read, batches),
@@ -312,15 +193,10 @@ def _embed(work: Work) -> EmbedResult:
         memory=peak_memory_bytes(info.device),
     )
     inputs = Inputs(str(work.input), work.survey.fingerprint(), len(work.survey), len(groups.first))
-    manifest = Manifest(work.collection, now, inputs, output, _settings(work), asdict(info), environment())
+    manifest = Manifest(work.collection, now, inputs, output, settings(work), asdict(info), environment())
     write_json(work.files.summary, summary, work=work.folder)
     write_json(work.files.manifest, manifest, work=work.folder)
     return EmbedResult("written", work.files, summary, info.differences)
-
-
-def _settings(work: Work) -> dict[str, Any]:
-    options = work.options
-    return settings_of(work.source, options.encoder, options.corpus)
 
 
 def _texts_at(spool: Spool, groups: Groups) -> Callable[[Batch], list[str]]:
@@ -335,22 +211,3 @@ def _history_row(device: str, done: BatchDone) -> dict[str, Any]:
         "padded_tokens": done.padded_tokens,
         "seconds": round(done.seconds, 4),
     }
-
-
-def _stats(
-    survey: Survey,
-    groups: Groups,
-    lengths: Lengths,
-    max_tokens: int,
-    seconds: npt.NDArray[np.float64] | None = None,
-) -> dict[str, SubdirectoryStats]:
-    return subdirectory_stats(
-        names=survey.subdirectories,
-        files=[survey.files_of(name) for name in survey.subdirectories],
-        codes=survey.codes(),
-        first=groups.first,
-        inverse=groups.inverse,
-        lengths=lengths,
-        max_tokens=max_tokens,
-        seconds=seconds,
-    )

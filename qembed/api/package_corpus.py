@@ -79,8 +79,6 @@ def corpus_from_package(
 ) -> PackageCorpus:
     """Write ``<output>/<package>/<module>_chunks.json`` for each package, without running its code.
 
-    Everything is made in a folder beside the output and renamed in.
-
     Args:
         names: Import names of installed top-level packages, e.g. ``sklearn``.
         output: Folder to make. With ``force`` the named packages' subfolders in it are replaced.
@@ -114,8 +112,8 @@ def corpus_from_package(
         package = read_package(name, undocumented=undocumented, exclude=exclude, on_finding=findings.append)
         return _make(package, folder, collection, limit, counter.count)
 
-    packages = _all_or_nothing(names, output, make)
-    return PackageCorpus(output, collection, model, limit, packages, tuple(findings))
+    made = _all_or_nothing(names, output, make)
+    return PackageCorpus(output, collection, model, limit, made, tuple(findings))
 
 
 def _check_names(names: Sequence[str], exclude: Sequence[str]) -> None:

@@ -108,7 +108,8 @@ def open_index(
     _check_same_model(encoder, manifest, path)
     if encoder.info.dimension != index.dimension:
         raise DimensionMismatch(
-            f"the vectors have {index.dimension} dimensions, {encoder.info.id} gives {encoder.info.dimension}",
+            f"the vectors have {index.dimension} dimensions, "
+            f"{encoder.info.id} gives {encoder.info.dimension}",
             where=str(path),
             remedy="name the model that made them with --model, or embed the chunks again",
         )
@@ -197,7 +198,7 @@ def _same_length(points: Iterator[Point], dimension: int, path: Path) -> Iterato
     for point in points:
         if len(point.vector) != dimension:
             raise DimensionMismatch(
-                f"{point.chunk_id!r} has a vector of {len(point.vector)} dimensions, the first one {dimension}",
+                f"{point.chunk_id!r} has {len(point.vector)} dimensions, the first vector {dimension}",
                 where=str(path),
                 remedy="qembed audit lists all that is wrong",
             )

@@ -122,16 +122,17 @@ def show(result: EmbedResult) -> None:
         out.print(f"{quantity(len(summary['skipped']))} findings, the first: {first}", markup=False)
     if result.status == "planned":
         out.print(
-            f"Would run {quantity(summary['batches'])} batches of at most {quantity(summary['token_budget'])} "
-            f"padded tokens ({summary['padding_waste']:.1%} padding); nothing was written."
+            f"Would run {quantity(summary['batches'])} batches of at most "
+            f"{quantity(summary['token_budget'])} padded tokens "
+            f"({summary['padding_waste']:.1%} padding); nothing was written."
         )
         return
     out.print(
         f"{summary['vector_dimension']} dimensions, {summary['model']['dtype']}, on "
         f"{summary['devices'][0]['name']}: {summary['texts_per_sec']:.1f} texts/s, "
-        f"{quantity(summary['tokens_per_sec'])} tokens/s, "
-        f"{duration(summary['processing_time_minutes'] * 60)} in all"
+        f"{quantity(summary['tokens_per_sec'])} tokens/s"
     )
+    out.print(f"{duration(summary['processing_time_minutes'] * 60)} in all, loading the model included")
     out.print(f"Wrote {result.files.embeddings}", markup=False, soft_wrap=True)
 
 

@@ -78,19 +78,26 @@ def show(inspection: Inspection) -> None:
     from qembed.cli.output import console, quantity, share
 
     out, total = console(), inspection.total
+    out.print("[bold]Chunks[/bold] (p50, p95 and max in characters)")
     out.print(_characters_table(inspection))
     if inspection.model:
+        out.print(f"[bold]Tokens[/bold] as {inspection.model} counts them")
         out.print(_tokens_table(inspection))
     copies = total.chunks - total.unique_texts
     out.print(
-        f"{quantity(copies)} of {quantity(total.chunks)} chunks ({share(copies, total.chunks)}) repeat another chunk's text exactly."
+        f"{quantity(copies)} of {quantity(total.chunks)} chunks ({share(copies, total.chunks)}) "
+        "repeat another chunk's text exactly."
+        if copies
+        else "No two chunks have the same text."
     )
     _show_groups(inspection)
     if total.tokens and inspection.max_tokens:
+        reads = f"{inspection.model} reads {quantity(inspection.max_tokens)} tokens"
         out.print(
-            f"{inspection.model} reads {quantity(inspection.max_tokens)} tokens: it cuts "
-            f"{share(total.tokens.truncated_chunks, total.chunks)} of the chunks and loses "
-            f"{share(total.tokens.tokens_lost, total.tokens.lengths.total)} of the tokens."
+            f"{reads}: it cuts {share(total.tokens.truncated_chunks, total.chunks)} of the chunks "
+            f"and loses {share(total.tokens.tokens_lost, total.tokens.lengths.total)} of the tokens."
+            if total.tokens.truncated_chunks
+            else f"{reads}: no chunk is cut."
         )
     elif not inspection.model:
         out.print("Add --model MODEL (e.g. minilm) for tokens and truncation.")
@@ -102,7 +109,6 @@ def _characters_table(inspection: Inspection) -> Any:
 
     rows = table(
         *("subdirectory", ">files", ">chunks", ">unique", ">dup", ">p50", ">p95", ">max"),
-        title="Chunks (p50, p95 and max in characters)",
     )
     for name, held in _named(inspection):
         sizes = held.characters
@@ -118,7 +124,6 @@ def _tokens_table(inspection: Inspection) -> Any:
 
     rows = table(
         *("subdirectory", ">tokens", ">p50", ">p95", ">max", ">truncated", ">lost"),
-        title=f"Tokens as {inspection.model} counts them",
     )
     for name, held in _named(inspection):
         if held.tokens is None:

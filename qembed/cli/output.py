@@ -25,12 +25,16 @@ def console(*, stderr: bool = False) -> Console:
     return made if made.width <= 100 else Console(stderr=stderr, highlight=False, width=100)
 
 
-def table(*columns: str, title: str | None = None) -> Table:
+def table(*columns: str) -> Table:
     """An empty table; a column whose name begins with ``>`` holds numbers and is aligned right."""
     from rich import box
     from rich.table import Table
 
-    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, title_style="bold")
+    made = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for column in columns:
         right = column.startswith(">")
         made.add_column(

@@ -65,6 +65,7 @@ class _Atom:
     text: str
     before: str
     tokens: int
+    break_tokens: int = 0
 
 
 @dataclass(slots=True)
@@ -227,7 +228,7 @@ def _block_atoms(block: list[str], room: int, tokens: dict[str, int], breaks: di
             continue
         cost = breaks[before]
         if tokens[line] <= room:
-            atoms.append(_Atom(line, before, tokens[line] + cost))
+            atoms.append(_Atom(line, before, tokens[line], cost))
         else:
             pieces = _pieces(line, room, tokens)
             atoms += [
@@ -265,23 +266,24 @@ def _led_on(blocks: list[list[_Atom]], room: int) -> list[list[_Atom]]:
     return joined
 
 
-def _spent(atoms: Iterable[_Atom]) -> int:
-    return sum(atom.tokens for atom in atoms)
+def _spent(atoms: Sequence[_Atom]) -> int:
+    """Tokens of the joined atoms; what joins the first one to the header is not counted."""
+    return sum(atom.tokens + atom.break_tokens for atom in atoms) - (atoms[0].break_tokens if atoms else 0)
 
 
 def _bodies(job: _Job, blocks: list[list[_Atom]]) -> list[str]:
     """Fill part after part; a block moves on whole when it fits into the next part but not into this one."""
     parts: list[list[_Atom]] = [[]]
 
-    def left() -> int:
-        return job.rooms[len(parts) > 1] - _spent(parts[-1])
+    def fits(atoms: list[_Atom]) -> bool:
+        return not parts[-1] or _spent(parts[-1] + atoms) <= job.rooms[len(parts) > 1]
 
     for block in blocks:
-        if _spent(block) > left() and _spent(block) <= job.rooms[1] and parts[-1]:
+        if not fits(block) and _spent(block) <= job.rooms[1]:
             parts.append([])
         started = len(parts[-1])
         for atom in block:
-            while parts[-1] and atom.tokens > left():
+            while not fits([atom]):
                 cut = _best_cut(parts[-1], started, atom)
                 parts.append(parts[-1][cut:])
                 del parts[-2][cut:]

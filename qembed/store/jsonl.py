@@ -85,10 +85,9 @@ def parse_line(line: bytes, number: int) -> Record | BadLine:
     try:
         return parse_value(orjson.loads(line), number)
     except orjson.JSONDecodeError as error:
-        whole = line.endswith((b"\n", b"}")) and error.pos < len(line) - 1
-        if whole:
-            return BadLine(number, f"not valid JSON at column {error.colno}: {error.msg}", "not-json")
-        return BadLine(number, "the file ends within this line: it was cut off", "cut-off")
+        if _is_cut_off(line, error):
+            return BadLine(number, "the file ends within this line: it was cut off", "cut-off")
+        return BadLine(number, f"not valid JSON at column {error.colno}: {error.msg}", "not-json")
     except BadRecordError as error:
         return BadLine(number, str(error), error.kind)
 
@@ -138,6 +137,13 @@ def find_embeddings(path: Path) -> Path:
             remedy="name the one that you mean",
         )
     return found[0]
+
+
+def _is_cut_off(line: bytes, error: orjson.JSONDecodeError) -> bool:
+    if line.endswith(b"\n"):
+        return False
+    stopped_at_the_end = bool(error.doc) and error.pos >= len(error.doc)  # doc is empty where UTF-8 is broken
+    return stopped_at_the_end or not line.endswith(b"}")
 
 
 def _vector(numbers: list[Any]) -> npt.NDArray[np.float32]:

@@ -1,0 +1,46 @@
+# Everything a newcomer needs; no sudo, no model hub. PYTHON=python3.12 chooses another interpreter.
+PYTHON ?= python3
+VENV ?= .venv
+# On Linux without a GPU, a smaller torch:  make quickstart TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup quickstart test lint format bench clean
+
+help:  ## Show this list.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: $(INSTALLED)  ## Make the virtual environment and install qembed with its tools.
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@echo "== making $(VENV) and installing qembed (the first time: one to five minutes)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "qembed needs Python 3.11 or newer; try: make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e '.[offline,dev]'
+	@touch $@
+
+quickstart: setup  ## The main job end to end on the bundled model: chunks, vectors, audit, search.
+	@echo "== qembed quickstart: make, inspect, embed, audit and search a real collection, offline"
+	@$(BIN)/qembed quickstart
+
+test: setup  ## The tests (a few minutes; `.venv/bin/pytest -m slow` runs the long ones).
+	@echo "== pytest: the fast tests, offline"
+	@$(BIN)/python -m pytest
+
+lint: setup  ## Format check, lint and types.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: setup  ## Format and repair what ruff can repair.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup  ## Measure qembed against the loop that users write (about ten minutes).
+	$(BIN)/python benchmarks/embed_cpu.py
+
+clean:  ## Remove the virtual environment, caches and quickstart output.
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis quickstart
