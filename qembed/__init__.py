@@ -12,21 +12,29 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from qembed.api.audit import audit as audit
+    from qembed.api.embed import EmbedOptions as EmbedOptions
     from qembed.api.embed import embed as embed
     from qembed.api.inspect import inspect as inspect
     from qembed.api.package_corpus import corpus_from_package as corpus_from_package
     from qembed.api.search import open_index as open_index
     from qembed.api.search import search as search
+    from qembed.corpus import CorpusOptions as CorpusOptions
     from qembed.corpus import read_chunks as read_chunks
     from qembed.errors import QembedError as QembedError
+    from qembed.index import Condition as Condition
     from qembed.models import Encoder as Encoder
+    from qembed.models import EncoderOptions as EncoderOptions
     from qembed.models import load_catalog as load_catalog
     from qembed.records import Chunk as Chunk
     from qembed.records import Finding as Finding
 
 _EXPORTS = {
     "Chunk": "qembed.records",
+    "Condition": "qembed.index",
+    "CorpusOptions": "qembed.corpus",
+    "EmbedOptions": "qembed.api.embed",
     "Encoder": "qembed.models",
+    "EncoderOptions": "qembed.models",
     "Finding": "qembed.records",
     "QembedError": "qembed.errors",
     "audit": "qembed.api.audit",

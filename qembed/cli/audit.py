@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ SHOWN = 3
 @click.option(
     "--normalized/--not-normalized",
     default=None,
-    help="Whether vectors should have norm 1.  [default: as the manifest says, else judged from the vectors]",
+    help="Should vectors have norm 1?  [default: what the manifest says, else judged from the vectors]",
 )
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
 @click.option("--all", "show_all", is_flag=True, help="List every finding, not only the first of each kind.")
@@ -59,6 +60,8 @@ def command(
       qembed audit vectors.jsonl --dimension 768 --normalized
       qembed audit out/ --strict --json | jq .counts
     """
+    from rich.text import Text
+
     from qembed.api.audit import EXAMPLES, audit
     from qembed.cli.output import console, print_json
     from qembed.cli.progress import make_progress
@@ -75,7 +78,7 @@ def command(
     else:
         out = console()
         for part in render(report, strict=strict, shown=None if show_all else SHOWN):
-            out.print(part)
+            out.print(part, soft_wrap=isinstance(part, Text))  # paths and commands stay whole, to be copied
     if not report.sound(strict=strict):
         ctx.exit(3)
 
@@ -114,7 +117,7 @@ def render(
     """The report for people, part by part; ``shown`` findings of each kind, all that were kept when None."""
     from rich.text import Text
 
-    yield Text(str(report.file), style="bold", overflow="fold")
+    yield Text(str(report.file), style="bold")
     yield _grid(_facts(report), indent=2)
     yield Text()
     yield _grid([(_title(check), _outcome(check)) for check in report.checks], indent=0)
@@ -193,11 +196,12 @@ def _verdict(report: AuditReport, strict: bool) -> Iterator[Any]:
     if report.sound(strict=strict):
         extra = f", with {_counted(0, report.warnings)}" if report.warnings else ""
         yield Text.assemble(("sound", "bold green"), f": {records}{extra}.")
+        if report.manifest:
+            yield Text(f"next: qembed search {shlex.quote(str(report.file))} QUESTION")
         return
     number = _counted(report.errors, report.warnings)
-    yield Text.assemble(
-        (f"{number} in {records}", "bold red"), ": do not use this file yet. What to do next:"
-    )
+    why = "" if report.errors else " (--strict)"
+    yield Text.assemble((f"{number} in {records}", "bold red"), f"{why}: do not use this file yet. Next:")
     severities = {finding.kind: finding.severity for finding in report.findings}
     serious = [kind for kind in report.counts if strict or severities[kind] == "error"]
     for remedy in dict.fromkeys(KINDS[kind].remedy for kind in serious):

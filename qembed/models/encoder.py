@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from qembed.errors import UsageError
+from qembed.errors import QembedError, UsageError
 from qembed.models.files import Prompts, Role, prompts_of
 from qembed.models.resolve import ModelSource, fetch, resolve_model
 from qembed.models.tokens import TokenCounter, count_ids_with
@@ -110,6 +110,7 @@ class Encoder:
         Raises:
             ModelUnreachable: It is neither here nor on the hub.
             UsageError: Pickled weights, untrusted code, or an option that the model cannot serve.
+            QembedError: Its files are damaged, or the libraries do not know its architecture.
         """
         source = model if isinstance(model, ModelSource) else resolve_model(model, revision=options.revision)
         source = fetch(source)
@@ -205,8 +206,8 @@ def _load(source: ModelSource, options: EncoderOptions, device: str, dtype: str,
     logging.disable_progress_bar()
     dtypes = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
     code = {"code_revision": options.code_revision} if trusted and options.code_revision else {}
-    return (
-        SentenceTransformer(
+    try:
+        model = SentenceTransformer(
             str(source.path),
             device=device,
             trust_remote_code=trusted,
@@ -215,9 +216,16 @@ def _load(source: ModelSource, options: EncoderOptions, device: str, dtype: str,
             model_kwargs={"dtype": dtypes[dtype], "use_safetensors": True, **code},
             config_kwargs=code,
         )
-        .to(dtypes[dtype])
-        .eval()
-    )  # modules behind the transformer do not read model_kwargs
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # files that are damaged, missing or too new fail in many ways
+        reason = str(error).strip().partition("\n")[0] or "no details"
+        raise QembedError(
+            f"the model {source.id!r} cannot be loaded: {type(error).__name__}: {reason}",
+            where=str(source.path),
+            remedy="fetch its files again, or upgrade transformers if the model is newer than it",
+        ) from error
+    return model.to(dtypes[dtype]).eval()  # modules behind the transformer do not read model_kwargs
 
 
 def _set_max_length(model: Any, max_length: int | None) -> None:
@@ -247,7 +255,7 @@ def _describe(model: Any, source: ModelSource, options: EncoderOptions, dtype: s
         weights_sha256=weights_sha256(source.path),
         dtype=dtype,
         device=str(model.device),
-        device_name=_device_name(str(model.device)),
+        device_name=device_name(str(model.device)),
         dimension=dimension,
         full_dimension=full,
         max_tokens=int(model.max_seq_length),
@@ -284,7 +292,8 @@ def _differences(
     return tuple(found)
 
 
-def _device_name(device: str) -> str:
+def device_name(device: str) -> str:
+    """What the device calls itself, e.g. ``Tesla T4``; the processor's model for a CPU."""
     if device.startswith("cuda"):
         import torch
 

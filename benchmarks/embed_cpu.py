@@ -1,0 +1,193 @@
+"""qembed against the loop that users write: slices of 24 texts in file order through ``encode``.
+
+Both run in one process, on the same device and precision (fp32), interleaved: whenever qembed has finished
+another share of its work, the loop does the same share of its own. A machine that slows down for a while
+slows both. Compared are the vectors of every chunk (cosine) and the wall time without loading the model.
+
+    python benchmarks/embed_cpu.py                        # the API documentation of installed packages
+    python benchmarks/embed_cpu.py --input FOLDER         # your chunks
+    python benchmarks/embed_cpu.py --input FOLDER --limit 200
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from sentence_transformers import SentenceTransformer
+
+import qembed
+from qembed.api.embed import EmbedOptions, EmbedResult, embed
+from qembed.api.package_corpus import corpus_from_package
+from qembed.corpus import CorpusOptions, read_chunks
+from qembed.models import EncoderOptions, resolve_model
+from qembed.progress import Progress
+from qembed.store import Record, read_records
+
+SLICE_TEXTS = 24
+PACKAGES = ("click", "rich", "qdrant_client")
+
+
+class UsersLoop:
+    """What people write today; runs a slice at a time so that it can be interleaved."""
+
+    def __init__(
+        self, folder: Path, options: CorpusOptions, model: SentenceTransformer, output: Path
+    ) -> None:
+        started = perf_counter()
+        self.chunks = list(read_chunks(folder, options))
+        self.seconds = perf_counter() - started
+        self.model, self.output = model, output
+        self.vectors: list[np.ndarray] = []
+        self._slices = self._run()
+
+    def catch_up(self, share: float) -> None:
+        """Go on until this share of the texts is done."""
+        while self.done < share * len(self.chunks) and next(self._slices, None):
+            pass
+
+    @property
+    def done(self) -> int:
+        return len(self.vectors) * SLICE_TEXTS
+
+    def finish(self) -> np.ndarray:
+        """Encode what is left and write the file; float32 (chunks, dimension)."""
+        self.catch_up(2.0)
+        started = perf_counter()
+        vectors = np.concatenate(self.vectors)
+        with self.output.open("w", encoding="utf-8") as file:
+            for chunk, vector in zip(self.chunks, vectors, strict=True):
+                record = {
+                    "id": chunk.id,
+                    "text": chunk.text,
+                    "embedding": vector.tolist(),
+                    "metadata": chunk.metadata,
+                }
+                file.write(json.dumps(record) + "\n")
+        self.seconds += perf_counter() - started
+        return vectors
+
+    def _run(self) -> Iterator[bool]:
+        for start in range(0, len(self.chunks), SLICE_TEXTS):
+            texts = [chunk.text for chunk in self.chunks[start : start + SLICE_TEXTS]]
+            started = perf_counter()
+            self.vectors.append(self.model.encode(texts, normalize_embeddings=True, show_progress_bar=False))
+            self.seconds += perf_counter() - started
+            yield True
+
+
+class Interleave(Progress):
+    """Lets the loop catch up after every batch of qembed, and keeps that time out of qembed's."""
+
+    def __init__(self, loop: UsersLoop) -> None:
+        self.loop, self.loop_seconds = loop, 0.0
+        self._name, self._total, self._done = "", 0, 0
+
+    def phase(self, name: str, *, total: int | None = None, unit: str = "") -> None:
+        self._name, self._total, self._done = name, total or 0, 0
+
+    def advance(self, amount: int, *, texts: int = 0) -> None:
+        if self._name != "encoding":
+            return
+        self._done += amount
+        started = perf_counter()
+        self.loop.catch_up(self._done / self._total)
+        self.loop_seconds += perf_counter() - started
+
+
+def compare(folder: Path, model: str, options: CorpusOptions, work: Path) -> dict[str, float]:
+    """Run both; seconds without loading, and the agreement of the vectors."""
+    source = resolve_model(model)
+    users_model = SentenceTransformer(str(source.path), device="cpu", local_files_only=True)
+    users_model.encode(["warm up"] * SLICE_TEXTS)
+    loop = UsersLoop(folder, options, users_model, work / "loop.jsonl")
+    interleave = Interleave(loop)
+    encoder = EncoderOptions(device="cpu", precision="fp32")
+    started = perf_counter()
+    result = embed(folder, work / "qembed", EmbedOptions(model, options, encoder), progress=interleave)
+    qembed_seconds = perf_counter() - started - interleave.loop_seconds
+    qembed_seconds -= result.summary["phases_seconds"]["load"]
+    expected = loop.finish()
+    cosines = cosine_of_each(result, expected)
+    summary = result.summary
+    return {
+        "chunks": summary["total_chunks"],
+        "unique_texts": summary["unique_texts"],
+        "loop_seconds": loop.seconds,
+        "qembed_seconds": qembed_seconds,
+        "cosine_min": float(cosines.min()),
+        "cosine_mean": float(cosines.mean()),
+        "padding_waste": summary["padding_waste"],
+    }
+
+
+def cosine_of_each(result: EmbedResult, expected: np.ndarray) -> np.ndarray:
+    """Cosine of qembed's vector with the loop's, for every chunk in order."""
+    records = [record for record in read_records(result.files.embeddings) if isinstance(record, Record)]
+    ours = np.stack([record.vector for record in records]).astype(np.float64)
+    theirs = expected.astype(np.float64)
+    return (ours * theirs).sum(axis=1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
+
+
+def report(figures: dict[str, float], collection: str) -> str:
+    """The result as markdown, with machine, versions and date."""
+    chunks, unique = int(figures["chunks"]), int(figures["unique_texts"])
+    loop, ours = figures["loop_seconds"], figures["qembed_seconds"]
+    libraries = ("torch", "transformers", "sentence-transformers")
+    versions = ", ".join([f"qembed {qembed.__version__}", *(f"{name} {version(name)}" for name in libraries)])
+    return f"""### embed_cpu: {collection}, {chunks:,} chunks, {unique:,} unique texts
+
+{datetime.now(UTC):%Y-%m-%d}, {cpu_name()}, {versions}, Python {platform.python_version()}, fp32
+
+| | seconds | chunks/s |
+|---|---:|---:|
+| loop over slices of {SLICE_TEXTS} (`SentenceTransformer.encode`) | {loop:.1f} | {chunks / loop:.1f} |
+| `qembed embed` | {ours:.1f} | {chunks / ours:.1f} |
+
+qembed takes 1/{loop / ours:.2f} of the loop's wall time; the duplicates alone would give 1/{chunks / unique:.2f}.
+Cosine of the two vectors of each chunk: min {figures["cosine_min"]:.7f}, mean {figures["cosine_mean"]:.7f}.
+Padding waste {figures["padding_waste"]:.2%}. Reading, tokenising and writing are in both times, loading the
+model in neither.
+"""
+
+
+def cpu_name() -> str:
+    """Model and count of the processors."""
+    import os
+
+    from qembed.models.encoder import device_name
+
+    return f"{device_name('cpu')}, {os.cpu_count()} cores"
+
+
+def main() -> None:
+    """Parse the arguments, make a collection if none is given, compare, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--input", type=Path, help="a folder of chunks; made from installed packages when left out"
+    )
+    parser.add_argument("--model", default="minilm")
+    parser.add_argument("--limit", type=int, help="chunks per subdirectory at most")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="qembed-bench-") as folder:
+        work = Path(folder)
+        chunks = arguments.input
+        if chunks is None:
+            chunks = work / "python_api"
+            corpus_from_package(PACKAGES, chunks, model=arguments.model)
+        figures = compare(chunks, arguments.model, CorpusOptions(limit=arguments.limit), work)
+        print(report(figures, chunks.name))
+
+
+if __name__ == "__main__":
+    main()
