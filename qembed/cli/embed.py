@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from qembed.cli.options import INPUT, JSON, corpus_options, model_options
+from qembed.errors import QembedError
 
 if TYPE_CHECKING:
     from qembed.api.embed import EmbedResult
@@ -79,7 +81,13 @@ def command(
         encoder=encoder,
         **{key: choices[key] for key in ("token_budget", "max_batch", "strict", "force", "dry_run")},
     )
-    result = embed(input, output, options, progress=make_progress(quiet=quiet))
+    try:
+        result = embed(input, output, options, progress=make_progress(quiet=quiet))
+    except QembedError as error:
+        if model is None and error.remedy and "minilm" in error.remedy:
+            working = shlex.join(["qembed", "embed", str(input), "-o", str(output), "--model", "minilm"])
+            error.remedy += f"\n       for example: {working}"
+        raise
     if as_json:
         files = {name: str(getattr(result.files, name)) for name in ("embeddings", "summary", "manifest")}
         print_json({"status": result.status, "files": files, "summary": result.summary})
