@@ -152,7 +152,7 @@ def report(figures: dict[str, float], collection: str) -> str:
 | loop over slices of {SLICE_TEXTS} (`SentenceTransformer.encode`) | {loop:.1f} | {chunks / loop:.1f} |
 | `qembed embed` | {ours:.1f} | {chunks / ours:.1f} |
 
-The loop takes {loop / ours:.2f} times as long as qembed; the duplicates alone would give {chunks / unique:.2f}.
+The loop takes {loop / ours:.2f} times as long as qembed; duplicates alone would give {chunks / unique:.2f}.
 Cosine of the two vectors of each chunk: min {figures["cosine_min"]:.7f}, mean {figures["cosine_mean"]:.7f}.
 Padding waste {figures["padding_waste"]:.2%}. Reading, tokenising and writing are in both times, loading the
 model in neither.

@@ -151,20 +151,31 @@ def audit(
         normalized = _check_records(path, seen, expected, findings, progress)
     finally:
         progress.close()
-    found = most_common(seen.columns.numpy("dimension"))
-    _compare(seen, manifest, summary, found, findings)
+    _compare(seen, manifest, summary, findings)
+    return _report(path, seen, normalized, manifest, summary, findings, perf_counter() - started)
+
+
+def _report(
+    path: Path,
+    seen: Scan,
+    normalized: bool | None,
+    manifest: Manifest | None,
+    summary: dict[str, Any] | None,
+    findings: Findings,
+    seconds: float,
+) -> AuditReport:
     return AuditReport(
         file=path,
         bytes=seen.bytes,
         sha256=seen.sha256,
-        seconds=perf_counter() - started,
+        seconds=seconds,
         records=len(seen.columns),
         bad_lines=seen.bad_lines,
-        dimension=found,
+        dimension=most_common(seen.columns.numpy("dimension")),
         norms=_norms(seen.columns),
         normalized=normalized,
         manifest=manifest,
-        summary=files.summary if summary is not None else None,
+        summary=OutputFiles.of(path).summary if summary is not None else None,
         checks=tuple(_check(name, findings) for name in CHECKS),
         counts={kind: findings.counts[kind] for kind in KINDS if findings.counts[kind]},
         findings=findings.examples(),
@@ -244,9 +255,9 @@ def _compare(
     seen: Scan,
     manifest: Manifest | None,
     summary: dict[str, Any] | None,
-    dimension: int | None,
     findings: Findings,
 ) -> None:
+    dimension = most_common(seen.columns.numpy("dimension"))
     if manifest is not None:
         compare_manifest(seen, manifest, dimension, findings)
     if summary is not None:

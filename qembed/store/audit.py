@@ -36,6 +36,7 @@ _REQUIRED = frozenset(REQUIRED_METADATA)
 _BUFFER_BYTES = 1 << 20
 _PROGRESS_EVERY = 1024
 _SHOWN_CHARACTERS = 60
+_EXACT_FROM = 1e-30  # squares below lose digits: float32 ends at 1e-38
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +253,7 @@ def read_line(line: bytes, number: int) -> Record | BadLine:
 def vector_norm(vector: Vectors) -> float:
     """Euclidean length; NaN where any component is NaN or Inf."""
     square = float(np.dot(vector, vector))
-    if 0.0 < square < math.inf:
+    if _EXACT_FROM < square < math.inf:
         return math.sqrt(square)
     if not np.isfinite(vector).all():
         return math.nan

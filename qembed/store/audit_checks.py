@@ -147,7 +147,7 @@ def check_same_text(
         reason = f"the text {shown(first.text)} has vectors of cosine {cosines.min():.4f}"
         findings.add("text-with-two-vectors", reason, *_lines(columns, group[np.append(True, far)]))
     if close:
-        findings.notes["same-text"] = f"{close:,} texts have vectors that differ by rounding only"
+        findings.notes["same-text"] = f"texts whose vectors differ by rounding only: {close:,}"
 
 
 def check_same_vector(columns: Columns, lookup: Lookup, expected: Expected, findings: Findings) -> None:

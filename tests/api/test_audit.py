@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -90,10 +91,11 @@ def test_any_flipped_byte_is_found(tmp_path: Path, data: st.DataObject) -> None:
 
 
 @same_folder
-@given(st.sampled_from(range(4)), st.integers(0, 10_000), st.integers(0, 7))
+@given(st.sampled_from(range(4)), st.integers(0, 10_000), st.sampled_from([0, 1, 2, 3, 4, 6, 7]))
 def test_a_flipped_bit_of_id_text_or_hash_is_found_by_more_than_the_sha256(
     tmp_path: Path, record: int, place: int, bit: int
 ) -> None:
+    """All bits but the one between a and A: a hash may be written in either."""
     made = lines()
     line = bytearray(made[record])
     in_vector = range(line.index(b'"embedding":['), line.index(b"]"))
@@ -102,10 +104,7 @@ def test_a_flipped_bit_of_id_text_or_hash_is_found_by_more_than_the_sha256(
     places = [at for at in range(len(line)) if not any(at in r for r in (in_vector, in_metadata, after_hash))]
     line[places[place % len(places)]] ^= 1 << bit
     report = audit(write(tmp_path, b"".join([*made[:record], bytes(line), *made[record + 1 :]])))
-    hash_only_in_case = bytes(line).lower() == made[record].lower() and not report.counts.keys() - {
-        "sha256-not-as-recorded"
-    }
-    assert hash_only_in_case or len(report.counts) > 1
+    assert len(report.counts) > 1
 
 
 _NUMBERS = st.one_of(
@@ -131,12 +130,11 @@ _VALUES = st.fixed_dictionaries(
 @example([b'{"id":1,"vector":[' + b"9" * 5000 + b"]}", b'{"id":1,"vector":[NaN,' + b"9" * 400 + b"]}"], False)
 @given(
     st.lists(
-        st.one_of(st.binary(max_size=20), _VALUES.map(lambda value: str(value).encode("utf-8", "surrogatepass")),
-                  _VALUES.map(lambda value: orjson.dumps(value, default=str, option=orjson.OPT_PASSTHROUGH_SUBCLASS))),
+        st.one_of(st.binary(max_size=20), _VALUES.map(lambda value: json.dumps(value).encode())),
         max_size=6,
     ),
     st.booleans(),
-)  # fmt: skip
+)
 def test_no_file_brings_it_down(tmp_path: Path, content: list[bytes], manifest: bool) -> None:
     folder = tmp_path / str(manifest)
     folder.mkdir(exist_ok=True)

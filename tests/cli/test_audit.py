@@ -156,6 +156,12 @@ def twin(number: int, text: str, **metadata: Any) -> Json:
     return record | {"metadata": record["metadata"] | metadata}
 
 
+def close_and_far(first: Json) -> list[Json | bytes]:
+    """The text of ``first`` with almost its vector, then with another one."""
+    close, far = good(7, first["text"]), good(8, first["text"])
+    return [close | {"embedding": first["embedding"] + np.float32(1e-4)}, far]
+
+
 CORRUPTIONS: dict[str, tuple[Change, str, list[list[int]]]] = {
     "empty": (lambda _: [], "empty-file", [[]]),
     "blank lines only": (lambda _: [b"\n", b"  \r\n"], "empty-file", [[]]),
@@ -187,11 +193,15 @@ CORRUPTIONS: dict[str, tuple[Change, str, list[list[int]]]] = {
     "copied record": (lambda records: [*records, records[0], records[0]], "duplicate-id", [[1, 7, 8]]),
     "no source": (with_metadata(2, source=None), "missing-metadata", [[2]]),
     "no metadata": (without(2, "metadata"), "missing-metadata", [[2]]),
+    "the ids 1 and '1'": (lambda r: [r[0] | {"id": 1}, r[1] | {"id": "1"}], "duplicate-id", [[1, 2]]),
+    "no text anywhere": (lambda r: [record | {"text": None} for record in r[:2]], "no-text", [[1], [2]]),
+    "two lengths": (lambda r: [*r, r[1] | {"id": 7, "embedding": unit(7, 7)}], "dimension-differs", [[7]]),
+    "one of three": (lambda r: [*r, *close_and_far(r[1])], "text-with-two-vectors", [[2, 8]]),
     "no text": (without(2, "text"), "no-text", [[2]]),
     "blank text": (lambda records: [good(0, " \n"), *records[1:]], "no-text", [[1]]),
     "changed text": (with_change(2, text="Changed."), "content-mismatch", [[2]]),
     "false hash": (with_metadata(2, content_sha256=17), "content-mismatch", [[2]]),
-    "two vectors": (lambda good_: [*good_, good(7, good_[1]["text"])], "text-with-two-vectors", [[2, 7]]),
+    "two vectors": (lambda r: [*r, good(7, r[1]["text"])], "text-with-two-vectors", [[2, 7]]),
 }  # fmt: skip
 
 
@@ -221,6 +231,12 @@ def test_says_nothing_of_a_good_file(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert report["model"]["id"] == "demo/model"
 
 
+def test_a_hash_in_capitals_is_the_same_hash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = [good(number) for number in range(COUNT)]
+    records[0]["metadata"]["content_sha256"] = records[0]["metadata"]["content_sha256"].upper()
+    assert found(capsys, write(tmp_path, [*records]))[1]["counts"] == {}
+
+
 def test_rounding_of_one_texts_vector_is_no_finding(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -230,7 +246,7 @@ def test_rounding_of_one_texts_vector_is_no_finding(
     code, report = found(capsys, tmp_path, "--strict")
     assert (code, report["counts"]) == (0, {})
     notes = {check["name"]: check["note"] for check in report["checks"]}
-    assert notes["same-text"] == "1 texts have vectors that differ by rounding only"
+    assert notes["same-text"] == "texts whose vectors differ by rounding only: 1"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qembed.errors import QembedError
@@ -115,6 +115,9 @@ def test_a_broken_last_line_is_not_taken_for_a_cut_one() -> None:
         assert parsed.kind == "not-json"
 
 
+@example([1e-20, 1e-20])
+@example([1e-22])
+@example([3e38, 3e38])
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=20))
 def test_norms_neither_overflow_nor_vanish(numbers: list[float]) -> None:
     with np.errstate(all="ignore"):
