@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import griffe
@@ -22,20 +23,34 @@ STATIC_ERRORS = (griffe.GriffeError, ValueError, KeyError, AttributeError, Recur
 
 
 class Imports(griffe.Extension):  # type: ignore[misc]
-    """Remembers what griffe drops: members that a submodule of the same name hides, and ``as`` itself."""
+    """Remembers what griffe drops: members that a submodule of the same name hides, ``as`` itself, and more.
+
+    Attributes:
+        members: Of each module, by path, as they are before submodules are attached.
+        redundant: Module path and name of every ``from x import name as name``, which marks a re-export.
+        open_ended: Modules that add to ``__all__`` while they run.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.members: dict[str, dict[str, Any]] = {}
         self.redundant: set[tuple[str, str]] = set()
+        self.open_ended: set[str] = set()
 
-    def on_module_members(self, *, mod: Node, **_: Any) -> None:
-        """Keep the members as they are before submodules are attached."""
+    def on_module_members(self, *, mod: Node, agent: Any, **_: Any) -> None:
+        """Keep the members, and note an ``__all__`` that grows."""
+        _add_overloads_only(mod, mod.filepath)
         if mod.filepath.suffix == ".py" or mod.path not in self.members:
             self.members[mod.path] = dict(mod.members)
+        if "__all__.append(" in agent.code or "__all__.extend(" in agent.code:
+            self.open_ended.add(mod.path)
+
+    def on_class_members(self, *, cls: Node, agent: Any, **_: Any) -> None:
+        """Give functions that a stub only has as overloads a member."""
+        _add_overloads_only(cls, agent.filepath)
 
     def on_alias_instance(self, *, alias: Any, node: Any, agent: Any, **_: Any) -> None:
-        """Note ``from x import name as name``, which marks a re-export (PEP 484)."""
+        """Note ``from x import name as name`` (PEP 484)."""
         if any(alias.name == name.asname == name.name for name in node.names):
             self.redundant.add((agent.current.path, alias.name))
 
@@ -121,7 +136,7 @@ class PublicNames:
             if not self._is_offered(module, name, member, exports):
                 continue
             node = self._follow(member)
-            if node is not None and not (node.is_module and self._has_public_path(node)):
+            if node is not None and (not node.is_module or self._needs_alias(module, node)):
                 yield name, node
             elif node is None and exports and not _leads_elsewhere(member, self._package.name):
                 self.unread.setdefault(module.path, []).append(name)
@@ -130,12 +145,22 @@ class PublicNames:
 
     def _is_offered(self, module: Node, name: str, member: Any, exports: list[str]) -> bool:
         if exports:
-            return name in exports
+            return name in exports or self._may_be_added(module, member)
         if not member.is_alias:
             return True
         if member.wildcard_imported or (module.path, name) in self._imports.redundant:
             return True
         return bool(module.is_init_module) and (bool(member.runtime) or _is_lazy(module))
+
+    def _may_be_added(self, module: Node, member: Any) -> bool:
+        """Whether a growing ``__all__`` may get the name at run time: a function, imported with a star.
+
+        Classes are not assumed: one that is not listed is often the base of one that is.
+        """
+        if module.path not in self._imports.open_ended or not member.is_alias or not member.wildcard_imported:
+            return False
+        node = self._follow(member)
+        return node is not None and bool(node.is_function)
 
     def _follow(self, member: Any) -> Node | None:
         """The object behind a member; None where it belongs to another package or cannot be found."""
@@ -162,9 +187,12 @@ class PublicNames:
             node = found
         return node
 
-    def _has_public_path(self, module: Node) -> bool:
-        parts = module.path.split(".")[1:]
-        return not any(part.startswith("_") for part in parts) and not self._is_excluded(module.path)
+    def _needs_alias(self, module: Node, target: Node) -> bool:
+        """Whether an imported module is reached through this name: a private one, offered by a package."""
+        private = any(part.startswith("_") for part in target.path.split(".")[1:])
+        return (
+            private and not self._is_excluded(target.path) and bool(module.exports or module.is_init_module)
+        )
 
     def _is_excluded(self, path: str) -> bool:
         return any(path == prefix or path.startswith(f"{prefix}.") for prefix in self._excluded)
@@ -200,16 +228,19 @@ def _members_below(owner: Named) -> Iterator[Named]:
     """Public members that a class itself defines, nested classes and their members included."""
     if not owner.node.is_class:
         return
-    for name, node in {**owner.node.members, **_overloads_only(owner.node)}.items():
+    for name, node in owner.node.members.items():
         if not name.startswith("_") and not node.is_alias:
             member = Named(f"{owner.path}.{name}", owner.module, node, owner.node)
             yield member
             yield from _members_below(member)
 
 
-def _overloads_only(node: Node) -> dict[str, Node]:
-    """Functions of a stub that have overloads and no implementation: the first overload stands for it."""
-    return {name: group[0] for name, group in node.overloads.items() if group and name not in node.members}
+def _add_overloads_only(node: Node, file: Path) -> None:
+    """Where a stub has overloads and no source stands beside it, the first documented one stands for all."""
+    if file.suffix == ".pyi" and not file.with_suffix(".py").exists():
+        for name, group in node.overloads.items():
+            if group and name not in node.members:
+                node.set_member(name, next((one for one in group if one.docstring), group[0]))
 
 
 def _is_lazy(module: Node) -> bool:

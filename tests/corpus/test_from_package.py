@@ -187,16 +187,19 @@ class TestPaths:
         assert "fakepkg.core.frame.Base.head" in entries("fakepkg")
         assert list(entries("fakepkg", exclude=["fakepkg.core"])) == ["fakepkg.Frame", "fakepkg.Frame.head"]
 
-    def test_a_module_of_an_excluded_one_keeps_its_other_name(self, write: Write) -> None:
+    def test_only_a_package_gives_a_private_module_a_public_name(self, write: Write) -> None:
         write(
             {
-                "fakepkg/__init__.py": "from .core import frame as frames",
-                "fakepkg/core/__init__.py": "",
-                "fakepkg/core/frame.py": "def f():\n    'F.'",
+                "fakepkg/__init__.py": "from . import _impl as impl\nfrom .shown import sub as other",
+                "fakepkg/_impl.py": "def f():\n    'F.'",
+                "fakepkg/_more.py": "def g():\n    'G.'",
+                "fakepkg/shown/__init__.py": "",
+                "fakepkg/shown/sub.py": "def h():\n    'H.'",
+                "fakepkg/plain.py": "from fakepkg import _more as more\nfrom fakepkg.shown import sub as sub",
             }
         )
-        assert list(entries("fakepkg")) == ["fakepkg.core.frame.f"]
-        assert list(entries("fakepkg", exclude=["fakepkg.core"])) == ["fakepkg.frames.f"]
+        assert list(entries("fakepkg")) == ["fakepkg.impl.f", "fakepkg.shown.sub.h"]
+        assert list(entries("fakepkg", exclude=["fakepkg.shown"])) == ["fakepkg.impl.f"]
 
     def test_aliases_that_run_in_a_circle_end(self, write: Write) -> None:
         write(
@@ -336,6 +339,39 @@ class TestPackages:
         assert found["fakepkg.quick"].source_file == "fakepkg/fast.pyi"
         assert [finding.kind for finding in findings] == ["compiled-module"]
         assert findings[0].place.path == "fakepkg/bare.cpython-311-x86_64-linux-gnu.so"
+
+    def test_overloads_of_a_stub_are_one_entry(self, write: Write) -> None:
+        stub = """
+            from typing import overload
+            @overload
+            def add(a: int) -> int: ...
+            @overload
+            def add(a: int, b: str) -> int:
+                'Add.'
+            class T:
+                @overload
+                def sub(self, a: int) -> int:
+                    'Sub.'
+                @overload
+                def sub(self, a: str) -> int: ...
+        """
+        write(
+            {
+                "fakepkg/__init__.py": """
+                    from ._C import *
+                    class U(T):
+                        'A public one.'
+                    __all__ = ['U']
+                    for name in dir(_C):
+                        __all__.append(name)
+                """,
+                "fakepkg/_C.pyi": stub,
+            }
+        )
+        found = entries("fakepkg")
+        assert list(found) == ["fakepkg.U", "fakepkg.U.sub", "fakepkg.add"]
+        assert found["fakepkg.add"].title == "fakepkg.add(a: int, b: str) -> int"
+        assert found["fakepkg.U.sub"].title == "fakepkg.U.sub(a: int) -> int"
 
     def test_a_module_that_does_not_parse_is_a_finding(
         self, write: Write, capfd: pytest.CaptureFixture[str]
