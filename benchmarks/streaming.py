@@ -29,7 +29,7 @@ CHUNKS_A_FILE = 1000
 DIMENSION = 384
 
 MEASURE = """
-import resource, sys
+import sys
 from pathlib import Path
 from time import perf_counter
 {imports}

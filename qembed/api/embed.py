@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from qembed.api.embed_output import earlier_summary, write_embeddings
 from qembed.api.embed_steps import (
@@ -26,6 +27,7 @@ from qembed.corpus import collection_name
 from qembed.corpus.survey import Groups
 from qembed.engine import (
     BatchDone,
+    OomSplit,
     clip,
     default_token_budget,
     encode_batches,
@@ -36,6 +38,7 @@ from qembed.engine import (
 from qembed.engine.batching import Batch
 from qembed.models import Encoder, fetch, load_tokenizer, resolve_model
 from qembed.progress import Progress
+from qembed.records import Lengths, Vectors
 from qembed.store import (
     Inputs,
     Manifest,
@@ -152,28 +155,27 @@ def _plan(work: Work) -> dict[str, Any]:
     }
 
 
+@dataclass(slots=True)
+class _Encoded:
+    """What encoding left beside the vectors: seconds of each unique text, a row a batch, every split."""
+
+    seconds: npt.NDArray[np.float64]
+    history: list[dict[str, Any]]
+    splits: list[OomSplit]
+
+
 def _embed(work: Work) -> EmbedResult:
     """Load the model, encode every unique text, write the three files; the manifest last."""
-    options = work.options
     with work.phase("load", f"loading {work.source.id}"):
-        encoder = Encoder.load(fetch(work.source), options.encoder)
+        encoder = Encoder.load(fetch(work.source), work.options.encoder)
     info = encoder.info
     for difference in info.differences:
         work.progress.note(f"the model differs from the catalog: {difference}")
     groups = work.survey.groups()
     lengths = count_tokens(work, groups, encoder)
-    read = clip(lengths, info.max_tokens)
-    budget = options.token_budget or default_token_budget(info.device)
-    batches = make_batches(read, token_budget=budget, max_batch=options.max_batch)
+    budget = work.options.token_budget or default_token_budget(info.device)
     vectors = open_vectors(work.folder, len(groups.first), info.dimension)
-    seconds = np.zeros(len(groups.first))
-    history: list[dict[str, Any]] = []
-    with work.phase("encode", "encoding", total=int(read.sum()), unit="tokens"):
-        for done in encode_batches(encoder.encode, _texts_at(work.spool, groups), batches, read):
-            vectors[done.batch] = done.vectors
-            seconds[done.batch] = done.seconds * read[done.batch] / done.tokens
-            history.append(_history_row(info.device, done))
-            work.progress.advance(done.tokens, texts=len(done.batch))
+    encoded = _encode(work, encoder, groups, clip(lengths, info.max_tokens), budget, vectors)
     with work.phase("write", "writing", total=len(work.spool), unit="chunks"):
         output = write_embeddings(
             work.files, work.folder, work.spool, groups, lengths, vectors, work.progress
@@ -184,10 +186,10 @@ def _embed(work: Work) -> EmbedResult:
         timestamp=now,
         model=asdict(info),
         findings=work.survey.findings,
-        subdirectories=stats_of(work.survey, groups, lengths, info.max_tokens, seconds),
+        subdirectories=stats_of(work.survey, groups, lengths, info.max_tokens, encoded.seconds),
         unique_texts=len(groups.first),
-        batches=history,
-        padding_waste=padding_waste(read, batches),
+        batches=encoded.history,
+        oom_splits=[asdict(split) for split in encoded.splits],
         token_budget=budget,
         phases_seconds=work.phases_seconds,
         memory=peak_memory_bytes(info.device),
@@ -197,6 +199,30 @@ def _embed(work: Work) -> EmbedResult:
     write_json(work.files.summary, summary, work=work.folder)
     write_json(work.files.manifest, manifest, work=work.folder)
     return EmbedResult("written", work.files, summary, info.differences)
+
+
+def _encode(
+    work: Work, encoder: Encoder, groups: Groups, read: Lengths, budget: int, vectors: Vectors
+) -> _Encoded:
+    """Fill ``vectors`` with those of all unique texts."""
+    encoded = _Encoded(np.zeros(len(groups.first)), [], [])
+
+    def on_split(split: OomSplit) -> None:
+        encoded.splits.append(split)
+        work.progress.note(
+            f"out of memory: a batch of {split.texts} texts is halved, "
+            f"from here on at most {split.budget_tokens:,} padded tokens"
+        )
+
+    batches = make_batches(read, token_budget=budget, max_batch=work.options.max_batch)
+    texts = _texts_at(work.spool, groups)
+    with work.phase("encode", "encoding", total=int(read.sum()), unit="tokens"):
+        for done in encode_batches(encoder.encode, texts, batches, read, on_split=on_split):
+            vectors[done.batch] = done.vectors
+            encoded.seconds[done.batch] = done.seconds * read[done.batch] / done.tokens
+            encoded.history.append(_history_row(encoder.info.device, done))
+            work.progress.advance(done.tokens, texts=len(done.batch))
+    return encoded
 
 
 def _texts_at(spool: Spool, groups: Groups) -> Callable[[Batch], list[str]]:

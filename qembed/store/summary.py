@@ -52,7 +52,7 @@ def build_summary(
     subdirectories: Mapping[str, SubdirectoryStats],
     unique_texts: int,
     batches: Sequence[Mapping[str, Any]],
-    padding_waste: float,
+    oom_splits: Sequence[Mapping[str, Any]],
     token_budget: int,
     phases_seconds: Mapping[str, float],
     memory: Mapping[str, int],
@@ -67,7 +67,7 @@ def build_summary(
         subdirectories: Statistics by name.
         unique_texts: How many texts were encoded.
         batches: One mapping a batch: device, texts, tokens, padded_tokens, seconds.
-        padding_waste: 1 - real tokens / padded tokens.
+        oom_splits: One mapping for every batch that did not fit and was halved.
         token_budget: Padded tokens of a batch at most.
         phases_seconds: Wall time by phase; ``encode`` among them.
         memory: Peak bytes.
@@ -76,6 +76,7 @@ def build_summary(
     seconds = sum(phases_seconds.values())
     encoding = phases_seconds.get("encode", 0.0)
     tokens_read = sum(int(batch["tokens"]) for batch in batches)
+    tokens_padded = sum(int(batch["padded_tokens"]) for batch in batches)
     return {
         "collection": collection,
         "timestamp": timestamp,
@@ -100,11 +101,11 @@ def build_summary(
         },
         "devices": [{"device": model["device"], "name": model["device_name"], "texts": unique_texts}],
         "token_budget": token_budget,
-        "padding_waste": round(padding_waste, 6),
+        "padding_waste": round(1 - tokens_read / tokens_padded, 6) if tokens_padded else 0.0,
         "batches": len(batches),
         "batch_history": list(batches[:MAX_HISTORY]),
         "batch_history_omitted": max(0, len(batches) - MAX_HISTORY),
-        "oom_splits": [],
+        "oom_splits": list(oom_splits),
         "phases_seconds": {name: round(value, 3) for name, value in phases_seconds.items()},
         "processing_time_minutes": round(seconds / 60, 4),
         "average_speed_chunks_per_sec": round(chunks / seconds, 3) if seconds else 0.0,
