@@ -59,7 +59,7 @@ class Finding:
         kind: A short, stable name in kebab case, e.g. ``truncated-json``.
         place: File, with line or item.
         reason: What is wrong, in words.
-        lost: What is skipped because of it: ``file``, ``rest of file``, ``chunk``, or ``nothing``.
+        lost: What is skipped because of it: ``folder``, ``file``, ``rest of file``, ``chunk`` or ``nothing``.
     """
 
     kind: str

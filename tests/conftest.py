@@ -1,6 +1,6 @@
 """What all tests share: no model hub, a terminal of 80 columns, small chunk folders, the command line.
 
-Golden files (``tests/**/golden/*.txt``) are compared as they stand; ``pytest --update-golden`` writes them anew.
+Golden files (``tests/**/golden/*.txt``) hold what is printed; ``pytest --update-golden`` writes them anew.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 settings.register_profile(
     "qembed", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile("thorough", settings.get_profile("qembed"), max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "qembed"))
 
 

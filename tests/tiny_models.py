@@ -78,21 +78,19 @@ def _tokenizer(raw: Path) -> Any:
 
     vocabulary = {token: number for number, token in enumerate(_vocabulary())}
     fast = BertWordPieceTokenizer(vocab=vocabulary, lowercase=True)
-    special = {
-        f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")
-    }
+    special = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
     return PreTrainedTokenizerFast(tokenizer_object=fast._tokenizer, model_max_length=POSITIONS, **special)
 
 
 def _vocabulary() -> list[str]:
     characters = string.ascii_lowercase + string.digits
-    words = "the a of to and is vector search point index query passage model chunk text filter".split()
+    words = ("vector", "search", "point", "index", "query", "passage", "model", "chunk", "text", "filter")
     return [
         *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
         *characters,
         *(f"##{character}" for character in characters),
         *string.punctuation,
-        *(word for word in words if len(word) > 1),
+        *words,
     ]
 
 

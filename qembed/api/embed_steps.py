@@ -18,7 +18,7 @@ from qembed.corpus.survey import Groups, Survey
 from qembed.engine import check_fits
 from qembed.errors import CheckFailed, InputNotFound, QembedError
 from qembed.models import DEFAULT_MODEL, Encoder, EncoderOptions, ModelSource, TokenCounter, check_reachable
-from qembed.models.encoder import pick_device, pick_precision
+from qembed.models.device import pick_device, pick_precision
 from qembed.models.weights import weight_bytes
 from qembed.progress import Progress
 from qembed.records import Lengths

@@ -83,6 +83,7 @@ def inspect(
         InputNotFound: Nothing there to read.
         ModelUnreachable: The tokenizer is neither here nor on the hub.
     """
+    input = Path(input)
     collection = collection_name(input, options.collection) if input.exists() else ""
     counter = load_tokenizer(resolve_model(model, revision=revision)) if model else None
     survey = Survey()

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from qembed.corpus import content_sha256
 from qembed.errors import DimensionMismatch, Mismatch, UsageError
 from qembed.index import Condition, Hit, Index, MemoryIndex, Point
-from qembed.models import Encoder, EncoderOptions, resolve_model
+from qembed.models import Encoder, EncoderOptions, fetch, resolve_model
+from qembed.models.weights import weights_sha256
 from qembed.progress import Progress
 from qembed.store import BadLine, Manifest, OutputFiles, find_embeddings, read_manifest, read_records
 
@@ -61,6 +62,8 @@ class OpenIndex:
         """
         if not question.strip():
             raise UsageError("the question is empty")
+        if any("\ud800" <= character <= "\udfff" for character in question):
+            raise UsageError(f"the question {question!r} is not valid Unicode", remedy="type it in UTF-8")
         vector = self.encoder.encode([question], "query")[0]
         return distinct_results(self.index, vector, k=k, where=where)
 
@@ -100,9 +103,7 @@ def open_index(
         progress.phase("loading vectors", total=count, unit="vectors")
         index = _load(path, progress)
         progress.phase(f"loading {name}")
-        encoder = Encoder.load(
-            resolve_model(name, revision=options.revision or _pinned(manifest)), _as_before(options, manifest)
-        )
+        encoder = _load_encoder(name, options, manifest, replaced=model is not None)
     finally:
         progress.close()
     _check_same_model(encoder, manifest, path)
@@ -138,8 +139,8 @@ def distinct_results(
 ) -> list[Result]:
     """The ``k`` best different texts; chunks with identical text become one result.
 
-    Copies share one vector and so one score; the search deepens until the text behind the ``k``-th is seen,
-    which makes the counts of all ``k`` complete.
+    Copies share one vector and so one score; the search deepens until a score below the ``k``-th text's is
+    seen, which makes the counts of all ``k`` complete (texts that the model cuts can share a vector too).
     """
     depth = 2 * (k + 1)
     while True:
@@ -151,7 +152,8 @@ def distinct_results(
                 groups[key].copies.append(hit.chunk_id)
             else:
                 groups[key] = _Group(hit)
-        if len(groups) > k or len(hits) < depth:
+        scores = [group.best.score for group in groups.values()]
+        if len(hits) < depth or (len(groups) > k and hits[-1].score < scores[k - 1]):
             break
         depth *= 4
     return [_result(rank, group) for rank, group in enumerate(list(groups.values())[:k], start=1)]
@@ -217,14 +219,23 @@ def _model_name(path: Path, manifest: Manifest | None, model: str | None) -> str
     return str(manifest.model["name"])
 
 
-def _pinned(manifest: Manifest | None) -> str | None:
-    return manifest.model["revision"] if manifest else None
-
-
-def _as_before(options: EncoderOptions, manifest: Manifest | None) -> EncoderOptions:
-    """The options of the run that made the vectors, on the device of this one."""
+def _load_encoder(
+    name: str, options: EncoderOptions, manifest: Manifest | None, *, replaced: bool
+) -> Encoder:
+    """The model that made the vectors, used as it was then; ``replaced`` where the user names another."""
     if manifest is None:
-        return options
+        return Encoder.load(name, options)
+    if not replaced:
+        options = replace(options, revision=options.revision or manifest.model["revision"])
+    source = fetch(resolve_model(name, revision=options.revision))
+    assert source.path is not None
+    if replaced and weights_sha256(source.path) != manifest.model["weights_sha256"]:
+        return Encoder.load(source, options)  # only to say how it differs; the old lengths need not fit it
+    return Encoder.load(source, _as_before(options, manifest))
+
+
+def _as_before(options: EncoderOptions, manifest: Manifest) -> EncoderOptions:
+    """The options of the run that made the vectors, on the device of this one."""
     made = manifest.model
     return replace(
         options,
@@ -240,7 +251,7 @@ def _check_same_model(encoder: Encoder, manifest: Manifest | None, path: Path) -
     if manifest is None or encoder.info.weights_sha256 == manifest.model["weights_sha256"]:
         return
     made, now = manifest.model, encoder.info
-    if made["dimension"] != now.dimension or made["full_dimension"] != now.full_dimension:
+    if made["full_dimension"] != now.full_dimension:
         raise DimensionMismatch(
             f"{made['id']} made these vectors, with {made['full_dimension']} dimensions; "
             f"{now.id} has {now.full_dimension}",

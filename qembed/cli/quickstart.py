@@ -45,10 +45,11 @@ def command(ctx: click.Context, /, output: Path, model: str) -> None:
       qembed quickstart
       qembed quickstart -o /tmp/first-light
     """
+    packages = [*PACKAGES, "--exclude", EXCLUDE]
     chunks, vectors = str(output / "python_api"), str(output / "vectors")
     steps = [
         ("Make a folder of chunks from installed packages' documentation",
-         ["corpus", "from-package", *PACKAGES, "--exclude", EXCLUDE, "-o", chunks, "--model", model, "--force"]),
+         ["corpus", "from-package", *packages, "-o", chunks, "--model", model, "--force"]),
         ("See what it holds", ["inspect", chunks, "--model", model, "--groups", "3"]),
         ("Turn every chunk into a vector", ["embed", chunks, "-o", vectors, "--model", model, "--force"]),
         ("Check the vectors", ["audit", vectors]),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
-_LINK = re.compile(r"!?\[([^\]]*)\]\((?:[^()]|\([^()]*\))*\)")
-_CUT_LINK = re.compile(r"\]\([^)\s]*\)?|https?://[^\s)\]]+\)?|^\s*[^\s(]*\)|(?<!\w)\[(?=\w)")
+_LINK = re.compile(r"!?\[([^\]]{0,500})\]\((?:[^()]|\([^()]*\))*\)")
+_CUT_LINK = re.compile(
+    r"\]\([^)\s]*\)?|https?://[^\s)\]]+\)?|^\s*[^\s(]*\)|(?<!\w)\[(?=\w)(?![^\[\]]*\](?!\())"
+)
 _WORD = re.compile(r"\w{3,}")
 _MARKS = re.compile(r"[#*`|>\-=_]{2,}|(?<=\s)[#*>|-](?=\s)")
 
@@ -30,12 +33,7 @@ def snippet(text: str, question: str = "", *, characters: int = 200) -> str:
     width = characters - 4
     wanted = {word.lower() for word in _WORD.findall(question)}
     hits = [(match.start(), match[0].lower()) for match in _WORD.finditer(line) if match[0].lower() in wanted]
-    best, most = 0, 0
-    for start, _ in hits:
-        begin = max(0, start - width // 4)
-        count = len({word for at, word in hits if begin <= at <= begin + width})
-        if count > most:
-            best, most = begin, count
+    best = _fullest_window(hits, width)
     best = min(best, len(line) - width)
     if best:
         best = line.find(" ", best) + 1 or best
@@ -43,3 +41,21 @@ def snippet(text: str, question: str = "", *, characters: int = 200) -> str:
     if end < len(line):
         end = line.rfind(" ", best, end) if " " in line[best:end] else end
     return f"{'… ' if best else ''}{line[best:end]}{' …' if end < len(line) else ''}"
+
+
+def _fullest_window(hits: list[tuple[int, str]], width: int) -> int:
+    """Where the first window with most different words begins; a quarter of it lies before a hit."""
+    best = most = first = behind = 0
+    inside: Counter[str] = Counter()
+    for start, _ in hits:
+        begin = max(0, start - width // 4)
+        while behind < len(hits) and hits[behind][0] <= begin + width:
+            inside[hits[behind][1]] += 1
+            behind += 1
+        while hits[first][0] < begin:
+            inside[hits[first][1]] -= 1
+            first += 1
+        count = sum(map(bool, inside.values()))
+        if count > most:
+            best, most = begin, count
+    return best

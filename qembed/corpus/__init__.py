@@ -55,7 +55,7 @@ def collection_name(root: Path, collection: str | None = None) -> str:
     name = collection if collection is not None else root.resolve().name
     if collection is None and root.is_file():
         name = root.stem.removesuffix("_chunks").removesuffix("_embeddings")
-    if not name.strip() or any(character in name for character in '/\\:\0\n"'):
+    if not name.strip() or not name.isprintable() or any(character in name for character in '/\\:"'):
         raise UsageError(
             f"{name!r} cannot name a collection",
             remedy="pass --collection NAME, without slashes, colons or quotes",
@@ -85,7 +85,7 @@ def read_chunks(
     root = Path(root)
     collection = collection_name(root, options.collection) if root.exists() else ""
     taken: Counter[str] = Counter()
-    for file in walk(root):
+    for file in walk(root, on_finding):
         if options.limit is not None and taken[file.subdirectory] >= options.limit:
             continue
         on_file(file)
@@ -116,9 +116,7 @@ def _chunks_of(file: ChunkFile, collection: str, id_from: IdFrom, on_finding: On
         except BadItemError as error:
             on_finding(Finding(error.kind, place, str(error)))
             continue
-        subdirectory = file.subdirectory
-        if subdirectory == ROOT:
-            subdirectory = str(reader.header.get("subdirectory") or ROOT)
+        subdirectory = reader.subdirectory if file.subdirectory == ROOT else file.subdirectory
         context = Context(collection, subdirectory, file.stem, position, id_from)
         name, metadata = enrich(item, context)
         yield Chunk(name, item.text, metadata, place)

@@ -8,6 +8,7 @@ and memory is bounded by the longest item. About 100 MB/s; small intact files ta
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, TextIO
 
@@ -16,13 +17,15 @@ MAX_ITEM_CHARACTERS = 1 << 26
 """64 Mi characters: a single value longer than this is reported, not read."""
 
 _WHITESPACE = " \t\r\n"
+_WORDS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
+_ESCAPED_BYTE = re.compile(r"[\udc80-\udcff]")
 
 
 class JsonBreakError(ValueError):
     """The document breaks off or is not JSON from here on.
 
     Attributes:
-        kind: ``truncated-json``, ``invalid-json`` or ``too-long``.
+        kind: ``truncated-json``, ``invalid-json``, ``wrong-encoding`` or ``too-long``.
         line: Line of the break, from 1.
     """
 
@@ -46,10 +49,24 @@ def loads(text: str) -> Any:
     return json.loads(text, parse_int=_integer, parse_constant=lambda _: None)
 
 
+def not_utf8(byte: int) -> str:
+    """What to say of a byte that is not UTF-8."""
+    return f"not UTF-8 (byte 0x{byte:02X}); convert the file to UTF-8"
+
+
 class JsonStream:
-    """Reads the parts of one JSON document from a text file in order."""
+    """Reads the parts of one JSON document in order.
+
+    Args:
+        file: Text decoded with ``surrogateescape``: bytes that are not UTF-8 cost only the value they are in.
+
+    Attributes:
+        bad_byte: First byte that is not UTF-8 in the value that was taken last; None when all are.
+    """
 
     def __init__(self, file: TextIO) -> None:
+        self.bad_byte: int | None = None
+        self._any_bad = False
         self._file = file
         self._buffer = ""
         self._at = 0
@@ -81,9 +98,7 @@ class JsonStream:
         if not found:
             raise JsonBreakError("truncated-json", "the document ends here", self.line)
         if found not in characters:
-            raise JsonBreakError(
-                "invalid-json", f"expected {' or '.join(characters)}, found {found!r}", self.line
-            )
+            raise self._unexpected(found, f"expected {' or '.join(characters)}, found {found!r}", self.line)
         self._at += 1
         return found
 
@@ -107,10 +122,12 @@ class JsonStream:
                 if not self._fill():
                     raise self._explain(error) from None
             else:
-                # A number may go on behind the window; objects and strings are closed by themselves.
-                if end < len(self._buffer) or not self._fill():
-                    self._at = end
-                    return value
+                # Only a number may go on behind the window (``1`` as ``1.5``, ``1e`` as ``1e+3``).
+                if isinstance(value, int | float) and end + 2 >= len(self._buffer) and self._fill():
+                    continue
+                self.bad_byte = self._bad_byte(end)
+                self._at = end
+                return value
 
     def items(self) -> Iterator[Any]:
         """The values of the list that begins here."""
@@ -127,14 +144,32 @@ class JsonStream:
         """Read on, at least doubling what is unread (so retries cost linear time); False at the end."""
         if self._ended:
             return False
+        block = self._file.read(max(BLOCK_CHARACTERS, len(self._buffer) - self._at))
+        if not block:
+            self._ended = True  # the window stays: positions of errors refer to it
+            return False
         self._lines_before += self._buffer.count("\n", 0, self._at)
-        rest = self._buffer[self._at :]
-        block = self._file.read(max(BLOCK_CHARACTERS, len(rest)))
-        self._buffer, self._at = rest + block, 0
-        self._ended = not block
-        return bool(block)
+        self._buffer, self._at = self._buffer[self._at :] + block, 0
+        self._any_bad = self._any_bad or (not block.isascii() and _ESCAPED_BYTE.search(block) is not None)
+        return True
+
+    def _bad_byte(self, end: int) -> int | None:
+        found = _ESCAPED_BYTE.search(self._buffer, self._at, end) if self._any_bad else None
+        return ord(found[0]) - 0xDC00 if found else None
 
     def _explain(self, error: json.JSONDecodeError) -> JsonBreakError:
         line = 1 + self._lines_before + self._buffer.count("\n", 0, error.pos)
-        broken_off = error.msg.startswith("Unterminated") or not self._buffer[error.pos :].strip()
-        return JsonBreakError("truncated-json" if broken_off else "invalid-json", error.msg.lower(), line)
+        rest = self._buffer[error.pos : error.pos + 10].rstrip(_WHITESPACE)
+        cut_escape = error.msg.startswith("Invalid \\u") and len(rest) < len("\\u0000")
+        cut_word = any(word.startswith(rest) for word in _WORDS)  # also when nothing is left
+        if error.msg.startswith("Unterminated") or cut_escape or cut_word:
+            return JsonBreakError("truncated-json", error.msg.lower(), line)
+        return self._unexpected(rest[0], error.msg.lower(), line)
+
+    @staticmethod
+    def _unexpected(found: str, reason: str, line: int) -> JsonBreakError:
+        if found == "\0":
+            return JsonBreakError("wrong-encoding", "not text, or not UTF-8 (byte 0x00)", line)
+        if _ESCAPED_BYTE.match(found):
+            return JsonBreakError("wrong-encoding", not_utf8(ord(found) - 0xDC00), line)
+        return JsonBreakError("invalid-json", reason, line)

@@ -68,12 +68,12 @@ def parse_item(value: object) -> Item:
     if beir_id is not None:
         title = value.get("title")
         if isinstance(title, str) and title.strip():
-            text = f"{title} {text}"
+            text = f"{title} {text}" if text else title
     _check_text(text)
     extras = {name: val for name, val in value.items() if name not in NOT_EXTRA and name != key}
-    if "id" in extras and extras["id"] == metadata.get("chunk_id"):
+    if isinstance(extras.get("id"), str) and extras["id"] == metadata.get("chunk_id"):
         del extras["id"]  # a record that qembed wrote says its id twice
-    _check_json(metadata, extras)
+    _check_json(metadata, extras, beir_id)
     return Item(text, metadata, extras, None if beir_id is None else str(beir_id))
 
 
@@ -104,9 +104,9 @@ def _check_text(text: str) -> None:
         ) from None
 
 
-def _check_json(metadata: dict[str, Any], extras: dict[str, Any]) -> None:
+def _check_json(*parts: object) -> None:
     try:
-        orjson.dumps((metadata, extras))
+        orjson.dumps([[parts]])  # orjson limits nesting, and originals are written two levels deeper
     except (TypeError, orjson.JSONEncodeError) as error:
         raise BadItemError("bad-metadata", f"the metadata cannot be written as JSON: {error}") from None
 

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import orjson
+
 from qembed.corpus.ids import chunk_id, content_sha256
 from qembed.corpus.layouts import Item
 
@@ -19,6 +21,7 @@ _SOURCE_FILE_KEYS = ("source_file", "source_path", "source", "file_path", "file_
 _SOURCE_PATH_KEYS = ("source_path", "file_relative_path", "source", "source_file", "file_path", "path")
 _FILENAME_KEYS = ("filename", "file_name")
 _INDEX_KEYS = ("chunk_index", "chunk_index_in_file", "index")
+_INDEX_DIGITS = 18
 _ABSOLUTE = re.compile(r"^([A-Za-z]:)?/")
 
 
@@ -60,7 +63,7 @@ def enrich(item: Item, context: Context) -> tuple[str, dict[str, Any]]:
         "chunk_index": index,
         "content_sha256": content_sha256(item.text),
     }
-    clashes = {f"item.{key}": val for key, val in item.extras.items() if item.metadata.get(key, val) != val}
+    clashes = {f"item.{key}": val for key, val in item.extras.items() if _differs(item.metadata, key, val)}
     metadata = complete({**item.extras, **item.metadata}, derived)
     if clashes:
         metadata = complete(metadata, {}, originals=clashes)
@@ -79,16 +82,18 @@ def complete(
     result = {**metadata, **derived}
     if not kept:
         return result
-    older = metadata.get("original")
-    if older is not None and not isinstance(older, dict):
-        kept, older = {**kept, "original": older}, None
-    result["original"] = {**kept, **(older or {})}
+    older = metadata.get("original", {})
+    result["original"] = {**kept, **(older if isinstance(older, dict) else {"original": older})}
     return result
 
 
 def _differs(metadata: dict[str, Any], key: str, value: object) -> bool:
-    # 1 == True == 1.0 in Python, but not in JSON: compare types too.
-    return key in metadata and (metadata[key] != value or type(metadata[key]) is not type(value))
+    # 1 == True == 1.0 in Python, but not in JSON, however deep they lie: compare what would be written.
+    return key in metadata and _written(metadata[key]) != _written(value)
+
+
+def _written(value: object) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def _slashes(path: str) -> str:
@@ -123,8 +128,8 @@ def _below(path: str, subdirectory: str) -> str:
 def _index(known: dict[str, Any], position: int) -> int:
     for key in _INDEX_KEYS:
         value = known.get(key)
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _INDEX_DIGITS:
+            value = int(value)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**_INDEX_DIGITS:
             return value
-        if isinstance(value, str) and value.isascii() and value.isdigit():
-            return int(value)
     return position

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from json import JSONDecodeError
 from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
-from qembed.corpus.json_stream import JsonBreakError, JsonStream, loads
-from qembed.corpus.walk import ChunkFile
+from qembed.corpus.json_stream import JsonBreakError, JsonStream, loads, not_utf8
+from qembed.corpus.walk import ROOT, ChunkFile
 from qembed.records import Finding, OnFinding, Place
 
 FAST_PATH_BYTES = 1 << 25
 """Files up to 32 MiB are parsed whole by orjson; larger or broken ones go through ``JsonStream``."""
 
 MAX_LINE_BYTES = 1 << 26
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_MORE = "more text after the end of the JSON document (one object a line? name it .jsonl)"
 _EXPECTED = "expected a list of chunks, or an object with a list 'chunks'"
 
 
@@ -42,6 +46,14 @@ class FileReader:
     file: ChunkFile
     on_finding: OnFinding
     header: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def subdirectory(self) -> str:
+        """What the file itself says that it belongs to; ``root`` where it says nothing that can be a name."""
+        name = self.header.get("subdirectory")
+        if not isinstance(name, str) or _SURROGATE.search(name):
+            return ROOT
+        return name.replace("\\", "/").strip(" /") or ROOT
 
     def items(self) -> Iterator[Read]:
         """The items of the file, in order."""
@@ -80,20 +92,19 @@ class FileReader:
 
     def _streamed(self) -> Iterator[Read]:
         count = 0
-        with self.file.path.open(encoding="utf-8-sig", newline="") as text:
+        with self.file.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
             stream = JsonStream(text)
             try:
                 for value in self._document(stream):
-                    yield Read(value, count, None)
+                    if stream.bad_byte is None:
+                        yield Read(value, count, None)
+                    else:
+                        self._find("wrong-encoding", not_utf8(stream.bad_byte), item=count)
                     count += 1
             except JsonBreakError as error:
                 kept = f"{count} items before it were kept" if count else "nothing before it could be read"
                 lost = "rest of file" if count else "file"
                 self._find(error.kind, f"{error}; {kept}", line=error.line, lost=lost)
-            except UnicodeError as error:
-                kept = f"; {count} items before it were kept" if count else ""
-                lost = "rest of file" if count else "file"
-                self._find("wrong-encoding", _encoding_reason(error) + kept, line=stream.line, lost=lost)
             else:
                 self._check_count(count)
 
@@ -108,8 +119,7 @@ class FileReader:
             self._find("not-a-list", _EXPECTED, lost="file")
             return
         if stream.peek():
-            reason = "more text after the end of the JSON document (one object a line? name it .jsonl)"
-            raise JsonBreakError("invalid-json", reason, stream.line)
+            raise JsonBreakError("invalid-json", _MORE, stream.line)
 
     def _members(self, stream: JsonStream) -> Iterator[Any]:
         found = False
@@ -126,7 +136,7 @@ class FileReader:
             else:
                 self.header[str(key)] = stream.value()
             closing = stream.expect(",}")
-        if not found:
+        if not found and not stream.peek():
             self._find("not-a-list", _EXPECTED, lost="file")
 
     def _lines(self) -> Iterator[Read]:
@@ -153,14 +163,14 @@ class FileReader:
         except orjson.JSONDecodeError:
             pass
         try:
-            return (loads(line.decode()),)
-        except UnicodeError as error:
-            self._find("wrong-encoding", _encoding_reason(error), line=number)
+            return (loads(line.decode().rstrip()),)
+        except UnicodeDecodeError as error:
+            self._find("wrong-encoding", not_utf8(error.object[error.start]), line=number)
         except RecursionError:
             self._find("invalid-json", "nested too deeply", line=number)
-        except ValueError as error:
+        except JSONDecodeError as error:
             kind = "invalid-json" if line.endswith(b"\n") else "truncated-json"
-            self._find(kind, str(error), line=number)
+            self._find(kind, f"{error.msg.lower()}, column {error.colno}", line=number)
         return None
 
     def _check_count(self, count: int) -> None:
@@ -168,15 +178,12 @@ class FileReader:
         if isinstance(total, int) and total != count:
             self._find("count-mismatch", f"total_chunks says {total}, the list has {count}", lost="nothing")
 
-    def _find(self, kind: str, reason: str, *, line: int | None = None, lost: str = "chunk") -> None:
-        self.on_finding(Finding(kind, Place(self.file.name, line=line), reason, lost))
+    def _find(
+        self, kind: str, reason: str, *, item: int | None = None, line: int | None = None, lost: str = "chunk"
+    ) -> None:
+        self.on_finding(Finding(kind, Place(self.file.name, item, line), reason, lost))
 
 
 def _skip_line(file: BinaryIO) -> None:
     while (rest := file.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
         pass
-
-
-def _encoding_reason(error: UnicodeError) -> str:
-    byte = f" (byte 0x{error.object[error.start]:02X})" if isinstance(error, UnicodeDecodeError) else ""
-    return f"not UTF-8{byte}; convert the file to UTF-8"

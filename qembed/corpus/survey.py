@@ -66,6 +66,8 @@ class Survey:
         self.files: Counter[str] = Counter()
         self.characters = array("Q")
         self.ids = IdCheck()
+        self._named: Counter[str] = Counter()
+        self._last_file = ""
         self._code_of: dict[str, int] = {}
         self._codes = array("L")
         self._digests = bytearray()
@@ -84,6 +86,9 @@ class Survey:
         code = self._code_of.setdefault(subdirectory, len(self._code_of))
         if code == len(self.subdirectories):
             self.subdirectories.append(subdirectory)
+        if chunk.place.path != self._last_file:
+            self._last_file = chunk.place.path
+            self._named[subdirectory] += subdirectory not in self.files
         self._codes.append(code)
         self.characters.append(len(chunk.text))
         # Half of SHA-256: two texts that differ share it with probability 2^-128.
@@ -104,8 +109,10 @@ class Survey:
         return self._fingerprint.hexdigest()
 
     def files_of(self, subdirectory: str) -> int:
-        """Files read for a subdirectory (a single file may name its subdirectory itself)."""
-        return self.files.get(subdirectory) or self.files.get(ROOT, 0)
+        """Files read for a subdirectory; a file at the top may name its subdirectory itself."""
+        if subdirectory == ROOT:
+            return self.files[ROOT] - self._named.total()
+        return self.files[subdirectory] + self._named[subdirectory]
 
 
 def fingerprint_line(chunk_id: str, metadata: dict[str, Any]) -> bytes:

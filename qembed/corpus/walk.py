@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from qembed.errors import InputNotFound
+from qembed.records import Finding, OnFinding, Place
 
 ROOT = "root"
 """Subdirectory of files that lie at the top of the collection."""
 
 WANTED = "*_chunks.json, chunks.json, another *.json list of chunks, *.jsonl, or a BEIR corpus.jsonl"
+_BEIR = "corpus.jsonl"
 _OWN_OUTPUT = ("_embeddings.jsonl", "_embedding_summary.json", "_embedding_manifest.json")
 
 
@@ -34,20 +36,24 @@ class ChunkFile:
     @property
     def stem(self) -> str:
         """File name without ``_chunks.json`` or its suffix."""
-        return self.path.name.removesuffix(self.path.suffix).removesuffix("_chunks")
+        return self.name.rpartition("/")[2].removesuffix(self.path.suffix).removesuffix("_chunks")
 
 
-def walk(root: Path) -> Iterator[ChunkFile]:
+def walk(root: Path, on_finding: OnFinding = lambda _: None) -> Iterator[ChunkFile]:
     """The chunk files below ``root`` (or ``root`` itself, when it is a file), in a stable order.
 
-    A folder with a ``corpus.jsonl`` at its top is a BEIR collection: only that file holds chunks.
+    A folder with a ``corpus.jsonl`` is a BEIR collection: nothing else in it holds chunks.
     Hidden files and folders and qembed's own output are passed over. Links are followed once.
+
+    Args:
+        root: A folder, or one file.
+        on_finding: Called for folders below the root that cannot be listed.
 
     Raises:
         InputNotFound: Nothing is there, or nothing that could be a chunk file.
     """
     if root.is_file():
-        yield ChunkFile(root, root.name, ROOT)
+        yield ChunkFile(root, _readable(root.name), ROOT)
         return
     if not root.is_dir():
         raise InputNotFound(
@@ -55,16 +61,21 @@ def walk(root: Path) -> Iterator[ChunkFile]:
             where=_nearest(root),
             remedy="give a folder of chunk files, or one file",
         )
-    beir = root / "corpus.jsonl"
-    if beir.is_file():
-        yield ChunkFile(beir, beir.name, ROOT)
-        return
     empty = True
-    for path in _files(root, seen=set()):
+
+    def unreadable(folder: Path, error: OSError) -> None:
+        nonlocal empty
         empty = False
-        relative = path.relative_to(root)
-        subdirectory = relative.parts[0] if len(relative.parts) > 1 else ROOT
-        yield ChunkFile(path, relative.as_posix(), subdirectory)
+        if folder == root:
+            raise InputNotFound(f"the input {str(root)!r} cannot be listed: {error.strerror}") from error
+        name = _readable(folder.relative_to(root).as_posix())
+        on_finding(Finding("unreadable-folder", Place(name), error.strerror or str(error), lost="folder"))
+
+    for path in _files(root, set(), unreadable):
+        empty = False
+        name = _readable(path.relative_to(root).as_posix())
+        subdirectory, below, _ = name.partition("/")
+        yield ChunkFile(path, name, subdirectory if below else ROOT)
     if empty:
         raise InputNotFound(
             f"no chunk files in {str(root)!r}; looked for {WANTED}",
@@ -73,18 +84,37 @@ def walk(root: Path) -> Iterator[ChunkFile]:
         )
 
 
-def _files(folder: Path, seen: set[str]) -> Iterator[Path]:
+def _files(folder: Path, seen: set[str], unreadable: Callable[[Path, OSError], None]) -> Iterator[Path]:
     real = os.path.realpath(folder)
     if real in seen:
         return
     seen.add(real)
-    with os.scandir(folder) as entries:
-        names = sorted((entry.is_dir(), entry.name) for entry in entries if not entry.name.startswith("."))
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted((_is_folder(entry), entry.name) for entry in entries if entry.name[0] != ".")
+    except OSError as error:
+        unreadable(folder, error)
+        return
+    if (False, _BEIR) in names:
+        yield folder / _BEIR
+        return
     for is_folder, name in names:
         if is_folder:
-            yield from _files(folder / name, seen)
+            yield from _files(folder / name, seen, unreadable)
         elif name.endswith((".json", ".jsonl")) and not name.endswith(_OWN_OUTPUT):
             yield folder / name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself; opening it will say so
+        return False
+
+
+def _readable(name: str) -> str:
+    """A file name as valid Unicode: bytes that are not UTF-8 appear as ``\\xE9``."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _nearest(path: Path) -> str:
@@ -96,7 +126,9 @@ def _nearest(path: Path) -> str:
 
 def _what_lies_in(folder: Path) -> str:
     with os.scandir(folder) as entries:
-        names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in islice(entries, 2000))
+        names = sorted(
+            _readable(entry.name) + ("/" if _is_folder(entry) else "") for entry in islice(entries, 2000)
+        )
     if not names:
         return f"{folder} is empty"
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""

@@ -11,6 +11,8 @@ from qembed.errors import UsageError
 Operator: TypeAlias = Literal["!=", ">=", "<=", "=", ">", "<"]
 Value: TypeAlias = str | int | float | bool
 _PATTERN = re.compile(rf"\s*([\w.\-]+)\s*({'|'.join(get_args(Operator))})\s*(.*?)\s*$", re.DOTALL)
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+"""As JSON writes numbers: 007, 1_000 and NaN stay words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ def parse_condition(text: str) -> Condition:
         UsageError: It is no condition, or compares sizes of what is not a number.
     """
     match = _PATTERN.match(text)
-    if match is None or not match[3]:
+    if match is None or not match[3] or match[3][0] == "=":  # == is no operator; quotes protect a value
         raise UsageError(
             f"{text!r} is not a condition", remedy="write FIELD=VALUE, e.g. --filter subdirectory=docs"
         )
@@ -51,11 +53,8 @@ def _value(text: str) -> Value:
         return text[1:-1]
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    for kind in (int, float):
-        try:
-            number = kind(text)
-        except ValueError:
-            continue
-        if number == number and abs(number) != float("inf"):  # NaN and infinity stay words
-            return number
-    return text
+    if not _NUMBER.fullmatch(text):
+        return text
+    if len(text) <= 20 and text.lstrip("-").isdigit() and -(2**63) <= int(text) < 2**63:
+        return int(text)
+    return float(text) if abs(float(text)) != float("inf") else text

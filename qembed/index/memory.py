@@ -16,6 +16,8 @@ from qembed.index.protocol import Hit, Point
 
 _COLLECTION = "qembed"
 _BATCH_POINTS = 1000
+_SCORE_DECIMALS = 7
+"""What float32 vectors are good for. BLAS gives copies of one vector scores that differ in the 17th digit."""
 
 
 class MemoryIndex:
@@ -60,16 +62,26 @@ class MemoryIndex:
         self, vector: npt.NDArray[np.float32], *, depth: int, where: Sequence[Condition] = ()
     ) -> list[Hit]:
         """The ``depth`` nearest points that meet all conditions, best first, ties by chunk id."""
+        limit = depth + 1
+        while True:
+            hits = self._nearest(vector, limit, where)
+            # Qdrant cuts ties anywhere: go on until the last place is not shared with what was cut.
+            if len(hits) < limit or hits[-1].score < hits[depth - 1].score:
+                return hits[:depth]
+            limit *= 4
+
+    def _nearest(self, vector: npt.NDArray[np.float32], limit: int, where: Sequence[Condition]) -> list[Hit]:
         response = self._client.query_points(
             _COLLECTION,
             query=vector.tolist(),
             query_filter=_filter(where),
-            limit=depth,
+            limit=limit,
             with_payload=True,
         )
+        payloads = (point.payload or {} for point in response.points)
         hits = [
-            Hit(str((point.payload or {})["chunk_id"]), point.score, point.payload or {})
-            for point in response.points
+            Hit(str(payload["chunk_id"]), round(point.score, _SCORE_DECIMALS), payload)
+            for point, payload in zip(response.points, payloads, strict=True)
         ]
         return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))
 

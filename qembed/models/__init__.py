@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from qembed.models.catalog import ModelCard, find_model, load_catalog
-from qembed.models.encoder import PRECISIONS, Encoder, EncoderInfo, EncoderOptions, Precision
+from qembed.models.device import PRECISIONS, Precision
+from qembed.models.encoder import Encoder, EncoderInfo, EncoderOptions
 from qembed.models.files import Prompts, Role, prompts_of
 from qembed.models.resolve import DEFAULT_MODEL, ModelSource, check_reachable, fetch, resolve_model
 from qembed.models.tokens import TokenCounter, load_tokenizer

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 import numpy as np
 
 from qembed.errors import QembedError, UsageError
+from qembed.models.device import Precision, device_name, pick_device, pick_precision
 from qembed.models.files import Prompts, Role, prompts_of
-from qembed.models.resolve import ModelSource, fetch, resolve_model
-from qembed.models.tokens import TokenCounter, count_ids_with
-from qembed.models.trust import check_trust
+from qembed.models.resolve import ModelSource, fetch, fetch_code, resolve_model
+from qembed.models.tokens import TokenCounter, count_ids_with, require_tokenizer
+from qembed.models.trust import check_trust, code_repositories
 from qembed.models.weights import require_safetensors, weights_sha256
 from qembed.records import Lengths, Vectors
-
-Precision: TypeAlias = Literal["auto", "fp32", "fp16", "bf16"]
-PRECISIONS = get_args(Precision)
-_MIN_BF16_CAPABILITY = (8, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +114,16 @@ class Encoder:
         source = fetch(source)
         assert source.path is not None
         require_safetensors(source.path)
+        require_tokenizer(source.path)
         trusted = check_trust(
-            source, trust_remote_code=options.trust_remote_code, code_revision=options.code_revision
+            source,
+            trust_remote_code=options.trust_remote_code,
+            revision=options.revision,
+            code_revision=options.code_revision,
         )
+        if trusted and options.code_revision:
+            for repository in code_repositories(source.path):
+                fetch_code(repository, options.code_revision)
         device = pick_device(options.device)
         dtype = pick_precision(options.precision, device)
         loaded = _load(source, options, device, dtype, trusted)
@@ -155,67 +160,24 @@ class Encoder:
             return result
 
 
-def pick_device(device: str) -> str:
-    """``auto`` becomes the first GPU, else ``cpu``.
-
-    Raises:
-        UsageError: The device was asked for and is not there.
-    """
-    import torch
-
-    if device == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
-    kind, _, number = device.partition(":")
-    available = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
-    if kind not in available or (number and not number.isdigit()):
-        raise UsageError(
-            f"there is no kind of device {device!r}", remedy="one of auto, cpu, cuda, cuda:N, mps"
-        )
-    if int(number or 0) >= available[kind]:
-        raise UsageError(
-            f"the device {device!r} is not there ({available[kind]} of that kind found)",
-            remedy="--device auto, or on Kaggle: choose the accelerator in the notebook settings",
-        )
-    return f"cuda:{number or 0}" if kind == "cuda" else kind
-
-
-def pick_precision(precision: Precision, device: str) -> str:
-    """``fp32``, ``fp16`` or ``bf16`` for a device.
-
-    Raises:
-        UsageError: bf16 was asked for on a GPU that only emulates it (slowly).
-    """
-    if not device.startswith("cuda"):
-        return "fp32" if precision == "auto" else precision
-    import torch
-
-    # is_bf16_supported() says True where bf16 is only emulated; the capability does not lie.
-    has_bf16 = torch.cuda.get_device_capability(device) >= _MIN_BF16_CAPABILITY
-    if precision == "auto":
-        return "bf16" if has_bf16 else "fp16"
-    if precision == "bf16" and not has_bf16:
-        raise UsageError(f"{device} only emulates bf16", remedy="--precision fp16")
-    return precision
-
-
 def _load(source: ModelSource, options: EncoderOptions, device: str, dtype: str, trusted: bool) -> Any:
     import torch
     from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
     dtypes = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
     code = {"code_revision": options.code_revision} if trusted and options.code_revision else {}
     try:
-        model = SentenceTransformer(
-            str(source.path),
-            device=device,
-            trust_remote_code=trusted,
-            local_files_only=True,
-            # Without dtype transformers 5 keeps the checkpoint's: fp32 for a model of 28 GB.
-            model_kwargs={"dtype": dtypes[dtype], "use_safetensors": True, **code},
-            config_kwargs=code,
-        )
+        with _quiet_transformers():
+            model = SentenceTransformer(
+                str(source.path),
+                device=device,
+                trust_remote_code=trusted,
+                local_files_only=True,
+                # Without dtype transformers 5 keeps the checkpoint's: fp32 for a model of 28 GB.
+                model_kwargs=_KeepsCodeRevision(dtype=dtypes[dtype], use_safetensors=True, **code),
+                config_kwargs=code,
+                processor_kwargs=code,
+            )
     except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # files that are damaged, missing or too new fail in many ways
@@ -228,10 +190,41 @@ def _load(source: ModelSource, options: EncoderOptions, device: str, dtype: str,
     return model.to(dtypes[dtype]).eval()  # modules behind the transformer do not read model_kwargs
 
 
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """No progress bar for a few files, no report on weights that the architecture does not use."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _config(model: Any) -> Any:
+    """The transformer's configuration; None for models without one (static embeddings)."""
+    return getattr(getattr(model[0], "auto_model", None), "config", None)
+
+
+class _KeepsCodeRevision(dict[str, Any]):
+    """sentence-transformers takes ``code_revision`` out when it looks up the first module's class.
+
+    transformers would then load the model's code from the branch ``main``, which nobody has pinned.
+    """
+
+    def pop(self, key: str, *default: Any) -> Any:
+        return self.get(key, *default) if key == "code_revision" else super().pop(key, *default)
+
+
 def _set_max_length(model: Any, max_length: int | None) -> None:
     if max_length is None:
         return
-    limit = getattr(model.config, "max_position_embeddings", None) or model.max_seq_length
+    limit = getattr(_config(model), "max_position_embeddings", None) or model.max_seq_length
     if not 4 <= max_length <= limit:
         raise UsageError(
             f"--max-length {max_length} does not fit this model", remedy=f"give 4 to {limit}, or leave it out"
@@ -262,7 +255,7 @@ def _describe(model: Any, source: ModelSource, options: EncoderOptions, dtype: s
         normalized=options.normalize or any(type(module).__name__ == "Normalize" for module in model),
         query_prompt=prompts.query if options.query_prompt is None else options.query_prompt,
         document_prompt=prompts.document if options.document_prompt is None else options.document_prompt,
-        attention=str(getattr(model.config, "_attn_implementation", "unknown")),
+        attention=str(getattr(_config(model), "_attn_implementation", "unknown")),
         differences=_differences(model, source, prompts, full, options),
     )
 
@@ -290,20 +283,3 @@ def _differences(
             f"truncate_dim {cut}: the model was not trained for it (Matryoshka: {list(card.matryoshka)})"
         )
     return tuple(found)
-
-
-def device_name(device: str) -> str:
-    """What the device calls itself, e.g. ``Tesla T4``; the processor's model for a CPU."""
-    if device.startswith("cuda"):
-        import torch
-
-        return str(torch.cuda.get_device_name(device))
-    import platform
-
-    cpuinfo = "/proc/cpuinfo"
-    try:
-        with open(cpuinfo, encoding="utf-8") as file:  # noqa: PTH123
-            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()

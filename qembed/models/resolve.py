@@ -6,7 +6,8 @@ No torch and no transformers here, so that ``qembed inspect`` answers at once.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -25,6 +26,7 @@ _NEVER = [
     *("*.onnx", "*.onnx_data", "onnx/*", "openvino/*", "coreml/*", "*.png", "*.jpg"),
 ]
 _WEIGHTS = ["*.safetensors"]
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _OFFLINE_CHOICES = (
     "turn the internet on (Kaggle: notebook settings), give a local folder with --model PATH, "
     f"or use the bundled model: --model {BUNDLED}"
@@ -95,7 +97,8 @@ def fetch(source: ModelSource, *, weights: bool = True) -> ModelSource:
         ModelUnreachable: The hub does not answer within seconds, has no such model, or only pickles.
     """
     if source.path is not None and (not weights or has_weights(source.path)):
-        return source
+        cached = source.kind == "hub" and _COMMIT.fullmatch(source.path.name)
+        return replace(source, revision=source.path.name) if cached else source
     if source.kind != "hub":
         return source
     revision = _commit_on_hub(source)
@@ -111,6 +114,22 @@ def fetch(source: ModelSource, *, weights: bool = True) -> ModelSource:
     except Exception as error:
         raise _unreachable(source, error) from error
     return ModelSource(source.name, source.id, "hub", Path(path), revision, source.card)
+
+
+def fetch_code(repository: str, commit: str) -> None:
+    """Bring the Python files of a repository that another model's files refer to.
+
+    Raises:
+        ModelUnreachable: They are not on this machine and the hub cannot be reached.
+    """
+    from huggingface_hub import snapshot_download
+
+    try:
+        snapshot_download(
+            repository, revision=commit, allow_patterns=["*.py"], etag_timeout=HUB_TIMEOUT_SECONDS
+        )
+    except Exception as error:
+        raise _unreachable(ModelSource(repository, repository, "hub", None, commit, None), error) from error
 
 
 def check_reachable(source: ModelSource) -> None:

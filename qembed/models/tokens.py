@@ -15,6 +15,7 @@ from qembed.records import Lengths
 
 CountIds = Callable[[Sequence[str]], list[int]]
 _SUBFOLDERS = ("", "0_Transformer", "0")
+_VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken", "tekken.json")
 
 
 class TokenCounter:
@@ -78,17 +79,35 @@ def count_ids_with(tokenizer: Any) -> CountIds:
     return slow
 
 
+def require_tokenizer(folder: Path) -> None:
+    """Refuse a model without a vocabulary: transformers 5 would make up an empty one, every word unknown.
+
+    Raises:
+        UsageError: naming the folder.
+    """
+    if not any(any(folder.rglob(name)) for name in _VOCABULARIES):
+        raise UsageError(
+            "the model's folder holds no tokenizer (tokenizer.json, vocab.txt, *.model ...)",
+            where=str(folder),
+            remedy="download the model again",
+        )
+
+
 def _counter_of(folder: Path) -> CountIds:
-    file = folder / "tokenizer.json"
-    if file.is_file():
-        from tokenizers import Tokenizer
-
-        return _fast(Tokenizer.from_file(str(file)))
-    from transformers import AutoTokenizer
-
+    require_tokenizer(folder)
     try:
-        return count_ids_with(AutoTokenizer.from_pretrained(str(folder), local_files_only=True))
-    except (OSError, ValueError) as error:
+        file = folder / "tokenizer.json"
+        if file.is_file():
+            from tokenizers import Tokenizer
+
+            return _fast(Tokenizer.from_file(str(file)))
+        from transformers import AutoTokenizer
+
+        # Without trust_remote_code=False transformers asks on stdin whether the model's code may run.
+        return count_ids_with(
+            AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+        )
+    except Exception as error:  # tokenizers raises nothing more special
         raise UsageError(f"the model's tokenizer cannot be read: {error}", where=str(folder)) from error
 
 

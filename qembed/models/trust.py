@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -11,8 +13,9 @@ from qembed.errors import UsageError
 from qembed.models.files import read_json
 from qembed.models.resolve import ModelSource
 
-_COMMIT = re.compile(r"^[0-9a-f]{40}$")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _LIBRARY = "sentence_transformers."
+_CONFIGS = ("config.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
 
 
 def code_that_would_run(folder: Path) -> list[str]:
@@ -20,17 +23,35 @@ def code_that_would_run(folder: Path) -> list[str]:
 
     A class reference like ``owner/name--file.Class`` points to the code of another repository.
     """
-    references = [kind for kind in _module_types(folder) if not kind.startswith(_LIBRARY)]
-    for config_path in sorted(folder.rglob("config.json")):
-        config = read_json(config_path)
-        auto_map = config.get("auto_map")
-        if isinstance(auto_map, dict) and not _is_native(str(config.get("model_type"))):
-            references += [str(reference) for reference in auto_map.values()]
-    return sorted(set(references))
+    needed = {kind for kind in _module_types(folder) if not kind.startswith(_LIBRARY)}
+    known: set[str] = set()
+    for path in sorted(folder.rglob("*config.json")):
+        if path.name in _CONFIGS:
+            model_type = str(read_json(path.parent / "config.json").get("model_type"))
+            (known if _is_native(model_type) else needed).update(_references(read_json(path)))
+    # Once any code is allowed, transformers prefers the model's own to its own everywhere.
+    return sorted(needed | known) if needed else []
 
 
-def check_trust(source: ModelSource, *, trust_remote_code: bool, code_revision: str | None = None) -> bool:
+def code_repositories(folder: Path) -> list[str]:
+    """Other repositories whose code loading the model would execute."""
+    return sorted({name.split("--")[0] for name in code_that_would_run(folder) if "--" in name})
+
+
+def check_trust(
+    source: ModelSource,
+    *,
+    trust_remote_code: bool,
+    revision: str | None = None,
+    code_revision: str | None = None,
+) -> bool:
     """Whether the model may be loaded with its own code; False when it brings none that is needed.
+
+    Args:
+        source: With its files on this machine.
+        trust_remote_code: The user allows it.
+        revision: What the user asked for. Not what the hub made of it: nobody has read that.
+        code_revision: Likewise, of another repository that holds the code.
 
     Raises:
         UsageError: It needs code and the user has not allowed it, or what would run is not pinned.
@@ -42,12 +63,13 @@ def check_trust(source: ModelSource, *, trust_remote_code: bool, code_revision: 
     what = f"loading {source.id!r} runs Python code from the model: {', '.join(references)}"
     if not trust_remote_code:
         raise UsageError(what, where=str(source.path), remedy="read that code, then pass --trust-remote-code")
-    if source.kind == "hub" and not _COMMIT.match(source.revision or ""):
+    pinned = revision or (source.card.revision if source.card else None)
+    if source.kind == "hub" and not _COMMIT.fullmatch(pinned or ""):
         raise UsageError(what, remedy="pin what you have read: --revision COMMIT (40 hex digits)")
-    elsewhere = [reference for reference in references if "--" in reference]
-    if elsewhere and not _COMMIT.match(code_revision or ""):
+    elsewhere = code_repositories(source.path)
+    if elsewhere and not _COMMIT.fullmatch(code_revision or ""):
         raise UsageError(
-            f"{what}; {elsewhere[0].split('--')[0]} is another repository",
+            f"{what}; {elsewhere[0]} is another repository",
             remedy="pin that one too: --code-revision COMMIT (40 hex digits)",
         )
     return True
@@ -61,6 +83,13 @@ def _module_types(folder: Path) -> list[str]:
         return [str(module["type"]) for module in orjson.loads(path.read_bytes())]
     except (orjson.JSONDecodeError, TypeError, KeyError) as error:
         raise UsageError(f"not a list of modules: {error}", where=str(path)) from None
+
+
+def _references(config: dict[str, Any]) -> Iterator[str]:
+    auto_map = config.get("auto_map")
+    values = auto_map.values() if isinstance(auto_map, dict) else [auto_map]
+    for value in values:  # a tokenizer's is a list: slow, fast
+        yield from (str(name) for name in (value if isinstance(value, list) else [value]) if name)
 
 
 def _is_native(model_type: str) -> bool:

@@ -6,6 +6,8 @@ import re
 from hashlib import file_digest, sha256
 from pathlib import Path
 
+import orjson
+
 from qembed.errors import UsageError
 
 _SHARD = re.compile(r"-\d+-of-(\d+)\.safetensors$")
@@ -14,7 +16,8 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 def weight_files(folder: Path) -> list[Path]:
     """Every safetensors file of the model, in a stable order."""
-    return sorted(folder.rglob("*.safetensors"), key=lambda path: path.relative_to(folder).as_posix())
+    files = (path for path in folder.rglob("*.safetensors") if path.is_file())  # no dangling links
+    return sorted(files, key=lambda path: path.relative_to(folder).as_posix())
 
 
 def has_weights(folder: Path) -> bool:
@@ -25,7 +28,10 @@ def has_weights(folder: Path) -> bool:
         if match := _SHARD.search(file.name):
             key = (file.parent, int(match[1]))
             shards[key] = shards.get(key, 0) + 1
-    return bool(files) and all(found == wanted for (_, wanted), found in shards.items())
+    complete = all(found == wanted for (_, wanted), found in shards.items())
+    return (
+        bool(files) and complete and all(any(place.glob("*.safetensors")) for place in _transformers(folder))
+    )
 
 
 def require_safetensors(folder: Path) -> None:
@@ -35,7 +41,8 @@ def require_safetensors(folder: Path) -> None:
         UsageError: naming the file that would have had to be unpickled.
     """
     for path in sorted(folder.rglob("*")):
-        if path.suffix in _PICKLES and not any(path.parent.glob("*.safetensors")):
+        openvino = path.with_suffix(".xml").is_file()  # raw numbers, and not read by qembed
+        if path.suffix in _PICKLES and not openvino and not any(path.parent.glob("*.safetensors")):
             raise UsageError(
                 "these weights are a pickle, which can run code when it is read",
                 where=str(path),
@@ -47,6 +54,15 @@ def require_safetensors(folder: Path) -> None:
             where=str(folder),
             remedy="download the model again",
         )
+
+
+def _transformers(folder: Path) -> list[Path]:
+    """Folders of the modules that cannot be without weights."""
+    try:
+        modules = orjson.loads((folder / "modules.json").read_bytes())
+        return [folder / module["path"] for module in modules if module["type"].endswith(".Transformer")]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []  # a folder of transformers alone; a broken file is reported where it is used
 
 
 def weight_bytes(folder: Path) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +25,8 @@ def work_folder(output: Path, collection: str) -> Iterator[Path]:
         UsageError: Another run holds it, or the output is not a folder.
         QembedError: The disk is full or cannot be written.
     """
+    if (output.exists() or output.is_symlink()) and not output.is_dir():
+        raise UsageError(f"the output {str(output)!r} is not a folder", remedy="give another -o folder")
     folder = output / f".{collection}.work"
     lock = FileLock(output / f".{collection}.lock")
     with explained(output):
@@ -68,7 +70,8 @@ def atomic_file(path: Path, *, work: Path | None = None) -> Iterator[BinaryIO]:
                 os.fsync(file.fileno())
             unfinished.replace(path)
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # the reason for which it failed says more than this one
+            unfinished.unlink()
 
 
 @contextmanager

@@ -141,17 +141,18 @@ def read_manifest(path: Path) -> Manifest | None:
     if not path.is_file():
         return None
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        document = orjson.loads(path.read_bytes())
+        schema = document.get("schema") if isinstance(document, dict) else None
+        if isinstance(schema, str) and schema != SCHEMA:
+            raise Mismatch(
+                f"the manifest is {schema!r}, this version reads {SCHEMA!r}",
+                where=str(path),
+                remedy="use the version of qembed that wrote it",
+            )
+        return msgspec.convert(document, Manifest)
+    except (orjson.JSONDecodeError, msgspec.ValidationError) as error:
         raise Mismatch(
             f"this is not a manifest of qembed: {error}",
             where=str(path),
             remedy="move it away; the embeddings can be read without it",
         ) from None
-    if manifest.schema != SCHEMA:
-        raise Mismatch(
-            f"the manifest is {manifest.schema!r}, this version reads {SCHEMA!r}",
-            where=str(path),
-            remedy="use the version of qembed that wrote it",
-        )
-    return manifest

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +30,9 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "chunks.jsonl"
         self._offsets = array("Q")
-        self._file = self.path.open("w+b")
+        self._end = 0
+        with explained(self.path):
+            self._file = self.path.open("w+b")
 
     def append(self, chunk: Chunk) -> None:
         """Store one chunk.
@@ -36,30 +40,44 @@ class Spool:
         Raises:
             QembedError: The disk is full.
         """
+        line = orjson.dumps((chunk.id, chunk.text, chunk.metadata), option=orjson.OPT_APPEND_NEWLINE)
         with explained(self.path):
-            self._offsets.append(self._file.tell())
-            self._file.write(
-                orjson.dumps((chunk.id, chunk.text, chunk.metadata), option=orjson.OPT_APPEND_NEWLINE)
-            )
+            if self._file.tell() != self._end:  # something was read in between
+                self._file.seek(self._end)
+            self._file.write(line)
+        self._offsets.append(self._end)
+        self._end += len(line)
 
     def __len__(self) -> int:
         return len(self._offsets)
 
     def __getitem__(self, position: int) -> Spooled:
-        self._file.seek(self._offsets[position])
-        return Spooled(*orjson.loads(self._file.readline()))
+        with explained(self.path):  # moving writes what is still in memory
+            self._file.seek(self._offsets[position])
+            line = self._file.readline()
+        return Spooled(*orjson.loads(line))
 
     def texts(self, positions: Iterable[int]) -> list[str]:
         """The texts at some positions."""
         return [self[int(position)].text for position in positions]
 
     def close(self) -> None:
-        """Close the file; it goes with its folder."""
-        self._file.close()
+        """Close the file; it goes with its folder, so what is still in memory need not be written."""
+        with suppress(OSError):
+            self._file.close()
 
 
 def open_vectors(folder: Path, count: int, dimension: int) -> Vectors:
-    """An array on disk for the vectors of all unique texts; float32 (count, dimension)."""
-    with explained(folder):
-        vectors: Vectors = np.memmap(folder / "vectors.f32", np.float32, "w+", shape=(count, dimension))
+    """An array on disk for the vectors of all unique texts; float32 (count, dimension), all zero.
+
+    Raises:
+        QembedError: The disk has no room for it.
+    """
+    path = folder / "vectors.f32"
+    with explained(path), path.open("wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            # Room for all of it now: a disk that fills up under a mapped file kills the process (SIGBUS).
+            os.posix_fallocate(file.fileno(), 0, max(1, count * dimension * 4))
+    with explained(path):
+        vectors: Vectors = np.memmap(path, np.float32, "r+", shape=(count, dimension))
         return vectors

@@ -164,7 +164,8 @@ class TestLayout2:
 
     def test_a_subdirectory_that_is_not_text_does_not_name_one(self, eco: Path) -> None:
         for number, name in enumerate((["docs"], {"a": 1}, 7, "", None, "\ud800")):
-            put(eco / f"{number}.json", {"subdirectory": name, "chunks": [{"text": "a", "filename": f"{number}"}]})
+            document = {"subdirectory": name, "chunks": [{"text": "a", "filename": f"{number}"}]}
+            put(eco / f"{number}.json", document)
         assert {chunk.metadata["subdirectory"] for chunk in read(eco)} == {"root"}
 
 
@@ -192,7 +193,7 @@ class TestJsonLines:
         put(tmp_path / "lines" / "eco" / "docs" / "page_chunks.jsonl", jsonl(items))
         listed, lined = read(tmp_path / "list" / "eco"), read(tmp_path / "lines" / "eco")
         assert [(c.id, c.text, c.metadata) for c in lined] == [(c.id, c.text, c.metadata) for c in listed]
-        assert [chunk.place.line for chunk in lined] == [1, 2, 3]
+        assert [(chunk.place.line, chunk.place.item) for chunk in lined] == [(1, None), (2, None), (3, None)]
 
     def test_blank_lines_count_as_lines_only(self, eco: Path) -> None:
         put(eco / "docs" / "a.jsonl", '\n{"text": "a"}\n   \r\n{"text": "b"}')

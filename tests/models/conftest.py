@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+# Before torch is imported. Small batches on two threads wait for each other when the machine is busy:
+# ten times slower. Children of a test inherit it, so their vectors are the same to the last bit.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def _helpers() -> ModuleType:

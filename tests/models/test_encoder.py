@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 
 from qembed.errors import QembedError, UsageError
 from qembed.models import Encoder, EncoderOptions, ModelSource, load_tokenizer, resolve_model
-from qembed.models.encoder import pick_device, pick_precision
+from qembed.models.device import pick_device, pick_precision
 
 TRICKY = [
     "how do I filter by payload?",
@@ -47,7 +47,7 @@ def reference(minilm: Path) -> Any:
 
 
 @pytest.fixture
-def card_of_tiny(tiny: Path) -> Iterator[Callable[..., ModelSource]]:
+def card_of_tiny(tiny: Path) -> Callable[..., ModelSource]:
     """The small model with the catalog's card of minilm, changed as asked."""
     card = resolve_model("sentence-transformers/all-MiniLM-L6-v2").card
     assert card is not None
@@ -55,7 +55,7 @@ def card_of_tiny(tiny: Path) -> Iterator[Callable[..., ModelSource]]:
     def make(**changes: Any) -> ModelSource:
         return ModelSource("x", "owner/x", "hub", tiny, None, dataclasses.replace(card, **changes))
 
-    yield make
+    return make
 
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -84,9 +84,9 @@ class TestBundledModel:
         assert bundled.count(TRICKY).dtype == np.int64
 
     def test_counting_does_not_change_what_the_model_reads(self, bundled: Encoder) -> None:
-        before = bundled.encode(TRICKY[-2:])
+        before = bundled.encode(TRICKY[-1:])
         bundled.count(TRICKY)
-        assert np.array_equal(before, bundled.encode(TRICKY[-2:]))
+        assert np.array_equal(before, bundled.encode(TRICKY[-1:]))
 
     def test_info_says_what_was_loaded(self, bundled: Encoder) -> None:
         info = bundled.info
@@ -123,16 +123,14 @@ class TestBundledModel:
     def test_truncate_dim_cuts_and_normalises_again(self, bundled: Encoder, minilm: Path) -> None:
         encoder = Encoder.load("minilm", EncoderOptions(device="cpu", truncate_dim=64))
         assert (encoder.info.dimension, encoder.info.full_dimension) == (64, 384)
-        cut = bundled.encode(TRICKY)[:, :64]
+        cut = bundled.encode(TRICKY[:9])[:, :64]
         assert np.linalg.norm(cut, axis=1).max() < 0.9
         expected = cut / np.linalg.norm(cut, axis=1, keepdims=True)
-        assert np.allclose(encoder.encode(TRICKY), expected, atol=1e-6)
+        assert np.allclose(encoder.encode(TRICKY[:9]), expected, atol=1e-6)
         assert any("truncate_dim 64" in difference for difference in encoder.info.differences)
 
     @pytest.mark.parametrize("precision", ["fp16", "bf16"])
-    def test_half_precision_still_gives_float32(
-        self, bundled: Encoder, minilm: Path, precision: Any
-    ) -> None:
+    def test_half_precision_still_gives_float32(self, bundled: Encoder, minilm: Path, precision: Any) -> None:
         encoder = Encoder.load("minilm", EncoderOptions(device="cpu", precision=precision))
         texts = TRICKY[:6]
         vectors = encoder.encode(texts)
@@ -144,17 +142,23 @@ class TestBundledModel:
 
 
 class TestSmallModels:
-    @pytest.mark.parametrize(
-        "kind", ["plain", "wide", "prompted", "prompt-excluded", "last-token", "dense"]
-    )
+    @pytest.mark.parametrize("kind", ["plain", "wide", "prompted", "prompt-excluded", "last-token", "dense"])
     def test_vectors_and_counts_by_role(self, tiny_models: Callable[[str], Path], kind: str) -> None:
         from sentence_transformers import SentenceTransformer
 
         folder = tiny_models(kind)
         encoder = Encoder.load(str(folder), EncoderOptions(device="cpu"))
         model = SentenceTransformer(str(folder), device="cpu")
-        texts = ["vector search", "a point is a vector and a payload " * 6, "x", "filter: the index of a chunk"]
-        for role, prompt in (("query", encoder.info.query_prompt), ("document", encoder.info.document_prompt)):
+        texts = [
+            "vector search",
+            "a point is a vector and a payload " * 6,
+            "x",
+            "filter: the index of a chunk",
+        ]
+        for role, prompt in (
+            ("query", encoder.info.query_prompt),
+            ("document", encoder.info.document_prompt),
+        ):
             expected = model.encode(texts, prompt=prompt, normalize_embeddings=True)
             assert cosines(encoder.encode(texts, role), expected).min() >= 0.99999
             ids = [len(model.tokenizer(prompt + text, truncation=False)["input_ids"]) for text in texts]
@@ -282,6 +286,13 @@ class TestCannotLoad:
             Encoder.load(str(folder), EncoderOptions(device="cpu"))
         assert str(folder) in str(caught.value)
         assert caught.value.remedy
+
+    def test_without_a_vocabulary_nothing_is_made_up(self, tiny: Path, tmp_path: Path) -> None:
+        folder = shutil.copytree(tiny, tmp_path / "model")
+        (folder / "tokenizer.json").unlink()
+        (folder / "tokenizer_config.json").unlink()
+        with pytest.raises(UsageError, match="no tokenizer"):
+            Encoder.load(str(folder), EncoderOptions(device="cpu"))
 
     def test_unknown_architecture(self, tiny: Path, tmp_path: Path) -> None:
         folder = shutil.copytree(tiny, tmp_path / "model")

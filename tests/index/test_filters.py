@@ -1,0 +1,94 @@
+"""Conditions as they are typed: operators, values, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qembed.errors import UsageError
+from qembed.index.filters import Condition, parse_condition
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "operator", "value"),
+    [
+        ("kind=class", "kind", "=", "class"),
+        ("kind!=class", "kind", "!=", "class"),
+        ("chunk_index=3", "chunk_index", "=", 3),
+        ("chunk_index<5", "chunk_index", "<", 5),
+        ("chunk_index<=5", "chunk_index", "<=", 5),
+        ("chunk_index>5", "chunk_index", ">", 5),
+        ("chunk_index>=-5", "chunk_index", ">=", -5),
+        ("  chunk_index  >=  5  ", "chunk_index", ">=", 5),
+        ("score>0.5", "score", ">", 0.5),
+        ("score<1e3", "score", "<", 1000.0),
+        ("score<1E-3", "score", "<", 0.001),
+        ("original.token_count>100", "original.token_count", ">", 100),
+        ("a-b=c", "a-b", "=", "c"),
+        ("größe=1", "größe", "=", 1),
+        ("source=docs/a b.md", "source", "=", "docs/a b.md"),
+        ("url=https://a/?x=1&y<2", "url", "=", "https://a/?x=1&y<2"),
+        ("done=true", "done", "=", True),
+        ("done=False", "done", "=", False),
+        ("done!=TRUE", "done", "!=", True),
+        ("version='3'", "version", "=", "3"),
+        ('version="true"', "version", "=", "true"),
+        ('version="=3"', "version", "=", "=3"),
+        ("name=''", "name", "=", ""),
+        ("name='", "name", "=", "'"),
+        ("name='a\"", "name", "=", "'a\""),
+        ("text=a\nb", "text", "=", "a\nb"),
+        ("id=007", "id", "=", "007"),
+        ("id=1_000", "id", "=", "1_000"),
+        ("id=+1", "id", "=", "+1"),
+        ("id=0", "id", "=", 0),
+        ("id=-0", "id", "=", 0),
+        ("id=١٢", "id", "=", "١٢"),
+        ("version=1.2.3", "version", "=", "1.2.3"),
+        ("x=nan", "x", "=", "nan"),
+        ("x=inf", "x", "=", "inf"),
+        ("x=-Infinity", "x", "=", "-Infinity"),
+        ("x=1e999", "x", "=", "1e999"),
+        ("x=9223372036854775807", "x", "=", 2**63 - 1),
+        ("x=9223372036854775808", "x", "=", float(2**63)),
+        ("x=-9223372036854775808", "x", "=", -(2**63)),
+        ("x=4611686018427387904", "x", "=", 2**62),
+        ("x=" + "9" * 30, "x", "=", 1e30),
+        ("x=" + "9" * 5000, "x", "=", "9" * 5000),
+    ],
+)
+def test_what_is_understood(text: str, field: str, operator: Any, value: Any) -> None:
+    condition = parse_condition(text)
+    assert condition == Condition(field, operator, value)
+    assert type(condition.value) is type(value)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "kind", "kind=", "=class", "kind = ", "a b=c", "kind~class", "!", "a==3", "a>==3"]
+)
+def test_what_is_no_condition(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a condition") as caught:
+        parse_condition(text)
+    assert caught.value.exit_code == 2
+    assert "--filter subdirectory=docs" in (caught.value.remedy or "")
+
+
+@pytest.mark.parametrize("text", ["kind>class", "done<true", "a>='3'", "a<nan", "a>1_000", "a<=1e999"])
+def test_sizes_of_what_is_no_number(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a number"):
+        parse_condition(text)
+
+
+@given(st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False))
+def test_numbers_as_json_writes_them(number: float) -> None:
+    value = parse_condition(f"x={number!r}").value
+    assert value == number
+    assert type(value) is type(number)
+
+
+@given(st.text(min_size=1).map(str.strip).filter(bool))
+def test_quotes_make_any_string(text: str) -> None:
+    assert parse_condition(f'x="{text}"').value == text

@@ -1,0 +1,187 @@
+"""Embeddings as JSON lines: the same record comes back, bit for bit; other tools' files; bad lines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qembed.errors import InputNotFound, UsageError
+from qembed.store import BadLine, Record, find_embeddings, read_records, record_line
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False, allow_subnormal=True)
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=10,
+)
+
+
+def read(folder: Path, *lines: bytes) -> list[Record | BadLine]:
+    file = folder / "x_embeddings.jsonl"
+    file.write_bytes(b"".join(lines))
+    return list(read_records(file))
+
+
+@given(
+    records=st.lists(
+        st.tuples(
+            TEXT, TEXT, st.lists(FLOATS, min_size=1, max_size=8), st.dictionaries(TEXT, JSON, max_size=4)
+        ),
+        max_size=6,
+    )
+)
+def test_round_trip(tmp_path_factory: pytest.TempPathFactory, records: list[Any]) -> None:
+    folder = tmp_path_factory.mktemp("jsonl")
+    vectors = [np.array(vector, dtype=np.float32) for _, _, vector, _ in records]
+    lines = [
+        record_line(name, text, vector, metadata)
+        for (name, text, _, metadata), vector in zip(records, vectors, strict=True)
+    ]
+    found = read(folder, *lines)
+    assert [record.line for record in found] == list(range(1, len(records) + 1))
+    for record, (name, text, _, metadata), vector in zip(found, records, vectors, strict=True):
+        assert isinstance(record, Record)
+        assert (record.id, record.text, record.metadata) == (name, text, metadata)
+        assert record.vector.dtype == np.float32
+        assert record.vector.tobytes() == vector.tobytes()
+
+
+def test_every_kind_of_float32_comes_back_bit_for_bit(tmp_path: Path) -> None:
+    """A million random bit patterns, all sizes of denormals, and the edges."""
+    random = np.random.default_rng(7)
+    bits = random.integers(0, 2**32, size=200_000, dtype=np.uint64).astype(np.uint32)
+    denormals = np.concatenate([np.arange(2000), 2 ** np.arange(23), [0x007FFFFF, 0x00800000]])
+    edges = np.array([0x80000000, 0x7F7FFFFF, 0xFF7FFFFF, 0x00000001, 0x80000001])
+    vector = np.concatenate([bits, denormals, edges]).astype(np.uint32).view(np.float32)
+    vector = vector[np.isfinite(vector)]
+    (record,) = read(tmp_path, record_line("a", "b", vector, {}))
+    assert isinstance(record, Record)
+    assert record.vector.tobytes() == vector.tobytes()
+
+
+def test_the_line_is_what_the_contract_says() -> None:
+    line = record_line("c:d:f:chunk:0", "größe\n\u2028", np.array([0.1, -2], dtype=np.float32), {"a": 1})
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    assert list(json.loads(line)) == ["id", "text", "embedding", "metadata"]
+    expected = '{"id":"c:d:f:chunk:0","text":"größe\\n\u2028","embedding":[0.1,-2.0],"metadata":{"a":1}}\n'
+    assert line == expected.encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"chunk_id": "a", "vector": [1], "content": "t"}, ("a", "t", {})),
+        ({"_id": "a", "values": [1.5], "page_content": "t"}, ("a", "t", {})),
+        ({"id": 7, "vector": [1], "payload": {"text": "t", "n": 1}}, (7, "t", {"text": "t", "n": 1})),
+        (
+            {"id": "a", "embedding": [1], "document": "t", "metadata": {"text": "u"}},
+            ("a", "t", {"text": "u"}),
+        ),
+        ({"id": "a", "embedding": [1], "metadata": None}, ("a", None, {})),
+        ({"id": "a", "embedding": [1], "metadata": [1], "text": 5}, ("a", None, {})),
+        ({"id": "a", "chunk_id": "b", "embedding": [1], "vector": [2]}, ("a", None, {})),
+    ],
+)
+def test_files_of_other_tools(tmp_path: Path, value: dict[str, Any], expected: tuple[Any, ...]) -> None:
+    (record,) = read(tmp_path, orjson.dumps(value))
+    assert isinstance(record, Record)
+    assert (record.id, record.text, record.metadata) == expected
+    assert record.vector.tolist() == next(
+        value[key] for key in ("embedding", "vector", "values") if key in value
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        (b"not json\n", "not-json"),
+        (b'{"id": "a", "embedding": [NaN]}\n', "not-json"),
+        (b'{"id": "\xff", "embedding": [1]}\n', "not-json"),
+        (b'{"id": "a", "embedding": [1]} {"id": "b"}\n', "not-json"),
+        (b"[1, 2]\n", "not-an-object"),
+        (b"null\n", "not-an-object"),
+        (b'{"id": "a"}\n', "no-vector"),
+        (b'{"id": "a", "embedding": {"0": 1}}\n', "no-vector"),
+        (b'{"id": "a", "embedding": []}\n', "no-vector"),
+        (b'{"id": "a", "embedding": null}\n', "no-vector"),
+        (b'{"id": "a", "embedding": [1, "2"]}\n', "not-numbers"),
+        (b'{"id": "a", "embedding": [1, true]}\n', "not-numbers"),
+        (b'{"id": "a", "embedding": [[1, 2]]}\n', "not-numbers"),
+        (b'{"id": "a", "embedding": [{}]}\n', "not-numbers"),
+        (b'{"embedding": [1]}\n', "no-id"),
+        (b'{"id": null, "embedding": [1]}\n', "no-id"),
+        (b'{"id": true, "embedding": [1]}\n', "no-id"),
+        (b'{"id": 1.5, "embedding": [1]}\n', "no-id"),
+    ],
+)
+def test_a_bad_line_is_named_and_the_rest_goes_on(tmp_path: Path, line: bytes, kind: str) -> None:
+    good = record_line("a", "t", np.ones(2, dtype=np.float32), {})
+    found = read(tmp_path, good, line, b"\n", good)
+    assert [item.line for item in found] == [1, 2, 4]
+    bad = found[1]
+    assert isinstance(bad, BadLine)
+    assert bad.kind == kind
+    assert bad.reason
+    assert isinstance(found[2], Record)
+
+
+def test_a_line_cut_off_at_every_byte(tmp_path: Path) -> None:
+    line = record_line("a", "größe", np.array([0.5, 1], dtype=np.float32), {"n": [1, {"x": 2}]})
+    for length in range(1, len(line) - 1):
+        (found,) = read(tmp_path, line[:length])
+        assert isinstance(found, BadLine), line[:length]
+        assert found.kind == "cut-off", line[:length]
+    (found,) = read(tmp_path, line[:-1])
+    assert isinstance(found, Record)  # only the newline is missing
+
+
+def test_null_is_nan_and_what_float32_cannot_hold_is_infinite(tmp_path: Path) -> None:
+    (record,) = read(tmp_path, b'{"id": "a", "embedding": [1, null, 1e39, -1e300, 1e-50]}\n')
+    assert isinstance(record, Record)
+    assert np.isnan(record.vector[1])
+    assert record.vector[[0, 2, 3, 4]].tolist() == [1, np.inf, -np.inf, 0]
+
+
+def test_windows_line_ends(tmp_path: Path) -> None:
+    (record,) = read(tmp_path, b'{"id": "a", "embedding": [1]}\r\n', b"\r\n")
+    assert isinstance(record, Record)
+
+
+class TestFind:
+    def test_a_file_is_itself(self, tmp_path: Path) -> None:
+        file = tmp_path / "anything.jsonl"
+        file.touch()
+        assert find_embeddings(file) == file
+
+    def test_the_only_one_of_a_folder(self, tmp_path: Path) -> None:
+        file = tmp_path / "a_embeddings.jsonl"
+        file.touch()
+        (tmp_path / "a_embedding_summary.json").touch()
+        assert find_embeddings(tmp_path) == file
+
+    def test_none(self, tmp_path: Path) -> None:
+        for path in (tmp_path, tmp_path / "absent"):
+            with pytest.raises(InputNotFound, match=r"looked for \*_embeddings\.jsonl") as caught:
+                find_embeddings(path)
+            assert str(path) in caught.value.message
+            assert "qembed embed" in str(caught.value.remedy)
+
+    def test_several(self, tmp_path: Path) -> None:
+        for name in "ab":
+            (tmp_path / f"{name}_embeddings.jsonl").touch()
+        with pytest.raises(UsageError, match="2 files of embeddings") as caught:
+            find_embeddings(tmp_path)
+        assert caught.value.where == "a_embeddings.jsonl, b_embeddings.jsonl"
