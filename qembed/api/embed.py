@@ -25,6 +25,7 @@ from qembed.api.embed_steps import (
 )
 from qembed.corpus import collection_name
 from qembed.corpus.survey import Groups
+from qembed.corpus.walk import walk
 from qembed.engine import (
     BatchDone,
     OomSplit,
@@ -103,6 +104,7 @@ def embed(
     collection = collection_name(input, options.corpus.collection)
     files = OutputFiles.in_folder(output, collection)
     source = resolve_model(options.model, revision=options.encoder.revision)
+    next(walk(input))  # nothing to read: say so before an output folder is made
     may_be_done = files.manifest.exists() and not options.force
     if not may_be_done and not options.dry_run:
         check_model_can_run(source, options)

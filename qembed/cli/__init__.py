@@ -83,9 +83,6 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.exceptions.Abort):
         click.echo("interrupted", err=True)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone; nothing is left to say
-        return 1
     except Exception as error:
         remedy = "this is a defect of qembed: please report it with what `qembed --debug ...` prints"
         unexpected = QembedError(f"{type(error).__name__}: {error}", remedy=remedy)

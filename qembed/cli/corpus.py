@@ -60,7 +60,7 @@ def from_package(
     \b
     Examples:
       qembed corpus from-package click rich -o python_api
-      qembed corpus from-package pandas --exclude pandas.core -o python_api --force
+      qembed corpus from-package pandas --exclude pandas.core -o pandas_api
       qembed embed python_api -o out --model minilm
     """
     from qembed.api.package_corpus import corpus_from_package

@@ -12,6 +12,8 @@ from qembed.cli.options import INPUT, JSON, corpus_options, model_options
 from qembed.errors import QembedError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from qembed.api.embed import EmbedResult
     from qembed.corpus import IdFrom
     from qembed.models import Precision
@@ -97,23 +99,16 @@ def command(
 
 def show(result: EmbedResult) -> None:
     """Print what was done, for people."""
-    from qembed.cli.output import console, duration, quantity, share, table
+    from qembed.cli.output import console, duration, quantity, share
 
     out, summary = console(), result.summary
     if result.status == "unchanged":
-        out.print(f"Nothing to do: {result.files.embeddings} was made from these chunks with these settings.")
-        return
-    rows = table("subdirectory", ">chunks", ">unique", ">tokens", ">truncated", ">lost")
-    for name, stats in summary["subdirectories"].items():
-        rows.add_row(
-            name,
-            quantity(stats["chunks"]),
-            quantity(stats["unique_texts"]),
-            quantity(stats["tokens"]),
-            quantity(stats["truncated_chunks"]),
-            quantity(stats["tokens_lost"]),
+        out.print(
+            f"Nothing to do: {result.files.embeddings} was made from these chunks with these settings.",
+            markup=False,
         )
-    out.print(rows)
+        return
+    out.print(_table(summary))
     chunks, unique = summary["total_chunks"], summary["unique_texts"]
     out.print(
         f"{quantity(chunks)} chunks, {quantity(unique)} unique texts "
@@ -138,10 +133,23 @@ def show(result: EmbedResult) -> None:
     out.print(
         f"{summary['vector_dimension']} dimensions, {summary['model']['dtype']}, on "
         f"{summary['devices'][0]['name']}: {summary['texts_per_sec']:.1f} texts/s, "
-        f"{quantity(summary['tokens_per_sec'])} tokens/s"
+        f"{quantity(summary['tokens_per_sec'])} tokens/s",
+        markup=False,
     )
     out.print(f"{duration(summary['processing_time_minutes'] * 60)} in all, loading the model included")
     out.print(f"Wrote {result.files.embeddings}", markup=False, soft_wrap=True)
+
+
+def _table(summary: dict[str, Any]) -> Table:
+    from rich.markup import escape
+
+    from qembed.cli.output import quantity, table
+
+    rows = table("subdirectory", ">chunks", ">unique", ">tokens", ">truncated", ">lost")
+    keys = ("chunks", "unique_texts", "tokens", "truncated_chunks", "tokens_lost")
+    for name, stats in summary["subdirectories"].items():
+        rows.add_row(escape(name), *(quantity(stats[key]) for key in keys))
+    return rows
 
 
 def _finding(finding: dict[str, Any]) -> str:

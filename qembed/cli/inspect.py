@@ -75,13 +75,15 @@ def command(
 
 def show(inspection: Inspection) -> None:
     """Print the inspection, for people."""
+    from rich.markup import escape
+
     from qembed.cli.output import console, quantity, share
 
     out, total = console(), inspection.total
     out.print("[bold]Chunks[/bold] (p50, p95 and max in characters)")
     out.print(_characters_table(inspection))
     if inspection.model:
-        out.print(f"[bold]Tokens[/bold] as {inspection.model} counts them")
+        out.print(f"[bold]Tokens[/bold] as {escape(inspection.model)} counts them")
         out.print(_tokens_table(inspection))
     copies = total.chunks - total.unique_texts
     out.print(
@@ -92,7 +94,7 @@ def show(inspection: Inspection) -> None:
     )
     _show_groups(inspection)
     if total.tokens and inspection.max_tokens:
-        reads = f"{inspection.model} reads {quantity(inspection.max_tokens)} tokens"
+        reads = f"{escape(str(inspection.model))} reads {quantity(inspection.max_tokens)} tokens"
         out.print(
             f"{reads}: it cuts {share(total.tokens.truncated_chunks, total.chunks)} of the chunks "
             f"and loses {share(total.tokens.tokens_lost, total.tokens.lengths.total)} of the tokens."
@@ -138,7 +140,9 @@ def _tokens_table(inspection: Inspection) -> Any:
 
 
 def _named(inspection: Inspection) -> list[tuple[str, Holdings]]:
-    named = list(inspection.subdirectories.items())
+    from rich.markup import escape
+
+    named = [(escape(name), held) for name, held in inspection.subdirectories.items()]
     return [*named, ("[bold]total[/bold]", inspection.total)] if len(named) > 1 else named
 
 

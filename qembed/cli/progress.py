@@ -118,10 +118,10 @@ class LiveProgress(_Rates):
         from qembed.cli.output import console
 
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=16),
             TaskProgressColumn(),
-            TextColumn("{task.fields[status]}"),
+            TextColumn("{task.fields[status]}", markup=False),
         )
         return Bars(*columns, console=console(stderr=True), transient=True)
 

@@ -142,7 +142,6 @@ def test_live_on_a_terminal(columns: str) -> None:
         assert "tokens/s" in shown
 
 
-@pytest.mark.xfail(reason="the name of a phase is read as rich markup", strict=True)
 def test_a_name_with_brackets_is_no_markup() -> None:
     """A model's folder may be called anything."""
     code, _, shown = on_a_terminal(LIVE.replace("reading chunks", "loading /models/[/x]"))

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from qembed.engine import clip, make_batches, padded_tokens, padding_waste
 
-LENGTHS = st.lists(st.integers(1, 400), max_size=120).map(lambda values: np.asarray(values, dtype=np.int64))
+TEXTS = st.integers(1, 8) | st.integers(1, 400)  # short ones make large batches, on which the limits bear
+LENGTHS = st.lists(TEXTS, max_size=120).map(lambda values: np.asarray(values, dtype=np.int64))
 BUDGETS = st.integers(1, 2000)
-LIMITS = st.none() | st.integers(1, 40)
+LIMITS = st.none() | st.integers(1, 6)
 
 
 @given(lengths=LENGTHS, budget=BUDGETS, limit=LIMITS)
@@ -65,6 +66,12 @@ def test_an_example_by_hand() -> None:
     batches = make_batches(lengths, token_budget=9)
     assert [batch.tolist() for batch in batches] == [[4], [1], [0, 3, 5], [2]]
     assert padding_waste(lengths, batches) == pytest.approx(1 - 38 / 39)
+
+
+@pytest.mark.parametrize(("limit", "sizes"), [(None, [5]), (9, [5]), (5, [5]), (2, [2, 2, 1]), (1, [1] * 5)])
+def test_the_limit_on_texts(limit: int | None, sizes: list[int]) -> None:
+    batches = make_batches(np.array([2, 2, 2, 2, 2]), token_budget=100, max_batch=limit)
+    assert [len(batch) for batch in batches] == sizes
 
 
 def test_texts_without_tokens_are_batched_too() -> None:
