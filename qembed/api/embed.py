@@ -49,6 +49,8 @@ from qembed.store import (
     describe_finding,
     environment,
     open_vectors,
+    publish,
+    staging,
     work_folder,
     write_json,
 )
@@ -167,7 +169,7 @@ class _Encoded:
 
 
 def _embed(work: Work) -> EmbedResult:
-    """Load the model, encode every unique text, write the three files; the manifest last."""
+    """Load the model, encode every unique text, write the three files, all or none."""
     with work.phase("load", f"loading {work.source.id}"):
         encoder = Encoder.load(fetch(work.source), work.options.encoder)
     info = encoder.info
@@ -178,10 +180,9 @@ def _embed(work: Work) -> EmbedResult:
     budget = work.options.token_budget or default_token_budget(info.device)
     vectors = open_vectors(work.folder, len(groups.first), info.dimension)
     encoded = _encode(work, encoder, groups, clip(lengths, info.max_tokens), budget, vectors)
+    staged = OutputFiles.in_folder(staging(work.folder), work.collection)
     with work.phase("write", "writing", total=len(work.spool), unit="chunks"):
-        output = write_embeddings(
-            work.files, work.folder, work.spool, groups, lengths, vectors, work.progress
-        )
+        output = write_embeddings(staged, work.folder, work.spool, groups, lengths, vectors, work.progress)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     summary = build_summary(
         collection=work.collection,
@@ -198,8 +199,9 @@ def _embed(work: Work) -> EmbedResult:
     )
     inputs = Inputs(str(work.input), work.survey.fingerprint(), len(work.survey), len(groups.first))
     manifest = Manifest(work.collection, now, inputs, output, settings(work), asdict(info), environment())
-    write_json(work.files.summary, summary, work=work.folder)
-    write_json(work.files.manifest, manifest, work=work.folder)
+    write_json(staged.summary, summary)
+    write_json(staged.manifest, manifest)
+    publish(work.folder)
     return EmbedResult("written", work.files, summary, info.differences)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qembed.store.atomic import atomic_file, explained, work_folder
+from qembed.store.atomic import atomic_file, explained, publish, staging, work_folder
 from qembed.store.environment import environment
 from qembed.store.jsonl import BadLine, Record, find_embeddings, read_records, record_line
 from qembed.store.manifest import (
@@ -33,9 +33,11 @@ __all__ = [
     "explained",
     "find_embeddings",
     "open_vectors",
+    "publish",
     "read_manifest",
     "read_records",
     "record_line",
+    "staging",
     "subdirectory_stats",
     "work_folder",
     "write_json",

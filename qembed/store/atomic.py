@@ -18,8 +18,8 @@ from qembed.errors import QembedError, UsageError
 def work_folder(output: Path, collection: str) -> Iterator[Path]:
     """A hidden folder beside the output for unfinished work, locked; gone afterwards.
 
-    What a killed run left there is removed first. Files are moved from it to their final names on the same
-    file system, so a reader never sees half a file.
+    What a killed run left there is removed first; what it had begun to publish is published. Files are
+    moved from it to their final names on the same file system, so a reader never sees half a file.
 
     Raises:
         UsageError: Another run holds it, or the output is not a folder.
@@ -41,6 +41,7 @@ def work_folder(output: Path, collection: str) -> Iterator[Path]:
             ) from None
     try:
         with explained(output):
+            _finish(_ready(folder))
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
         yield folder
@@ -48,6 +49,38 @@ def work_folder(output: Path, collection: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
+
+
+def staging(work: Path) -> Path:
+    """A folder in the work folder for files that only make sense together; ``publish`` gives them out."""
+    folder = work / "staged"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def publish(work: Path) -> None:
+    """Give all staged files their final names beside the work folder: all or none, even after ``kill -9``.
+
+    One rename decides; a run that is killed behind it leaves the rest to the next ``work_folder``.
+
+    Raises:
+        QembedError: The disk cannot be written; nothing was replaced.
+    """
+    with explained(work.parent):
+        (work / "staged").replace(_ready(work))
+        _finish(_ready(work))
+
+
+def _ready(work: Path) -> Path:
+    return work.with_suffix(".ready")
+
+
+def _finish(ready: Path) -> None:
+    if not ready.is_dir():
+        return
+    for path in sorted(ready.iterdir(), reverse=True):  # embeddings, summary, manifest
+        path.replace(ready.parent / path.name)
+    ready.rmdir()
 
 
 @contextmanager

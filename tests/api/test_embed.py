@@ -461,3 +461,9 @@ def no_leftovers(tmp_path: Path) -> Iterator[None]:
     yield
     hidden = [path for path in tmp_path.rglob("*") if path.name.startswith(".")]
     assert hidden == []
+
+
+def test_a_missing_input_leaves_no_output_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputNotFound, match="does not exist"):
+        embed(tmp_path / "absent", tmp_path / "out", EmbedOptions(model="minilm"))
+    assert not (tmp_path / "out").exists()

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from qembed.errors import QembedError, UsageError
-from qembed.store import atomic_file, explained, work_folder, write_json
+from qembed.store import atomic_file, explained, publish, staging, work_folder, write_json
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -205,6 +205,36 @@ class TestKill:
                 seen.add(content[:1])
             assert all(name == "a" or name.endswith(".unfinished") for name in names(tmp_path))
         assert seen  # some rounds lived long enough to finish a file
+
+
+class TestPublish:
+    @pytest.fixture
+    def old(self, tmp_path: Path) -> Path:
+        for name in "ab":
+            (tmp_path / name).write_text("old")
+        return tmp_path
+
+    def test_all_files_at_once(self, old: Path) -> None:
+        with work_folder(old, "docs") as work:
+            for name in "ab":
+                write_json(staging(work) / name, {})
+                assert (old / name).read_text() == "old"
+            publish(work)
+        assert names(old) == ["a", "b"]
+        assert {(old / name).read_text() for name in "ab"} == {"{}\n"}
+
+    def test_an_error_before_leaves_the_old_ones(self, old: Path) -> None:
+        with pytest.raises(ValueError, match="no"), work_folder(old, "docs") as work:
+            fail(ValueError("no"), lambda: write_json(staging(work) / "a", {}))
+        assert {(old / name).read_text() for name in "ab"} == {"old"}
+        assert names(old) == ["a", "b"]
+
+    def test_the_next_run_finishes_what_a_killed_one_began(self, old: Path) -> None:
+        (old / ".docs.ready").mkdir()
+        (old / ".docs.ready" / "b").write_text("new")
+        with work_folder(old, "docs"):
+            assert (old / "b").read_text() == "new"
+        assert names(old) == ["a", "b"]
 
 
 class TestWorkFolder:
