@@ -9,6 +9,9 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub, which reads it once
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
+# Before anything imports torch. Small batches on two threads wait for each other when the machine is busy:
+# ten times slower. Children of a test inherit it, so their vectors are the same to the last bit.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import json
 import subprocess
@@ -158,3 +161,18 @@ def _item(text: str, subdirectory: str, filename: str, index: int) -> dict[str, 
     source_file = f"{subdirectory}/{filename}" if subdirectory else filename
     metadata = {"source_file": source_file, "filename": filename, "chunk_index": index}
     return {"chunk_id": f"old:{source_file}:chunk:{index}", "content": text, "metadata": metadata}
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """``tiny_models("prompted")``: the folder of a small model; the kinds are named in ``tiny_model``."""
+    from tiny_models import tiny_model
+
+    base = tmp_path_factory.mktemp("models", numbered=True)
+    return lambda kind: tiny_model(base, kind)
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_models: Callable[[str], Path]) -> Path:
+    """The folder of the plainest small model: BERT, mean pooling, 32 dimensions, 24 tokens."""
+    return tiny_models("plain")

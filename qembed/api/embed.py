@@ -38,6 +38,7 @@ from qembed.engine import (
 )
 from qembed.engine.batching import Batch
 from qembed.models import Encoder, fetch, load_tokenizer, resolve_model
+from qembed.models.device import pick_device
 from qembed.progress import Progress
 from qembed.records import Lengths, Vectors
 from qembed.store import (
@@ -138,7 +139,7 @@ def _plan(work: Work) -> dict[str, Any]:
     counter = load_tokenizer(work.source)
     lengths = count_tokens(work, groups, counter)
     max_tokens = work.options.encoder.max_length or counter.max_tokens
-    budget = work.options.token_budget or default_token_budget(work.options.encoder.device)
+    budget = work.options.token_budget or default_token_budget(pick_device(work.options.encoder.device))
     read = clip(lengths, max_tokens)
     batches = make_batches(read, token_budget=budget, max_batch=work.options.max_batch)
     stats = stats_of(work.survey, groups, lengths, max_tokens)
@@ -223,7 +224,7 @@ def _encode(
     with work.phase("encode", "encoding", total=int(read.sum()), unit="tokens"):
         for done in encode_batches(encoder.encode, texts, batches, read, on_split=on_split):
             vectors[done.batch] = done.vectors
-            encoded.seconds[done.batch] = done.seconds * read[done.batch] / done.tokens
+            encoded.seconds[done.batch] = done.seconds * read[done.batch] / max(done.tokens, 1)
             encoded.history.append(_history_row(encoder.info.device, done))
             work.progress.advance(done.tokens, texts=len(done.batch))
     return encoded

@@ -14,7 +14,7 @@ from qembed.corpus import CorpusOptions, complete
 from qembed.corpus.survey import Groups
 from qembed.errors import OutputExists
 from qembed.models import EncoderOptions, ModelSource
-from qembed.models.weights import weights_sha256
+from qembed.models.weights import config_sha256, weights_sha256
 from qembed.progress import Progress
 from qembed.records import Lengths, Vectors
 from qembed.store import (
@@ -132,10 +132,17 @@ def _differences(
     if manifest.inputs.fingerprint != fingerprint:
         found.append(f"the chunks have changed (then {manifest.inputs.chunks:,})")
     if not found and source.path is not None:
-        found += ["the weights have changed"] * (
-            manifest.model["weights_sha256"] != weights_sha256(source.path)
-        )
+        found += _changes_of_model(manifest.model, source.path, source.kind)
     return found
+
+
+def _changes_of_model(model: dict[str, Any], folder: Path, kind: str) -> list[str]:
+    if model["weights_sha256"] != weights_sha256(folder):
+        return ["the weights have changed"]
+    # From the hub the commit says it; there the cache may hold more or fewer of the small files.
+    if kind != "hub" and model["config_sha256"] != config_sha256(folder):
+        return ["the model's tokenizer, prompts or configuration have changed"]
+    return []
 
 
 def _intact(files: OutputFiles, manifest: Manifest) -> bool:

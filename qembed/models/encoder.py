@@ -15,7 +15,7 @@ from qembed.models.files import Prompts, Role, prompts_of
 from qembed.models.resolve import ModelSource, fetch, fetch_code, resolve_model
 from qembed.models.tokens import TokenCounter, count_ids_with, require_tokenizer
 from qembed.models.trust import check_trust, code_repositories
-from qembed.models.weights import require_safetensors, weights_sha256
+from qembed.models.weights import config_sha256, require_safetensors, weights_sha256
 from qembed.records import Lengths, Vectors
 
 
@@ -58,6 +58,7 @@ class EncoderInfo:
         id: The hub's id, or the folder's path.
         revision: Commit on the hub; None for local and bundled models.
         weights_sha256: Hash of the weights (``models.weights``).
+        config_sha256: Hash of what lies beside them: tokenizer, prompts, pooling.
         dtype: Of weights and arithmetic: ``fp32``, ``fp16`` or ``bf16``.
         device: E.g. ``cpu`` or ``cuda:0``.
         device_name: E.g. ``Tesla T4``.
@@ -75,6 +76,7 @@ class EncoderInfo:
     id: str
     revision: str | None
     weights_sha256: str
+    config_sha256: str
     dtype: str
     device: str
     device_name: str
@@ -246,6 +248,7 @@ def _describe(model: Any, source: ModelSource, options: EncoderOptions, dtype: s
         id=source.id,
         revision=source.revision,
         weights_sha256=weights_sha256(source.path),
+        config_sha256=config_sha256(source.path),
         dtype=dtype,
         device=str(model.device),
         device_name=device_name(str(model.device)),

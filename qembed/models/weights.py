@@ -11,6 +11,7 @@ import orjson
 from qembed.errors import UsageError
 
 _SHARD = re.compile(r"-\d+-of-(\d+)\.safetensors$")
+_CONFIG = (".json", ".txt", ".model", ".py")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -73,14 +74,20 @@ def weight_bytes(folder: Path) -> int:
 def weights_sha256(folder: Path) -> str:
     """SHA-256 of the weights: of the file where there is one, else of the lines ``{name} {sha256}``."""
     files = weight_files(folder)
-    digests = []
-    for path in files:
-        with path.open("rb") as file:
-            digests.append(file_digest(file, "sha256").hexdigest())
-    if len(files) == 1:
-        return digests[0]
-    lines = (
-        f"{path.relative_to(folder).as_posix()} {digest}\n"
-        for path, digest in zip(files, digests, strict=True)
-    )
+    return _sha256(files[0]) if len(files) == 1 else _sha256_of_all(folder, files)
+
+
+def config_sha256(folder: Path) -> str:
+    """SHA-256 over the files beside the weights that decide a vector: tokenizer, prompts, pooling, code."""
+    files = [path for path in folder.rglob("*") if path.suffix in _CONFIG and path.is_file()]
+    return _sha256_of_all(folder, sorted(files, key=lambda path: path.relative_to(folder).as_posix()))
+
+
+def _sha256_of_all(folder: Path, files: list[Path]) -> str:
+    lines = (f"{path.relative_to(folder).as_posix()} {_sha256(path)}\n" for path in files)
     return sha256("".join(lines).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()

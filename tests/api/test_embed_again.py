@@ -159,6 +159,13 @@ class TestChanged:
         with pytest.raises(OutputExists, match="the chunks have changed"):
             embed(chunks, out, options)
 
+    def test_tokenizer(self, chunks: Path, out: Path, options: EmbedOptions, model: Path) -> None:
+        tokenizer = json.loads((model / "tokenizer.json").read_text())
+        tokenizer["added_tokens"][0]["lstrip"] = not tokenizer["added_tokens"][0]["lstrip"]
+        (model / "tokenizer.json").write_text(json.dumps(tokenizer))
+        with pytest.raises(OutputExists, match="tokenizer, prompts or configuration have changed"):
+            embed(chunks, out, options)
+
     def test_weights(
         self, chunks: Path, out: Path, options: EmbedOptions, model: Path, tiny_models: Callable[[str], Path]
     ) -> None:
