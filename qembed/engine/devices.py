@@ -7,14 +7,18 @@ from pathlib import Path
 
 from qembed.errors import QembedError
 
-CPU_TOKEN_BUDGET = 4096
+CPU_TOKEN_BUDGET = 2048
 GPU_TOKEN_BUDGET = 16384
 _HEADROOM = 1.15
 """Weights times this must fit: activations, buffers and fragmentation come on top."""
 
 
 def default_token_budget(device: str) -> int:
-    """Padded tokens of a batch: 4,096 on a CPU (1,024 to 8,192 do not differ there), 16,384 on a GPU."""
+    """Padded tokens of a batch: 2,048 on a CPU, 16,384 on a GPU.
+
+    On a CPU larger batches only pad more and leave the caches (``benchmarks/token_budget.py``); a GPU needs
+    them to be busy.
+    """
     return GPU_TOKEN_BUDGET if device.startswith("cuda") else CPU_TOKEN_BUDGET
 
 

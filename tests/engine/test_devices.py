@@ -13,7 +13,7 @@ from qembed.errors import QembedError
 
 
 def test_budgets() -> None:
-    assert default_token_budget("cpu") == 4096
+    assert default_token_budget("cpu") == 2048
     assert default_token_budget("cuda:1") == 16384
 
 
