@@ -119,7 +119,7 @@ def audit(
     dimension: int | None = None,
     expect_normalized: bool | None = None,
     examples: int | None = EXAMPLES,
-    progress: Progress = Progress(),  # has no state
+    progress: Progress = Progress(),
 ) -> AuditReport:
     """Check a JSONL file of embeddings, whoever made it, in one pass and little memory.
 

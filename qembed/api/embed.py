@@ -104,6 +104,7 @@ def embed(
         UsageError: An option that does not fit.
         QembedError: The model does not fit the device, or the disk is full.
     """
+    input, output = Path(input), Path(output)
     collection = collection_name(input, options.corpus.collection)
     files = OutputFiles.in_folder(output, collection)
     source = resolve_model(options.model, revision=options.encoder.revision)

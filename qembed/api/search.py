@@ -95,7 +95,7 @@ def open_index(
         DimensionMismatch: Vectors of two lengths.
         ModelUnreachable: The model is neither here nor on the hub.
     """
-    path = find_embeddings(embeddings)
+    path = find_embeddings(Path(embeddings))
     manifest = read_manifest(OutputFiles.of(path).manifest)
     name = _model_name(path, manifest, model)
     try:
