@@ -23,10 +23,11 @@ MB = 1_000_000
 PADDING = "It is about as long as a real chunk. " * 20  # some 800 characters
 
 WALK = """
-import resource, sys, time
+import sys, time
 from pathlib import Path
 from qembed.corpus import CorpusOptions, check_ids, read_chunks
 from qembed.corpus.survey import Survey
+from qembed.engine import peak_memory_bytes
 
 root, options = Path(sys.argv[1]), CorpusOptions()
 survey, started = Survey(), time.perf_counter()
@@ -35,8 +36,8 @@ for chunk in read_chunks(root, options, on_finding=survey.findings.append, on_fi
 seconds = time.perf_counter() - started
 check_ids(survey.ids, root, options)
 unique = len(survey.groups().first)
-peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(len(survey), unique, len(survey.findings), peak_kib * 1024, seconds)
+peak_bytes = peak_memory_bytes("cpu")["host_bytes"]  # getrusage would begin with the peak of pytest
+print(len(survey), unique, len(survey.findings), peak_bytes, seconds)
 """
 
 
