@@ -162,9 +162,10 @@ class JsonStream:
         rest = self._buffer[error.pos : error.pos + 10].rstrip(_WHITESPACE)
         cut_escape = error.msg.startswith("Invalid \\u") and len(rest) < len("\\u0000")
         cut_word = any(word.startswith(rest) for word in _WORDS)  # also when nothing is left
+        reason = error.msg.lower().removesuffix(" starting at")
         if error.msg.startswith("Unterminated") or cut_escape or cut_word:
-            return JsonBreakError("truncated-json", error.msg.lower(), line)
-        return self._unexpected(rest[0], error.msg.lower(), line)
+            return JsonBreakError("truncated-json", reason, line)
+        return self._unexpected(rest[0], reason, line)
 
     @staticmethod
     def _unexpected(found: str, reason: str, line: int) -> JsonBreakError:

@@ -102,7 +102,8 @@ class FileReader:
                         self._find("wrong-encoding", not_utf8(stream.bad_byte), item=count)
                     count += 1
             except JsonBreakError as error:
-                kept = f"{count} items before it were kept" if count else "nothing before it could be read"
+                items = "the item" if count == 1 else f"the {count:,} items"
+                kept = f"{items} before it stayed" if count else "nothing before it could be read"
                 lost = "rest of file" if count else "file"
                 self._find(error.kind, f"{error}; {kept}", line=error.line, lost=lost)
             else:

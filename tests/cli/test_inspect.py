@@ -90,7 +90,7 @@ class TestJson:
         assert finding == {
             "kind": "invalid-json",
             "place": {"path": "docs/c.json", "item": None, "line": 1},
-            "reason": "expecting value; 1 items before it were kept",
+            "reason": "expecting value; the item before it stayed",
             "lost": "rest of file",
         }
         assert "reading chunks" in err
