@@ -39,7 +39,7 @@ format: setup  ## Format and repair what ruff can repair.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup  ## Measure qembed against the loop that users write (about ten minutes).
+bench: setup  ## Measure qembed against the loop that users write (a few minutes).
 	$(BIN)/python benchmarks/embed_cpu.py
 
 clean:  ## Remove the virtual environment, caches and quickstart output.

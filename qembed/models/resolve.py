@@ -5,6 +5,7 @@ No torch and no transformers here, so that ``qembed inspect`` answers at once.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from dataclasses import dataclass, replace
@@ -213,6 +214,12 @@ def _unreachable(source: ModelSource, error: Exception) -> ModelUnreachable:
         return ModelUnreachable(
             f"the hub has no model {source.id!r} (or it is private)",
             remedy="qembed models lists the known ones",
+        )
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return ModelUnreachable(
+            f"the disk has no room for the model {source.id!r}",
+            where=str(error.filename or os.environ.get("HF_HOME", "~/.cache/huggingface")),
+            remedy="make room, or point HF_HOME at a larger disk",
         )
     endpoint = os.environ.get("HF_ENDPOINT", "huggingface.co")
     return ModelUnreachable(

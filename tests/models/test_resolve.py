@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -220,6 +221,20 @@ class TestHub:
 
 class TestCache:
     @pytest.fixture
+    def test_a_full_disk_is_not_an_unreachable_hub(
+        self, hub: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_: Any, **__: Any) -> str:
+            raise OSError(errno.ENOSPC, "No space left on device", "/cache/blob")
+
+        monkeypatch.setattr("huggingface_hub.snapshot_download", full)
+        with pytest.raises(
+            ModelUnreachable, match="the disk has no room for the model 'owner/name'"
+        ) as caught:
+            fetch(resolve_model("owner/name"))
+        assert caught.value.where == "/cache/blob"
+        assert "HF_HOME" in str(caught.value.remedy)
+
     def snapshot(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         """A snapshot in a hub cache, without weights yet."""
         repository = tmp_path / "cache" / "models--someone--model"
