@@ -218,9 +218,6 @@ class TestHub:
             fetch(resolve_model("someone/model"))
         assert caught.value.where == "ConnectionError: reset by peer"
 
-
-class TestCache:
-    @pytest.fixture
     def test_a_full_disk_is_not_an_unreachable_hub(
         self, hub: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -235,6 +232,9 @@ class TestCache:
         assert caught.value.where == "/cache/blob"
         assert "HF_HOME" in str(caught.value.remedy)
 
+
+class TestCache:
+    @pytest.fixture
     def snapshot(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         """A snapshot in a hub cache, without weights yet."""
         repository = tmp_path / "cache" / "models--someone--model"
