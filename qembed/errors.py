@@ -17,7 +17,6 @@ do next; the command line prints those three and no traceback unless ``--debug``
 
 from __future__ import annotations
 
-EXIT_OK = 0
 EXIT_INTERRUPTED = 130
 
 

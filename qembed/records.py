@@ -29,6 +29,12 @@ REQUIRED_METADATA: Final = (
 """Keys that every written record has in its metadata; ``qembed audit`` checks them."""
 
 
+EMBEDDINGS_SUFFIX: Final = "_embeddings.jsonl"
+SUMMARY_SUFFIX: Final = "_embedding_summary.json"
+MANIFEST_SUFFIX: Final = "_embedding_manifest.json"
+"""Ends of the names of what ``qembed embed`` writes; never read as chunk files."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where something was read.

@@ -176,3 +176,13 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
 def tiny(tiny_models: Callable[[str], Path]) -> Path:
     """The folder of the plainest small model: BERT, mean pooling, 32 dimensions, 24 tokens."""
     return tiny_models("plain")
+
+
+@pytest.fixture
+def word_tokenizer(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Tokenizers count words, two special tokens more, and read 64, so that a test needs no model."""
+    from qembed.models.tokens import TokenCounter
+
+    words = TokenCounter(lambda texts: [2 + len(text.split()) for text in texts], max_tokens=64)
+    monkeypatch.setattr("qembed.models.tokens.load_tokenizer", lambda model: words)
+    return words

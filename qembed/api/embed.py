@@ -184,7 +184,7 @@ def _embed(work: Work) -> EmbedResult:
     encoded = _encode(work, encoder, groups, clip(lengths, info.max_tokens), budget, vectors)
     staged = OutputFiles.in_folder(staging(work.folder), work.collection)
     with work.phase("write", "writing", total=len(work.spool), unit="chunks"):
-        output = write_embeddings(staged, work.folder, work.spool, groups, lengths, vectors, work.progress)
+        output = write_embeddings(staged.embeddings, work.spool, groups, lengths, vectors, work.progress)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     summary = build_summary(
         collection=work.collection,

@@ -32,8 +32,7 @@ _REMEDY = "--force replaces it; another -o folder or --collection keeps both"
 
 
 def write_embeddings(
-    files: OutputFiles,
-    folder: Path,
+    file: Path,
     spool: Spool,
     groups: Groups,
     lengths: Lengths,
@@ -43,8 +42,7 @@ def write_embeddings(
     """Write every chunk with its text's vector, in input order.
 
     Args:
-        files: The final names.
-        folder: For the unfinished file.
+        file: Its name.
         spool: The chunks.
         groups: Which unique text each chunk has.
         lengths: Tokens of each unique text before truncation; goes into the metadata.
@@ -56,19 +54,19 @@ def write_embeddings(
     """
     digest, fingerprint, size_bytes = sha256(), ChunksFingerprint(), 0
     vectors = np.asarray(vectors)  # orjson takes plain arrays only, not maps of files
-    with atomic_file(files.embeddings, work=folder) as file:
+    with atomic_file(file) as out:
         for position, text_number in enumerate(groups.inverse.tolist()):
             chunk = spool[position]
             metadata = complete(chunk.metadata, {"token_count": int(lengths[text_number])})
             line = record_line(chunk.id, chunk.text, vectors[text_number], metadata)
-            file.write(line)
+            out.write(line)
             digest.update(line)
             fingerprint.add(chunk.id, chunk.text)
             size_bytes += len(line)
             if position % 256 == 255:
                 progress.advance(256)
     return Output(
-        file=files.embeddings.name,
+        file=file.name,
         bytes=size_bytes,
         sha256=digest.hexdigest(),
         chunks_fingerprint=fingerprint.hexdigest(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -64,6 +64,7 @@ def from_package(
       qembed embed python_api -o out --model minilm
     """
     from qembed.api.package_corpus import corpus_from_package
+    from qembed.cli.output import print_json
 
     made = corpus_from_package(
         names,
@@ -77,15 +78,13 @@ def from_package(
         on_package=lambda name: click.echo(f"reading {name} ...", err=True) if sys.stderr.isatty() else None,
     )
     if as_json:
-        _print_json(made)
+        print_json(_as_document(made))
     else:
         _print_table(made)
 
 
-def _print_json(made: PackageCorpus) -> None:
-    import orjson
-
-    document = {
+def _as_document(made: PackageCorpus) -> dict[str, Any]:
+    return {
         "output": str(made.output),
         "collection": made.collection,
         "model": made.model,
@@ -93,7 +92,6 @@ def _print_json(made: PackageCorpus) -> None:
         "packages": made.packages,
         "findings": made.findings,
     }
-    click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
 
 
 def _print_table(made: PackageCorpus) -> None:

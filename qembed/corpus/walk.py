@@ -9,14 +9,14 @@ from itertools import islice
 from pathlib import Path
 
 from qembed.errors import InputNotFound
-from qembed.records import Finding, OnFinding, Place
+from qembed.records import EMBEDDINGS_SUFFIX, MANIFEST_SUFFIX, SUMMARY_SUFFIX, Finding, OnFinding, Place
 
 ROOT = "root"
 """Subdirectory of files that lie at the top of the collection."""
 
 WANTED = "*_chunks.json, chunks.json, another *.json list of chunks, *.jsonl, or a BEIR corpus.jsonl"
 _BEIR = "corpus.jsonl"
-_OWN_OUTPUT = ("_embeddings.jsonl", "_embedding_summary.json", "_embedding_manifest.json")
+_OWN_OUTPUT = (EMBEDDINGS_SUFFIX, SUMMARY_SUFFIX, MANIFEST_SUFFIX)
 
 
 @dataclass(frozen=True, slots=True)

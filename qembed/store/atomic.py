@@ -84,17 +84,13 @@ def _finish(ready: Path) -> None:
 
 
 @contextmanager
-def atomic_file(path: Path, *, work: Path | None = None) -> Iterator[BinaryIO]:
-    """Write a file that takes its name only when it is complete and on the disk.
-
-    Args:
-        path: The final name.
-        work: Folder for the unfinished file, on the same file system; beside ``path`` when None.
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that takes its name only when it is complete and on the disk; until then it is hidden.
 
     Raises:
         QembedError: The disk is full or cannot be written; what was at ``path`` is untouched.
     """
-    unfinished = (work or path.parent) / f".{path.name}.{os.getpid()}.unfinished"
+    unfinished = path.parent / f".{path.name}.{os.getpid()}.unfinished"
     try:
         with explained(path):
             with unfinished.open("wb") as file:

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import orjson
 
 from qembed.errors import InputNotFound, UsageError
+from qembed.records import EMBEDDINGS_SUFFIX
 
-EMBEDDINGS_SUFFIX = "_embeddings.jsonl"
 _ID_KEYS = ("id", "chunk_id", "_id")
 _VECTOR_KEYS = ("embedding", "vector", "values")
 _TEXT_KEYS = ("text", "content", "page_content", "document")

@@ -11,12 +11,10 @@ import msgspec
 import orjson
 
 from qembed.errors import Mismatch
+from qembed.records import EMBEDDINGS_SUFFIX, MANIFEST_SUFFIX, SUMMARY_SUFFIX
 from qembed.store.atomic import atomic_file
-from qembed.store.jsonl import EMBEDDINGS_SUFFIX
 
 SCHEMA = "qembed.manifest/1"
-MANIFEST_SUFFIX = "_embedding_manifest.json"
-SUMMARY_SUFFIX = "_embedding_summary.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +123,9 @@ class ChunksFingerprint:
         return self._hash.hexdigest()
 
 
-def write_json(path: Path, value: Any, *, work: Path | None = None) -> None:
+def write_json(path: Path, value: Any) -> None:
     """Write a dataclass or dict as indented JSON, whole or not at all."""
-    with atomic_file(path, work=work) as file:
+    with atomic_file(path) as file:
         document = value if isinstance(value, dict) else asdict(value)
         file.write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 

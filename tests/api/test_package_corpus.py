@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from qembed.api.package_corpus import MARKER, PackageCorpus, corpus_from_package
 from qembed.corpus import CorpusOptions, read_chunks
 from qembed.errors import OutputExists, UsageError
-from qembed.records import Lengths
 
-
-class Words:
-    """A tokenizer of words, so that the tests need no model."""
-
-    max_tokens = 64
-
-    def count(self, texts: Sequence[str]) -> Lengths:
-        return np.array([2 + len(text.split()) for text in texts], dtype=np.int64)
-
-
-@pytest.fixture(autouse=True)
-def words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qembed.models.tokens.load_tokenizer", lambda model: Words())
+pytestmark = pytest.mark.usefixtures("word_tokenizer")
 
 
 @pytest.fixture
@@ -53,14 +38,14 @@ def files(output: Path) -> dict[str, bytes]:
 
 
 class TestOutput:
-    def test_files_and_counts(self, small: str, tmp_path: Path) -> None:
+    def test_files_and_counts(self, small: str, tmp_path: Path, word_tokenizer: Any) -> None:
         made = corpus_from_package([small], tmp_path / "out")
         (package,) = made.packages
         assert package.files == ("smallpkg/smallpkg_chunks.json", "smallpkg/smallpkg.sub_chunks.json")
         found = chunks(made.output)
         assert (package.entries, package.chunks, package.version) == (3, len(found), "unknown")
-        assert package.tokens == Words().count([chunk["content"] for chunk in found]).sum()
-        assert max(Words().count([chunk["content"] for chunk in found])) <= made.max_tokens == 64
+        assert package.tokens == word_tokenizer.count([chunk["content"] for chunk in found]).sum()
+        assert max(word_tokenizer.count([chunk["content"] for chunk in found])) <= made.max_tokens == 64
         assert package.over_limit == 0
         assert made.findings == ()
 

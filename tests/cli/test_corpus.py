@@ -5,26 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from qembed.cli import run
-from qembed.records import Lengths
 
-
-class Words:
-    max_tokens = 64
-
-    def count(self, texts: Sequence[str]) -> Lengths:
-        return np.array([2 + len(text.split()) for text in texts], dtype=np.int64)
-
-
-@pytest.fixture(autouse=True)
-def words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qembed.models.tokens.load_tokenizer", lambda model: Words())
+pytestmark = pytest.mark.usefixtures("word_tokenizer")
 
 
 def test_the_table_fits_80_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
