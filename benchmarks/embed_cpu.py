@@ -13,18 +13,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+from common import machine_line, markdown_table
 from sentence_transformers import SentenceTransformer
 
-import qembed
 from qembed.api.embed import EmbedOptions, EmbedResult, embed
 from qembed.api.package_corpus import corpus_from_package
 from qembed.corpus import CorpusOptions, read_chunks
@@ -141,31 +138,25 @@ def report(figures: dict[str, float], collection: str) -> str:
     """The result as markdown, with machine, versions and date."""
     chunks, unique = int(figures["chunks"]), int(figures["unique_texts"])
     loop, ours = figures["loop_seconds"], figures["qembed_seconds"]
-    libraries = ("torch", "transformers", "sentence-transformers")
-    versions = ", ".join([f"qembed {qembed.__version__}", *(f"{name} {version(name)}" for name in libraries)])
+    rows = [
+        (
+            f"loop over slices of {SLICE_TEXTS} (`SentenceTransformer.encode`)",
+            f"{loop:.1f}",
+            f"{chunks / loop:.1f}",
+        ),
+        ("`qembed embed`", f"{ours:.1f}", f"{chunks / ours:.1f}"),
+    ]
     return f"""### embed_cpu: {collection}, {chunks:,} chunks, {unique:,} unique texts
 
-{datetime.now(UTC):%Y-%m-%d}, {cpu_name()}, {versions}, Python {platform.python_version()}, fp32
+{machine_line(("torch", "transformers", "sentence-transformers"))}, fp32
 
-| | seconds | chunks/s |
-|---|---:|---:|
-| loop over slices of {SLICE_TEXTS} (`SentenceTransformer.encode`) | {loop:.1f} | {chunks / loop:.1f} |
-| `qembed embed` | {ours:.1f} | {chunks / ours:.1f} |
+{markdown_table(("", "seconds", "chunks/s"), rows)}
 
 The loop takes {loop / ours:.2f} times as long as qembed; duplicates alone would give {chunks / unique:.2f}.
 Cosine of the two vectors of each chunk: min {figures["cosine_min"]:.7f}, mean {figures["cosine_mean"]:.7f}.
 Padding waste {figures["padding_waste"]:.2%}. Reading, tokenising and writing are in both times, loading the
 model in neither.
 """
-
-
-def cpu_name() -> str:
-    """Model and count of the processors."""
-    import os
-
-    from qembed.models.device import device_name
-
-    return f"{device_name('cpu')}, {os.cpu_count()} cores"
 
 
 def main() -> None:

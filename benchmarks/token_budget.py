@@ -7,19 +7,15 @@ python benchmarks/token_budget.py --input FOLDER --texts 400 --rounds 3
 from __future__ import annotations
 
 import argparse
-import platform
 import tempfile
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+from common import machine_line, markdown_table, sample, unique_texts
 
-import qembed
 from qembed.api.package_corpus import corpus_from_package
-from qembed.corpus import read_chunks
-from qembed.engine import clip, encode_batches, make_batches, padding_waste
+from qembed.engine.batching import clip, make_batches, padding_waste
 from qembed.models import Encoder, EncoderOptions
 
 BUDGETS = (512, 1024, 2048, 4096, 8192, 16384)
@@ -42,26 +38,25 @@ def main() -> None:
         chunks = arguments.input or Path(name) / "python_api"
         if arguments.input is None:
             corpus_from_package(("click", "rich"), chunks, model=arguments.model)
-        texts = sorted({chunk.text for chunk in read_chunks(chunks)})
-    texts = list(np.random.default_rng(0).permutation(texts)[: arguments.texts])
+        texts = sample(unique_texts(chunks), arguments.texts)
     encoder = Encoder.load(arguments.model, EncoderOptions(device=arguments.device, precision="fp32"))
     lengths = clip(encoder.count(texts), encoder.info.max_tokens)
     seconds: dict[int, list[float]] = {budget: [] for budget in BUDGETS}
     for _ in range(arguments.rounds + 1):  # the first round warms up
         for budget in BUDGETS:
             started = perf_counter()
-            batches = make_batches(lengths, token_budget=budget)
-            for _done in encode_batches(encoder.encode, lambda b: [texts[i] for i in b], batches, lengths):
-                pass
+            for batch in make_batches(lengths, token_budget=budget):
+                encoder.encode([texts[position] for position in batch])
             seconds[budget].append(perf_counter() - started)
     print(f"### token_budget: {len(texts)} texts, {int(lengths.sum()):,} tokens, {arguments.model}, fp32\n")
-    print(f"{datetime.now(UTC):%Y-%m-%d}, {encoder.info.device_name}, qembed {qembed.__version__}, ", end="")
-    print(f"torch {version('torch')}, Python {platform.python_version()}, {arguments.rounds} rounds\n")
-    print("| budget | tokens/s, median | min | max | padding |\n|---:|---:|---:|---:|---:|")
+    print(f"{machine_line(('torch',), encoder.info.device_name)}, {arguments.rounds} rounds\n")
+    rows = []
     for budget in BUDGETS:
         rates = sorted(lengths.sum() / np.array(seconds[budget][1:]))
         waste = padding_waste(lengths, make_batches(lengths, token_budget=budget))
-        print(f"| {budget:,} | {np.median(rates):,.0f} | {rates[0]:,.0f} | {rates[-1]:,.0f} | {waste:.1%} |")
+        figures = (np.median(rates), rates[0], rates[-1])
+        rows.append((f"{budget:,}", *(f"{rate:,.0f}" for rate in figures), f"{waste:.1%}"))
+    print(markdown_table(("budget", "tokens/s, median", "min", "max", "padding"), rows))
 
 
 if __name__ == "__main__":

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from qembed.api.embed import embed as embed
     from qembed.api.inspect import inspect as inspect
     from qembed.api.package_corpus import corpus_from_package as corpus_from_package
+    from qembed.api.plan import PlanOptions as PlanOptions
+    from qembed.api.plan import plan as plan
     from qembed.api.search import open_index as open_index
     from qembed.api.search import search as search
+    from qembed.api.verify import verify as verify
     from qembed.corpus import CorpusOptions as CorpusOptions
     from qembed.corpus import read_chunks as read_chunks
     from qembed.errors import QembedError as QembedError
@@ -36,6 +39,7 @@ _EXPORTS = {
     "Encoder": "qembed.models",
     "EncoderOptions": "qembed.models",
     "Finding": "qembed.records",
+    "PlanOptions": "qembed.api.plan",
     "QembedError": "qembed.errors",
     "audit": "qembed.api.audit",
     "corpus_from_package": "qembed.api.package_corpus",
@@ -43,8 +47,10 @@ _EXPORTS = {
     "inspect": "qembed.api.inspect",
     "load_catalog": "qembed.models",
     "open_index": "qembed.api.search",
+    "plan": "qembed.api.plan",
     "read_chunks": "qembed.corpus",
     "search": "qembed.api.search",
+    "verify": "qembed.api.verify",
 }
 
 __all__ = ["__version__", *sorted(_EXPORTS)]

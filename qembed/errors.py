@@ -5,7 +5,8 @@
     │   ├── InputNotFound       2  the input is missing, or holds no chunks
     │   └── OutputExists        2  the output is there and was made otherwise
     ├── CheckFailed             3  it ran, but a check or a gate did not hold
-    │   └── DuplicateIds        3  two chunks have one id
+    │   ├── DuplicateIds        3  two chunks have one id
+    │   └── TimeLimitReached    3  it stopped before its time was up; the same command goes on
     ├── Unreachable             4  a service or a model could not be reached
     │   └── ModelUnreachable    4  the weights or the tokenizer are not here and cannot be had
     └── Mismatch                5  schema or dimension do not fit
@@ -68,6 +69,10 @@ class CheckFailed(QembedError):
 
 class DuplicateIds(CheckFailed):
     """Two chunks of one collection have the same id."""
+
+
+class TimeLimitReached(CheckFailed):
+    """The work stopped before its time was up; what is finished is kept."""
 
 
 class Unreachable(QembedError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -29,10 +30,12 @@ REQUIRED_METADATA: Final = (
 """Keys that every written record has in its metadata; ``qembed audit`` checks them."""
 
 
-EMBEDDINGS_SUFFIX: Final = "_embeddings.jsonl"
 SUMMARY_SUFFIX: Final = "_embedding_summary.json"
 MANIFEST_SUFFIX: Final = "_embedding_manifest.json"
-"""Ends of the names of what ``qembed embed`` writes; never read as chunk files."""
+OWN_OUTPUT: Final = re.compile(
+    rf".*(_embeddings(-\d{{5,}}-of-\d{{5,}})?(\.ids)?\.jsonl|{SUMMARY_SUFFIX}|{MANIFEST_SUFFIX})"
+)
+"""Names of what ``qembed embed`` writes as JSON; never read as chunk files."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""``audit``: is a file of embeddings sound? Its lines, vectors, ids, texts, and what was recorded of it."""
+"""``audit``: are files of embeddings sound? Their lines, vectors, ids, texts, and what was recorded of it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import orjson
 
 from qembed.errors import Mismatch, QembedError
 from qembed.progress import Progress
-from qembed.store import Manifest, OutputFiles, find_embeddings, read_manifest
-from qembed.store.audit import Columns, Lookup, Scan, scan
+from qembed.store import Format, Manifest, OutputFile, OutputFiles, find_embeddings, read_manifest
+from qembed.store.audit import Columns, Lookup, Scan, place_of, scan
 from qembed.store.audit_checks import (
     Expected,
     check_ids,
@@ -26,6 +26,7 @@ from qembed.store.audit_checks import (
     most_common,
 )
 from qembed.store.audit_findings import CHECKS, KINDS, AuditFinding, Findings
+from qembed.store.manifest import sha256_of
 
 EXAMPLES = 20
 """Findings of each kind that are kept with line and reason; all are counted."""
@@ -67,9 +68,11 @@ class AuditReport:
     """What an audit found.
 
     Attributes:
-        file: The file of embeddings.
-        bytes: Its size.
-        sha256: Of the whole file, hex.
+        file: The file of embeddings; of several, the first.
+        format: ``jsonl``, ``parquet`` or ``npy``.
+        files: Every file as it is now, with the records that could be read.
+        bytes: Size of all of them.
+        sha256: Of the whole file, hex; of several, as ``manifest.sha256_of``.
         seconds: Wall time of the audit.
         records: How many records could be read.
         bad_lines: How many lines are no record.
@@ -80,10 +83,13 @@ class AuditReport:
         summary: The summary's path; None where there is none.
         checks: All checks, in order.
         counts: Exact number of findings by kind, in the order of ``KINDS``.
-        findings: The first of each kind.
+        findings: The first of each kind; their lines count on through all shards.
+        lines_before: Lines or rows in the shards before each shard.
     """
 
     file: Path
+    format: Format
+    files: tuple[OutputFile, ...]
     bytes: int
     sha256: str
     seconds: float
@@ -97,6 +103,7 @@ class AuditReport:
     checks: tuple[Check, ...]
     counts: dict[str, int]
     findings: tuple[AuditFinding, ...]
+    lines_before: tuple[int, ...]
 
     @property
     def errors(self) -> int:
@@ -107,6 +114,10 @@ class AuditReport:
     def warnings(self) -> int:
         """Number of warnings."""
         return sum(check.warnings for check in self.checks)
+
+    def place(self, line: int) -> tuple[int, int]:
+        """Which shard a line of a finding is in, from 0, and its number there, from 1."""
+        return place_of(line, self.lines_before)
 
     def sound(self, *, strict: bool = False) -> bool:
         """No errors; with ``strict`` no warnings either."""
@@ -121,13 +132,13 @@ def audit(
     examples: int | None = EXAMPLES,
     progress: Progress = Progress(),
 ) -> AuditReport:
-    """Check a JSONL file of embeddings, whoever made it, in one pass and little memory.
+    """Check embeddings of any format, whoever made them, in one pass and little memory.
 
     Memory: 44 bytes a record, then about as much again while pairs are looked for. What is wrong with the
     file is in the report; nothing is raised for it.
 
     Args:
-        embeddings: The file, or the folder that holds it (and its manifest and summary).
+        embeddings: The file (any shard means all), or the folder that holds it and its manifest and summary.
         dimension: Every vector should have; what manifest or summary say, or most records have, when None.
         expect_normalized: Every vector should have norm 1; what the manifest says when None, or else judged
             from the vectors: normalised where at least 99 % of them have norm 1.
@@ -135,28 +146,27 @@ def audit(
         progress: Told of every phase.
 
     Raises:
-        InputNotFound: There is no such file.
+        InputNotFound: There is no such file, or not all of its shards.
         UsageError: Several files of embeddings are in the folder.
         QembedError: The file cannot be read, or changes meanwhile.
     """
     started = perf_counter()
-    path = find_embeddings(Path(embeddings))
-    files = OutputFiles.of(path)
+    found = find_embeddings(Path(embeddings))
+    files = OutputFiles.of(found.path)
     findings = Findings(manifest=files.manifest.is_file(), examples=examples)
     try:
         manifest = _read_manifest(files.manifest, findings)
         summary = _read_summary(files.summary, findings)
-        seen = scan(path, findings, progress)
+        seen = scan(found, findings, progress)
         expected = _expected(manifest, summary, dimension, expect_normalized)
-        normalized = _check_records(path, seen, expected, findings, progress)
+        normalized = _check_records(seen, expected, findings, progress)
     finally:
         progress.close()
     _compare(seen, manifest, summary, findings)
-    return _report(path, seen, normalized, manifest, summary, findings, perf_counter() - started)
+    return _report(seen, normalized, manifest, summary, findings, perf_counter() - started)
 
 
 def _report(
-    path: Path,
     seen: Scan,
     normalized: bool | None,
     manifest: Manifest | None,
@@ -165,9 +175,11 @@ def _report(
     seconds: float,
 ) -> AuditReport:
     return AuditReport(
-        file=path,
+        file=seen.embeddings.path,
+        format=seen.embeddings.format,
+        files=seen.files,
         bytes=seen.bytes,
-        sha256=seen.sha256,
+        sha256=sha256_of(seen.files),
         seconds=seconds,
         records=len(seen.columns),
         bad_lines=seen.bad_lines,
@@ -175,10 +187,11 @@ def _report(
         norms=_norms(seen.columns),
         normalized=normalized,
         manifest=manifest,
-        summary=OutputFiles.of(path).summary if summary is not None else None,
+        summary=OutputFiles.of(seen.embeddings.path).summary if summary is not None else None,
         checks=tuple(_check(name, findings) for name in CHECKS),
         counts={kind: findings.counts[kind] for kind in KINDS if findings.counts[kind]},
         findings=findings.examples(),
+        lines_before=seen.before,
     )
 
 
@@ -232,22 +245,19 @@ def _expected(
     )
 
 
-def _check_records(
-    path: Path, seen: Scan, expected: Expected, findings: Findings, progress: Progress
-) -> bool | None:
+def _check_records(seen: Scan, expected: Expected, findings: Findings, progress: Progress) -> bool | None:
     columns = seen.columns
     if not len(columns):
         if not seen.bad_lines:
             findings.add("empty-file", "the file holds no record")
         findings.skip("no record could be read", (*_CONTENT_CHECKS, *_PAIR_CHECKS))
         return None
-    with path.open("rb") as file:
-        lookup = Lookup(file, columns)
-        normalized = check_vectors(columns, expected, lookup, findings)
-        check_ids(columns, lookup, findings)
-        check_texts(columns, lookup, seen, findings, required=findings.severity("no-text") == "error")
-        check_same_text(columns, lookup, findings, progress)
-        check_same_vector(columns, lookup, expected, findings)
+    lookup = Lookup(seen)
+    normalized = check_vectors(columns, expected, lookup, findings)
+    check_ids(columns, lookup, findings)
+    check_texts(columns, lookup, seen, findings, required=findings.severity("no-text") == "error")
+    check_same_text(columns, lookup, findings, progress)
+    check_same_vector(columns, lookup, expected, findings)
     return normalized
 
 

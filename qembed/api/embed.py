@@ -3,53 +3,45 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from qembed.api.embed_output import earlier_summary, write_embeddings
+from qembed.api.embed_engine import open_pool
+from qembed.api.embed_output import earlier_summary, remove_others
+from qembed.api.embed_resume import Begun, begin, remember
 from qembed.api.embed_steps import (
     EmbedOptions,
     Work,
     check_model_can_run,
-    count_tokens,
+    dry_run,
     read_corpus,
     settings,
     stats_of,
 )
+from qembed.api.embed_write import ChunkWriter
 from qembed.corpus import collection_name
-from qembed.corpus.survey import Groups
 from qembed.corpus.walk import walk
-from qembed.engine import (
-    BatchDone,
-    OomSplit,
-    clip,
-    default_token_budget,
-    encode_batches,
-    make_batches,
-    padding_waste,
-    peak_memory_bytes,
-)
-from qembed.engine.batching import Batch
-from qembed.models import Encoder, fetch, load_tokenizer, resolve_model
-from qembed.models.device import pick_device
-from qembed.progress import Progress
-from qembed.records import Lengths, Vectors
+from qembed.engine import Encoded, Pool, Ready, TaskDone, deadline, encode_rows, peak_memory_bytes
+from qembed.errors import QembedError, TimeLimitReached
+from qembed.models import fetch, load_tokenizer, resolve_model
+from qembed.progress import DeviceStatus, Progress
 from qembed.store import (
+    EncodingWork,
     Inputs,
     Manifest,
+    Output,
     OutputFiles,
     Spool,
     build_summary,
-    describe_finding,
+    discard,
     environment,
-    open_vectors,
+    explained,
     publish,
     staging,
     work_folder,
@@ -57,6 +49,9 @@ from qembed.store import (
 )
 
 __all__ = ["EmbedOptions", "EmbedResult", "embed"]
+
+_RESERVE_SECONDS = 60.0
+_RESERVE_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +70,11 @@ class EmbedResult:
     summary: dict[str, Any]
     differences: tuple[str, ...] = ()
 
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        """Chunks without a vector, with the reason; empty where all went well."""
+        return list(self.summary.get("failed", []))
+
 
 def embed(
     input: Path,
@@ -85,9 +85,10 @@ def embed(
 ) -> EmbedResult:
     """Turn every chunk below ``input`` into a vector.
 
-    Each unique text is encoded once, in batches of like length; the vectors are fanned out to duplicates and
-    written in input order as ``{collection}_embeddings.jsonl``, with a summary and a manifest. Nothing takes
-    its final name before it is complete. A second run with the same inputs and settings does nothing.
+    Each unique text is encoded once, in batches of like length, on every device; the vectors are fanned out
+    to duplicates and written in input order as ``{collection}_embeddings.jsonl``, with a summary and a
+    manifest. Nothing takes its final name before it is complete. A run that was interrupted, however, is
+    taken up by the next one with the same inputs and settings; where all is done, that does nothing.
 
     Args:
         input: A folder of chunk files, or one file.
@@ -99,14 +100,15 @@ def embed(
         InputNotFound: No chunk could be read.
         DuplicateIds: Two chunks have one id.
         CheckFailed: ``strict``, and something could not be read.
-        OutputExists: Output of other inputs or settings is there, and not ``force``.
+        TimeLimitReached: ``time_limit_seconds``; what is finished is kept.
+        OutputExists: Output or unfinished work of other inputs or settings is there, and not ``force``.
         ModelUnreachable: The model is neither here nor on the hub.
         UsageError: An option that does not fit.
-        QembedError: The model does not fit the device, or the disk is full.
+        QembedError: The model does not fit the device, every device was lost, or the disk is full.
     """
     input, output = Path(input), Path(output)
     collection = collection_name(input, options.corpus.collection)
-    files = OutputFiles.in_folder(output, collection)
+    files = OutputFiles.in_folder(output, collection, options.format)
     source = resolve_model(options.model, revision=options.encoder.revision)
     next(walk(input))  # nothing to read: say so before an output folder is made
     may_be_done = files.manifest.exists() and not options.force
@@ -122,10 +124,12 @@ def embed(
             work = Work(input, options, progress, source, collection, files, folder, spool)
             read_corpus(work)
             if options.dry_run:
-                return EmbedResult("planned", files, _plan(work))
+                return EmbedResult("planned", files, dry_run(work))
             if not options.force:
                 earlier = earlier_summary(files, work.survey.fingerprint(), settings(work), source)
                 if earlier is not None:
+                    discard(folder)  # what may be left of the run that wrote the output
+                    remove_others(files, collection)
                     return EmbedResult("unchanged", files, earlier)
             if may_be_done:
                 check_model_can_run(source, options)
@@ -134,112 +138,155 @@ def embed(
         progress.close()
 
 
-def _plan(work: Work) -> dict[str, Any]:
-    """What a run would do; the tokenizer is needed, the weights are not."""
-    groups = work.survey.groups()
-    counter = load_tokenizer(work.source)
-    lengths = count_tokens(work, groups, counter)
-    max_tokens = work.options.encoder.max_length or counter.max_tokens
-    budget = work.options.token_budget or default_token_budget(pick_device(work.options.encoder.device))
-    read = clip(lengths, max_tokens)
-    batches = make_batches(read, token_budget=budget, max_batch=work.options.max_batch)
-    stats = stats_of(work.survey, groups, lengths, max_tokens)
-    return {
-        "collection": work.collection,
-        "model": {"id": work.source.id, "max_tokens": max_tokens},
-        "total_chunks": len(work.survey),
-        "unique_texts": len(groups.first),
-        "total_tokens": int(lengths[groups.inverse].sum()),
-        "tokens_to_encode": int(read.sum()),
-        "truncated_chunks": sum(entry.truncated_chunks for entry in stats.values()),
-        "tokens_lost": sum(entry.tokens_lost for entry in stats.values()),
-        "batches": len(batches),
-        "token_budget": budget,
-        "padding_waste": round(padding_waste(read, batches), 6),
-        "skipped": [describe_finding(finding) for finding in work.survey.findings],
-        "subdirectories": {name: asdict(entry) for name, entry in stats.items()},
-    }
-
-
-@dataclass(slots=True)
-class _Encoded:
-    """What encoding left beside the vectors: seconds of each unique text, a row a batch, every split."""
-
-    seconds: npt.NDArray[np.float64]
-    history: list[dict[str, Any]]
-    splits: list[OomSplit]
-
-
 def _embed(work: Work) -> EmbedResult:
-    """Load the model, encode every unique text, write the three files, all or none."""
-    with work.phase("load", f"loading {work.source.id}"):
-        encoder = Encoder.load(fetch(work.source), work.options.encoder)
-    info = encoder.info
-    for difference in info.differences:
-        work.progress.note(f"the model differs from the catalog: {difference}")
-    groups = work.survey.groups()
-    lengths = count_tokens(work, groups, encoder)
-    budget = work.options.token_budget or default_token_budget(info.device)
-    vectors = open_vectors(work.folder, len(groups.first), info.dimension)
-    encoded = _encode(work, encoder, groups, clip(lengths, info.max_tokens), budget, vectors)
-    staged = OutputFiles.in_folder(staging(work.folder), work.collection)
-    with work.phase("write", "writing", total=len(work.spool), unit="chunks"):
-        output = write_embeddings(staged.embeddings, work.spool, groups, lengths, vectors, work.progress)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    summary = build_summary(
-        collection=work.collection,
-        timestamp=now,
-        model=asdict(info),
-        findings=work.survey.findings,
-        subdirectories=stats_of(work.survey, groups, lengths, info.max_tokens, encoded.seconds),
-        unique_texts=len(groups.first),
-        batches=encoded.history,
-        oom_splits=[asdict(split) for split in encoded.splits],
-        token_budget=budget,
-        phases_seconds=work.phases_seconds,
-        memory=peak_memory_bytes(info.device),
-    )
-    inputs = Inputs(str(work.input), work.survey.fingerprint(), len(work.survey), len(groups.first))
-    manifest = Manifest(work.collection, now, inputs, output, settings(work), asdict(info), environment())
-    write_json(staged.summary, summary)
-    write_json(staged.manifest, manifest)
-    publish(work.folder)
-    return EmbedResult("written", work.files, summary, info.differences)
-
-
-def _encode(
-    work: Work, encoder: Encoder, groups: Groups, read: Lengths, budget: int, vectors: Vectors
-) -> _Encoded:
-    """Fill ``vectors`` with those of all unique texts."""
-    encoded = _Encoded(np.zeros(len(groups.first)), [], [])
-
-    def on_split(split: OomSplit) -> None:
-        encoded.splits.append(split)
-        work.progress.note(
-            f"out of memory: a batch of {split.texts} texts is halved, "
-            f"from here on at most {split.budget_tokens:,} padded tokens"
+    """Load the model on every device, encode every unique text, write all files or none."""
+    options, folder = work.options, work.folder
+    work.source = fetch(work.source)
+    with ExitStack() as stack:
+        with work.phase("load", f"loading {work.source.id}"):
+            pool = stack.enter_context(closing(open_pool(work)))
+            ready = pool.ready()
+        for difference in ready.info.differences:
+            work.progress.note(f"the model differs from the catalog: {difference}")
+        begun = begin(work, ready)
+        writer = ChunkWriter(
+            staging(folder),
+            work.collection,
+            options.format,
+            options.shard_records,
+            work.spool,
+            work.groups,
+            begun.rows,
+            begun.lengths,
         )
+        try:
+            encoded = _encode(work, pool, begun, writer)
+            with work.phase("write", "writing", total=len(work.spool), unit="chunks"):
+                written = writer.finish(work.progress)
+        except BaseException:
+            writer.cancel()
+            if not begun.rows.checksums.any():
+                discard(folder)  # nothing to go on with
+            raise
+        devices = list(pool.statuses())
+    remember(work, begun)
+    summary = _summary(work, ready, begun, encoded, devices)
+    _publish(work, ready, written, summary)
+    return EmbedResult("written", work.files, summary, ready.info.differences)
 
-    batches = make_batches(read, token_budget=budget, max_batch=work.options.max_batch)
-    texts = _texts_at(work.spool, groups)
-    with work.phase("encode", "encoding", total=int(read.sum()), unit="tokens"):
-        for done in encode_batches(encoder.encode, texts, batches, read, on_split=on_split):
-            vectors[done.batch] = done.vectors
-            encoded.seconds[done.batch] = done.seconds * read[done.batch] / max(done.tokens, 1)
-            encoded.history.append(_history_row(encoder.info.device, done))
-            work.progress.advance(done.tokens, texts=len(done.batch))
+
+def _encode(work: Work, pool: Pool, begun: Begun, writer: ChunkWriter) -> Encoded:
+    """Fill the rows; what is finished stays, however this ends.
+
+    Raises:
+        TimeLimitReached: Before all are done.
+        QembedError: Not one text has a vector.
+    """
+    first, limit = work.groups.first, work.options.time_limit_seconds
+    reserve = min(_RESERVE_SECONDS, (limit or 0.0) * _RESERVE_SHARE)
+    left = None if limit is None else limit - (monotonic() - work.started)
+    tokenizer = load_tokenizer(work.source)
+    tokenizer.document_prompt = pool.ready().info.document_prompt
+    kept = "what is finished is kept: the same command goes on from there"
+    try:
+        with work.phase("encode", "encoding", unit="tokens"), explained(work.folder):
+            encoded = encode_rows(
+                pool,
+                begun.rows,
+                lambda start, end: work.spool.texts(first[start:end]),
+                tokenizer,
+                begun.plan,
+                work.folder,
+                lengths=begun.lengths,
+                skip=begun.cached,
+                sizes=work.survey.unique_characters(work.groups),
+                progress=work.progress,
+                on_rows=writer.rows_done,
+                stop=deadline(left, reserve_seconds=reserve),
+            )
+    except KeyboardInterrupt:
+        work.progress.note(f"interrupted; {kept}")
+        raise
+    if len(encoded.failures) == len(first):
+        reason = encoded.failures[0].reason
+        raise QembedError("no text has a vector", where=reason, remedy="another --precision or --device")
+    if encoded.stopped:
+        done, count = int(begun.rows.done().sum()), len(first)
+        raise TimeLimitReached(f"the time limit came after {done:,} of {count:,} texts", remedy=kept)
     return encoded
 
 
-def _texts_at(spool: Spool, groups: Groups) -> Callable[[Batch], list[str]]:
-    return lambda batch: spool.texts(groups.first[batch])
+def _summary(
+    work: Work, ready: Ready, begun: Begun, encoded: Encoded, devices: list[DeviceStatus]
+) -> dict[str, Any]:
+    info, groups = ready.info, work.groups
+    failed = _failed_chunks(work, encoded)
+    seconds = encoded.seconds.astype(np.float64)
+    return build_summary(
+        collection=work.collection,
+        timestamp=datetime.now(UTC).isoformat(timespec="seconds"),
+        model=asdict(info),
+        findings=work.survey.findings,
+        subdirectories=stats_of(work.survey, groups, begun.lengths, info.max_tokens, seconds),
+        unique_texts=len(groups.first),
+        failed=failed,
+        work=EncodingWork(
+            texts=encoded.texts,
+            tokens=encoded.tokens,
+            padded_tokens=encoded.padded_tokens,
+            batches=encoded.batches,
+            history=[_history_row(done) for done in encoded.history],
+            splits=[asdict(split) for split in encoded.splits],
+            retried=len(encoded.retried),
+            resumed=encoded.resumed,
+            cached=int(begun.cached.sum()),
+        ),
+        devices=[_device_row(status) for status in devices],
+        token_budget=begun.plan.token_budget,
+        phases_seconds=work.phases_seconds,
+        memory=peak_memory_bytes(info.device),
+    )
 
 
-def _history_row(device: str, done: BatchDone) -> dict[str, Any]:
+def _publish(work: Work, ready: Ready, written: Output, summary: dict[str, Any]) -> None:
+    """Summary and manifest beside the staged embeddings; then all take their final names, or none."""
+    staged = OutputFiles.in_folder(staging(work.folder), work.collection, work.options.format)
+    inputs = Inputs(str(work.input), work.survey.fingerprint(), len(work.survey), len(work.groups.first))
+    manifest = Manifest(
+        work.collection,
+        summary["timestamp"],
+        inputs,
+        written,
+        settings(work),
+        asdict(ready.info),
+        environment(),
+    )
+    write_json(staged.summary, summary)
+    write_json(staged.manifest, manifest)
+    publish(work.folder)
+    remove_others(work.files, work.collection)
+
+
+def _failed_chunks(work: Work, encoded: Encoded) -> list[dict[str, Any]]:
+    """One entry for every chunk whose text has no vector."""
+    found = []
+    for failure in sorted(encoded.failures, key=lambda failure: failure.row):
+        for chunk in np.flatnonzero(work.groups.inverse == failure.row).tolist():
+            entry = {"tokens": failure.tokens, "kind": failure.kind, "reason": failure.reason}
+            found.append({"id": work.spool[chunk].id, **entry})
+    return found
+
+
+def _history_row(done: TaskDone) -> dict[str, Any]:
     return {
-        "device": device,
-        "texts": len(done.batch),
+        "device": done.device,
+        "texts": done.texts,
         "tokens": done.tokens,
         "padded_tokens": done.padded_tokens,
         "seconds": round(done.seconds, 4),
     }
+
+
+def _device_row(status: DeviceStatus) -> dict[str, Any]:
+    keys = ("device", "name", "texts", "tokens", "seconds", "splits", "restarts")
+    return {key: getattr(status, key) for key in keys} | {"seconds": round(status.seconds, 3)}

@@ -1,85 +1,29 @@
-"""Writing the file of vectors, and telling whether an earlier run has already written it."""
+"""Whether an earlier run has already written what a run is asked for."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from hashlib import file_digest, sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 
-from qembed.corpus import CorpusOptions, complete
-from qembed.corpus.survey import Groups
+from qembed.corpus import CorpusOptions
 from qembed.errors import OutputExists
 from qembed.models import EncoderOptions, ModelSource
 from qembed.models.weights import config_sha256, weights_sha256
-from qembed.progress import Progress
-from qembed.records import Lengths, Vectors
-from qembed.store import (
-    ChunksFingerprint,
-    Manifest,
-    Output,
-    OutputFiles,
-    Spool,
-    atomic_file,
-    read_manifest,
-    record_line,
-)
+from qembed.store import Manifest, OutputFiles, read_manifest
+from qembed.store.formats import written_files
 
 _REMEDY = "--force replaces it; another -o folder or --collection keeps both"
-
-
-def write_embeddings(
-    file: Path,
-    spool: Spool,
-    groups: Groups,
-    lengths: Lengths,
-    vectors: Vectors,
-    progress: Progress,
-) -> Output:
-    """Write every chunk with its text's vector, in input order.
-
-    Args:
-        file: Its name.
-        spool: The chunks.
-        groups: Which unique text each chunk has.
-        lengths: Tokens of each unique text before truncation; goes into the metadata.
-        vectors: float32 (unique texts, dimension).
-        progress: Told of every 256 chunks.
-
-    Raises:
-        QembedError: The disk is full; what was there before is untouched.
-    """
-    digest, fingerprint, size_bytes = sha256(), ChunksFingerprint(), 0
-    vectors = np.asarray(vectors)  # orjson takes plain arrays only, not maps of files
-    with atomic_file(file) as out:
-        for position, text_number in enumerate(groups.inverse.tolist()):
-            chunk = spool[position]
-            metadata = complete(chunk.metadata, {"token_count": int(lengths[text_number])})
-            line = record_line(chunk.id, chunk.text, vectors[text_number], metadata)
-            out.write(line)
-            digest.update(line)
-            fingerprint.add(chunk.id, chunk.text)
-            size_bytes += len(line)
-            if position % 256 == 255:
-                progress.advance(256)
-    return Output(
-        file=file.name,
-        bytes=size_bytes,
-        sha256=digest.hexdigest(),
-        chunks_fingerprint=fingerprint.hexdigest(),
-        records=len(spool),
-        dimension=int(vectors.shape[1]),
-    )
 
 
 def settings_of(source: ModelSource, encoder: EncoderOptions, corpus: CorpusOptions) -> dict[str, Any]:
     """What decides the output, apart from the chunks and the weights. The device is not among it."""
     wanted = asdict(encoder)
-    for key in ("device", "trust_remote_code", "code_revision"):
-        del wanted[key]
+    for key in ("device", "trust_remote_code", "code_revision", "shard", "kernels"):
+        wanted.pop(key, None)
     return {"model": source.id, **wanted, "revision": source.revision, **asdict(corpus)}
 
 
@@ -144,7 +88,25 @@ def _changes_of_model(model: dict[str, Any], folder: Path, kind: str) -> list[st
 
 
 def _intact(files: OutputFiles, manifest: Manifest) -> bool:
-    if len(files.existing()) < 3 or files.embeddings.stat().st_size != manifest.output.bytes:
-        return False
-    with files.embeddings.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest() == manifest.output.sha256
+    folder = files.embeddings.parent
+    for written in manifest.output.all_files:
+        path = folder / written.name
+        if not path.is_file() or path.stat().st_size != written.bytes:
+            return False
+        with path.open("rb") as file:
+            if file_digest(file, "sha256").hexdigest() != written.sha256:
+                return False
+    return files.summary.is_file()
+
+
+def remove_others(files: OutputFiles, collection: str) -> None:
+    """Embeddings of the collection that the manifest does not name: of another format, or more shards.
+
+    Two sets in one folder could not be told apart.
+    """
+    manifest = read_manifest(files.manifest)
+    assert manifest is not None
+    named = {written.name for written in manifest.output.all_files}
+    for path in written_files(files.embeddings.parent, collection):
+        if path.name not in named:
+            path.unlink()

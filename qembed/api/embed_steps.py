@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,24 @@ import numpy.typing as npt
 from qembed.api.embed_output import settings_of
 from qembed.corpus import CorpusOptions, check_ids, read_chunks
 from qembed.corpus.survey import Groups, Survey
-from qembed.engine import check_fits
+from qembed.engine import check_fits, clip, default_token_budget, make_batches, padding_waste
+from qembed.engine.pool import STALL_SECONDS
 from qembed.errors import CheckFailed, InputNotFound, QembedError
-from qembed.models import DEFAULT_MODEL, Encoder, EncoderOptions, ModelSource, TokenCounter, check_reachable
-from qembed.models.device import pick_device, pick_precision
+from qembed.models import (
+    DEFAULT_MODEL,
+    Encoder,
+    EncoderOptions,
+    ModelSource,
+    TokenCounter,
+    check_reachable,
+    load_tokenizer,
+)
+from qembed.models.device import list_devices, pick_precision
 from qembed.models.weights import weight_bytes
 from qembed.progress import Progress
 from qembed.records import Lengths
-from qembed.store import OutputFiles, Spool, subdirectory_stats
+from qembed.store import OutputFiles, Spool, describe_finding, subdirectory_stats
+from qembed.store.formats import Format
 from qembed.store.summary import SubdirectoryStats
 
 TOKENIZE_TEXTS = 2048
@@ -42,8 +52,14 @@ class EmbedOptions:
         encoder: How the model is used.
         token_budget: Padded tokens of a batch at most; by device when None.
         max_batch: Texts of a batch at most; no limit when None.
+        format: Of the output: ``jsonl``, ``parquet`` or ``npy``.
+        shard_records: Records of one output file at most; one file when None.
+        cache: A folder that keeps vectors across runs; what is in it is not encoded again.
+        time_limit_seconds: Stop before so much time has passed; a later run goes on.
+        stall_seconds: A worker that has not answered for so long is replaced.
+        empty_cache_every: Give unused memory back to a GPU after so many batches; never when 0.
         strict: Any finding stops the run before the model is loaded.
-        force: Replace output that was made otherwise.
+        force: Replace output, and throw away unfinished work, that was made otherwise.
         dry_run: Say what would happen, write nothing.
     """
 
@@ -52,6 +68,12 @@ class EmbedOptions:
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     token_budget: int | None = None
     max_batch: int | None = None
+    format: Format = "jsonl"
+    shard_records: int | None = None
+    cache: Path | None = None
+    time_limit_seconds: float | None = None
+    stall_seconds: float = STALL_SECONDS
+    empty_cache_every: int = 0
     strict: bool = False
     force: bool = False
     dry_run: bool = False
@@ -71,6 +93,8 @@ class Work:
     spool: Spool
     survey: Survey = field(default_factory=Survey)
     phases_seconds: dict[str, float] = field(default_factory=dict)
+    started: float = field(default_factory=monotonic)
+    groups: Groups = field(init=False)
 
     @contextmanager
     def phase(self, name: str, shown: str, *, total: int | None = None, unit: str = "") -> Iterator[None]:
@@ -90,7 +114,7 @@ def check_model_can_run(source: ModelSource, options: EmbedOptions) -> None:
     """
     check_reachable(source)
     card = source.card
-    device = pick_device(options.encoder.device)
+    device = list_devices(options.encoder.device)[0]
     if card and card.parameters > HUGE_PARAMETERS and device == "cpu" and options.encoder.device == "auto":
         raise QembedError(
             f"{card.id} has {card.parameters / 1e9:.2f} billion parameters and this machine has no GPU",
@@ -129,6 +153,7 @@ def read_corpus(work: Work) -> None:
             )
             raise InputNotFound(f"no chunk in {str(work.input)!r} could be read", where=first)
         check_ids(work.survey.ids, work.input, work.options.corpus)
+    work.groups = work.survey.groups()
     if work.options.strict and findings:
         raise CheckFailed(
             f"--strict: {len(findings)} findings in {str(work.input)!r}",
@@ -151,7 +176,8 @@ def count_tokens(work: Work, groups: Groups, counter: TokenCounter | Encoder) ->
 def settings(work: Work) -> dict[str, Any]:
     """What decides the output, apart from chunks and weights."""
     options = work.options
-    return settings_of(work.source, options.encoder, options.corpus)
+    decided = settings_of(work.source, options.encoder, options.corpus)
+    return {**decided, "format": options.format, "shard_records": options.shard_records}
 
 
 def stats_of(
@@ -172,3 +198,30 @@ def stats_of(
         max_tokens=max_tokens,
         seconds=seconds,
     )
+
+
+def dry_run(work: Work) -> dict[str, Any]:
+    """What a run would do; the tokenizer is needed, the weights are not."""
+    groups = work.groups
+    counter = load_tokenizer(work.source)
+    lengths = count_tokens(work, groups, counter)
+    max_tokens = work.options.encoder.max_length or counter.max_tokens
+    budget = work.options.token_budget or default_token_budget(list_devices(work.options.encoder.device)[0])
+    read = clip(lengths, max_tokens)
+    batches = make_batches(read, token_budget=budget, max_batch=work.options.max_batch)
+    stats = stats_of(work.survey, groups, lengths, max_tokens)
+    return {
+        "collection": work.collection,
+        "model": {"id": work.source.id, "max_tokens": max_tokens},
+        "total_chunks": len(work.survey),
+        "unique_texts": len(groups.first),
+        "total_tokens": int(lengths[groups.inverse].sum()),
+        "tokens_to_encode": int(read.sum()),
+        "truncated_chunks": sum(entry.truncated_chunks for entry in stats.values()),
+        "tokens_lost": sum(entry.tokens_lost for entry in stats.values()),
+        "batches": len(batches),
+        "token_budget": budget,
+        "padding_waste": round(padding_waste(read, batches), 6),
+        "skipped": [describe_finding(finding) for finding in work.survey.findings],
+        "subdirectories": {name: asdict(entry) for name, entry in stats.items()},
+    }

@@ -16,7 +16,15 @@ from qembed.index import Condition, Hit, Index, MemoryIndex, Point
 from qembed.models import Encoder, EncoderOptions, fetch, resolve_model
 from qembed.models.weights import weights_sha256
 from qembed.progress import Progress
-from qembed.store import BadLine, Manifest, OutputFiles, find_embeddings, read_manifest, read_records
+from qembed.store import (
+    BadLine,
+    Embeddings,
+    Manifest,
+    OutputFiles,
+    find_embeddings,
+    read_manifest,
+    read_records,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,27 +89,28 @@ def open_index(
     options: EncoderOptions = EncoderOptions(),
     progress: Progress = Progress(),
 ) -> OpenIndex:
-    """Load a file of embeddings into in-memory Qdrant, and the model that made it.
+    """Load embeddings of any format into in-memory Qdrant, and the model that made them.
 
     Args:
-        embeddings: The JSONL file, or the folder it lies in.
+        embeddings: The file (JSON lines, Parquet or npy; any shard means all), or the folder it lies in.
         model: Needed only where no manifest says which model it was.
         options: Device, precision and trust; prompts, lengths and dimension come from the manifest.
         progress: Told of every phase.
 
     Raises:
-        InputNotFound: No embeddings there.
+        InputNotFound: No embeddings there, or not all of their files.
         Mismatch: A line that is no record, or another model than the vectors were made with.
         DimensionMismatch: Vectors of two lengths.
         ModelUnreachable: The model is neither here nor on the hub.
     """
-    path = find_embeddings(Path(embeddings))
+    found = find_embeddings(Path(embeddings))
+    path = found.path
     manifest = read_manifest(OutputFiles.of(path).manifest)
     name = _model_name(path, manifest, model)
     try:
         count = manifest.output.records if manifest else None
         progress.phase("loading vectors", total=count, unit="vectors")
-        index = _load(path, progress)
+        index = _load(found, progress)
         progress.phase(f"loading {name}")
         encoder = _load_encoder(name, options, manifest, replaced=model is not None)
     finally:
@@ -165,8 +174,8 @@ def _result(rank: int, group: _Group) -> Result:
     return Result(rank, group.best.score, group.best.chunk_id, text, payload, tuple(sorted(group.copies)))
 
 
-def _load(path: Path, progress: Progress) -> MemoryIndex:
-    points = _points(path, progress)
+def _load(embeddings: Embeddings, progress: Progress) -> MemoryIndex:
+    path, points = embeddings.path, _points(embeddings, progress)
     first = next(points, None)
     if first is None:
         raise Mismatch(
@@ -178,22 +187,20 @@ def _load(path: Path, progress: Progress) -> MemoryIndex:
     return index
 
 
-def _points(path: Path, progress: Progress) -> Iterator[Point]:
-    for record in read_records(path):
-        if isinstance(record, BadLine):
-            raise Mismatch(
-                record.reason,
-                where=f"{path}, line {record.line}",
-                remedy="qembed audit lists all that is wrong",
-            )
-        if not np.isfinite(record.vector).all() or not record.vector.any():
-            raise Mismatch(
-                "the vector is zero or not finite; no search can use it",
-                where=f"{path}, line {record.line}",
-                remedy="qembed audit lists all that is wrong",
-            )
-        progress.advance(1)
-        yield Point(str(record.id), record.vector, {**record.metadata, "text": record.text or ""})
+def _points(embeddings: Embeddings, progress: Progress) -> Iterator[Point]:
+    for part in embeddings.parts:
+        for record in read_records(part):
+            if isinstance(record, BadLine):
+                raise _unusable(record.reason, part, embeddings.unit, record.line)
+            if not np.isfinite(record.vector).all() or not record.vector.any():
+                reason = "the vector is zero or not finite; no search can use it"
+                raise _unusable(reason, part, embeddings.unit, record.line)
+            progress.advance(1)
+            yield Point(str(record.id), record.vector, {**record.metadata, "text": record.text or ""})
+
+
+def _unusable(reason: str, file: Path, unit: str, line: int) -> Mismatch:
+    return Mismatch(reason, where=f"{file}, {unit} {line}", remedy="qembed audit lists all that is wrong")
 
 
 def _same_length(points: Iterator[Point], dimension: int, path: Path) -> Iterator[Point]:

@@ -13,15 +13,19 @@ import click
 
 from qembed import __version__
 from qembed.errors import EXIT_INTERRUPTED, QembedError
+from qembed.kaggle import keep_model_cache_out
 
 COMMANDS = {
     "quickstart": "The main job end to end on the bundled model, offline.",
     "inspect": "What a folder of chunks holds: tokens, truncation, duplicates, findings.",
+    "plan": "Memory, batches, time and disk of a run, before it runs.",
     "embed": "Turn chunks into vectors: JSONL, summary and manifest.",
     "audit": "Check a file of embeddings, whoever made it.",
+    "verify": "Embed a sample again, one by one in fp32, and compare.",
     "search": "Ask a question of a file of embeddings.",
     "models": "The catalog of known models.",
     "corpus": "Make chunk folders.",
+    "kaggle": "Check a Kaggle session; make a notebook for one.",
 }
 
 
@@ -63,6 +67,9 @@ def group(ctx: click.Context, debug: bool) -> None:
       qembed search out/ "how do I filter by payload?"
     """
     ctx.obj = {"debug": debug}
+    note = keep_model_cache_out()  # before a command imports huggingface_hub
+    if note:
+        click.echo(note, err=True)
 
 
 def main() -> None:

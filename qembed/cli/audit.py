@@ -45,12 +45,12 @@ def command(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Check a JSONL file of embeddings, whoever made it.
+    """Check embeddings, whoever made them.
 
-    EMBEDDINGS is the file, or the folder that holds one *_embeddings.jsonl. Checked are lines, dimension,
-    NaN and Inf, norms, ids, metadata, texts and their hashes, texts with two vectors and vectors of two
-    texts; and with a manifest or summary beside the file, what they recorded. The file is read once, in
-    little memory.
+    EMBEDDINGS is a file (JSON lines, Parquet or npy; any shard means all), or the folder that holds one
+    *_embeddings file. Checked are lines, dimension, NaN and Inf, norms, ids, metadata, texts and their
+    hashes, texts with two vectors and vectors of two texts; and with a manifest or summary beside the
+    file, what they recorded. The file is read once, in little memory.
 
     Exit code 0: sound (warnings are allowed); 3: errors were found.
 
@@ -91,6 +91,8 @@ def as_document(report: AuditReport, *, strict: bool = False) -> dict[str, Any]:
         "sound": report.sound(strict=strict),
         "strict": strict,
         "file": str(report.file),
+        "format": report.format,
+        "files": list(report.files),
         "bytes": report.bytes,
         "sha256": report.sha256,
         "seconds": round(report.seconds, 3),
@@ -124,7 +126,7 @@ def render(
     for kind, count in report.counts.items():
         yield Text()
         kept = [finding for finding in report.findings if finding.kind == kind]
-        yield from _examples(kept[:shown], count)
+        yield from _examples(report, kept[:shown], count)
     yield Text()
     yield from _verdict(report, strict)
 
@@ -134,8 +136,10 @@ def _facts(report: AuditReport) -> list[tuple[Any, Any]]:
 
     dimension = f" of {report.dimension:,} dimensions" if report.dimension else ""
     rate = quantity(report.records / report.seconds)
+    parts = len(report.lines_before)
+    form = f" in {parts} shards" if parts > 1 else ""
     rows = [
-        ("records", quantity(report.records) + dimension),
+        ("records", quantity(report.records) + dimension + form),
         ("size", f"{file_size(report.bytes)}, read in {duration(report.seconds)} ({rate} records/s)"),
     ]
     if report.norms:
@@ -164,27 +168,31 @@ def _outcome(check: Check) -> Any:
     return Text.assemble(("ok", "green"), note)
 
 
-def _examples(kept: list[AuditFinding], count: int) -> Iterator[Any]:
+def _examples(report: AuditReport, kept: list[AuditFinding], count: int) -> Iterator[Any]:
     from rich.text import Text
 
     kind, severity = kept[0].kind, kept[0].severity
     style = "bold red" if severity == "error" else "bold yellow"
     number = _counted(count, 0) if severity == "error" else _counted(0, count)
     yield Text.assemble((kind, style), f" ({number})")
-    yield _grid([(_place(finding), finding.reason) for finding in kept], indent=2)
+    yield _grid([(_place(report, finding), finding.reason) for finding in kept], indent=2)
     if count > len(kept):
         yield Text(f"  and {count - len(kept):,} more (--all lists them)", style="dim")
 
 
-def _place(finding: AuditFinding) -> str:
+def _place(report: AuditReport, finding: AuditFinding) -> str:
     if not finding.lines:
         return "file"
-    first = ", ".join(f"{line:,}" for line in finding.lines[:2])
-    return (
-        ("line " if len(finding.lines) == 1 else "lines ")
-        + first
-        + (", ..." if len(finding.lines) > 2 else "")
-    )
+    first = ", ".join(_line(report, line) for line in finding.lines[:2])
+    unit = "line" if report.format == "jsonl" else "row"
+    plural = "s" if len(finding.lines) > 1 else ""
+    return f"{unit}{plural} {first}" + (", ..." if len(finding.lines) > 2 else "")
+
+
+def _line(report: AuditReport, line: int) -> str:
+    """``7``, or in the second of several shards ``2:7``."""
+    part, number = report.place(line)
+    return f"{part + 1}:{number:,}" if len(report.lines_before) > 1 else f"{number:,}"
 
 
 def _verdict(report: AuditReport, strict: bool) -> Iterator[Any]:

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from qembed.cli.options import INPUT, JSON, corpus_options, model_options
-from qembed.errors import QembedError
+from qembed.cli.options import DURATION, JSON, corpus_options, model_options
+from qembed.errors import CheckFailed, QembedError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from qembed.api.embed import EmbedResult
+    from qembed.api.embed import EmbedOptions, EmbedResult
     from qembed.corpus import IdFrom
-    from qembed.models import Precision
 
 
 @click.command(short_help="Turn chunks into vectors.")
-@INPUT
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the files.")
+@click.argument("input", type=click.Path(path_type=Path), required=False)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the files.")
 @click.option("-m", "--model", help="Folder, hub id or short name.  [default: nomic-ai/nomic-embed-code]")
 @corpus_options
 @model_options
@@ -32,74 +32,144 @@ if TYPE_CHECKING:
 @click.option("--query-prompt", help="Put before every query later on, instead of the model's own.")
 @click.option("--token-budget", type=click.IntRange(min=1), metavar="N", help="Padded tokens of a batch.")
 @click.option("--max-batch", type=click.IntRange(min=1), metavar="N", help="Texts of a batch at most.")
+@click.option("--shard", is_flag=True, help="Spread a model that fits no single GPU over all of them.")
+@click.option(
+    "--format",
+    type=click.Choice(["jsonl", "parquet", "npy"]),
+    default="jsonl",
+    show_default=True,
+    help="Of the output.",
+)
+@click.option("--shard-records", type=click.IntRange(min=1), metavar="N", help="Records of one file at most.")
+@click.option(
+    "--cache", type=click.Path(path_type=Path), metavar="DIR", help="Keep vectors across runs here."
+)
+@click.option("--time-limit", type=DURATION, help="Stop before so much time has passed, e.g. 11h.")
+@click.option(
+    "--stall-timeout",
+    type=DURATION,
+    default="15m",
+    show_default=True,
+    help="Replace a worker that has not answered for so long.",
+)
+@click.option(
+    "--empty-cache-every",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Give unused memory back to a GPU after every N batches.  [default: never]",
+)
+@click.option("--zip", "zipped", is_flag=True, help="Put what was written into one archive, for download.")
 @click.option("--strict", is_flag=True, help="Stop (exit 3) on any finding, before the model is loaded.")
 @click.option("--force", is_flag=True, help="Replace output that was made otherwise.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen; write nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("--log-json", is_flag=True, help="Progress as one JSON object a line, on stderr.")
+@click.option("--log-every", type=DURATION, default="10s", show_default=True, help="Between lines of a log.")
 @JSON
 def command(
-    input: Path,
-    output: Path,
+    input: Path | None,
+    output: Path | None,
     model: str | None,
     quiet: bool,
     as_json: bool,
+    zipped: bool,
     **choices: Any,
 ) -> None:
     """Turn every chunk below INPUT into a vector.
 
-    INPUT is a folder of chunk files in any known layout, or one file. Written to the output folder are
-    NAME_embeddings.jsonl, NAME_embedding_summary.json and NAME_embedding_manifest.json. Each unique text
-    is encoded once. The same command again does nothing.
+    INPUT is a folder of chunk files in any known layout, or one file; on Kaggle the only input there is
+    may be left out, and the output folder too. Written to it are NAME_embeddings.jsonl,
+    NAME_embedding_summary.json and NAME_embedding_manifest.json. Each unique text is encoded once, on every
+    GPU that is there. A run that was interrupted goes on with the same command; where all is done, that
+    does nothing.
 
     \b
     Examples:
       qembed embed chunks/ -o out/ --model minilm
       qembed embed chunks/ -o out/ --model minilm --limit 10     a sample
       qembed embed chunks/ -o out/ --model minilm --dry-run
+      qembed embed chunks/ -o out/ --time-limit 11h              go on tomorrow
+      qembed embed chunks/ -o out/ --cache ~/vectors             only what is new
       qembed embed scifact/ -o out/ --model BAAI/bge-m3 --device cuda
     """
-    from qembed.api.embed import EmbedOptions, embed
+    from qembed import kaggle
+    from qembed.api.embed import embed
     from qembed.cli.output import print_json
     from qembed.cli.progress import make_progress
-    from qembed.corpus import CorpusOptions
-    from qembed.models import DEFAULT_MODEL, EncoderOptions
 
-    corpus = CorpusOptions(choices["collection"], choices["limit"], cast("IdFrom", choices["id_from"]))
-    encoder = EncoderOptions(
-        device=choices["device"],
-        precision=cast("Precision", choices["precision"]),
-        max_length=choices["max_length"],
-        truncate_dim=choices["truncate_dim"],
-        normalize=choices["normalize"],
-        query_prompt=choices["query_prompt"],
-        document_prompt=choices["document_prompt"],
-        trust_remote_code=choices["trust_remote_code"],
-        revision=choices["revision"],
-        code_revision=choices["code_revision"],
-    )
-    options = EmbedOptions(
-        model=model or DEFAULT_MODEL,
-        corpus=corpus,
-        encoder=encoder,
-        **{key: choices[key] for key in ("token_budget", "max_batch", "strict", "force", "dry_run")},
-    )
+    found = kaggle.defaults(input, output)
+    input, output = found.input, found.output
+    choices["time_limit"] = kaggle.time_limit(choices["time_limit"])
+    progress = make_progress(quiet=quiet, every_seconds=choices["log_every"], log_json=choices["log_json"])
+    for note in found.notes:
+        progress.note(note)
     try:
-        result = embed(input, output, options, progress=make_progress(quiet=quiet))
+        result = embed(input, output, _options(model, choices), progress=progress)
     except QembedError as error:
         if model is None and error.remedy and "minilm" in error.remedy:
             working = shlex.join(["qembed", "embed", str(input), "-o", str(output), "--model", "minilm"])
             error.remedy += f"\n       for example: {working}"
         raise
+    if zipped and result.status != "planned":
+        archive = kaggle.zip_output(result.files.existing(), result.files.embeddings.with_suffix(".zip"))
+        progress.note(f"{archive} ({archive.stat().st_size / 1e6:,.1f} MB)")
     if as_json:
         files = {name: str(getattr(result.files, name)) for name in ("embeddings", "summary", "manifest")}
         print_json({"status": result.status, "files": files, "summary": result.summary})
     else:
         show(result)
+    if result.failed:
+        first = result.failed[0]
+        raise CheckFailed(
+            f"{len(result.failed):,} of {result.summary['total_chunks']:,} chunks have no vector",
+            where=f"{first['id']}: {first['kind']}: {first['reason']}",
+            remedy='the summary lists them under "failed"; the other chunks are written',
+        )
+
+
+def _options(model: str | None, choices: dict[str, Any]) -> EmbedOptions:
+    from qembed.api.embed import EmbedOptions
+    from qembed.corpus import CorpusOptions
+    from qembed.models import DEFAULT_MODEL, EncoderOptions
+
+    encoder = (
+        "device",
+        "precision",
+        "max_length",
+        "truncate_dim",
+        "normalize",
+        "query_prompt",
+        "document_prompt",
+        "trust_remote_code",
+        "revision",
+        "code_revision",
+        "shard",
+    )
+    same = (
+        "token_budget",
+        "max_batch",
+        "format",
+        "shard_records",
+        "cache",
+        "empty_cache_every",
+        "strict",
+        "force",
+        "dry_run",
+    )
+    return EmbedOptions(
+        model=model or DEFAULT_MODEL,
+        corpus=CorpusOptions(choices["collection"], choices["limit"], cast("IdFrom", choices["id_from"])),
+        encoder=EncoderOptions(**{key: choices[key] for key in encoder}),
+        time_limit_seconds=choices["time_limit"],
+        stall_seconds=choices["stall_timeout"],
+        **{key: choices[key] for key in same},
+    )
 
 
 def show(result: EmbedResult) -> None:
     """Print what was done, for people."""
-    from qembed.cli.output import console, duration, quantity, share
+    from qembed.cli.output import console, quantity, share
 
     out, summary = console(), result.summary
     if result.status == "unchanged":
@@ -130,14 +200,31 @@ def show(result: EmbedResult) -> None:
             f"({summary['padding_waste']:.1%} padding); nothing was written."
         )
         return
+    _show_work(summary)
+    out.print(f"Wrote {result.files.embeddings}", markup=False, soft_wrap=True)
+
+
+def _show_work(summary: dict[str, Any]) -> None:
+    from qembed.cli.output import console, duration, quantity
+
+    out = console()
+    for count, what in (
+        ("texts_resumed", "texts were finished by an earlier, interrupted run"),
+        ("texts_from_cache", "texts came from the cache"),
+        ("texts_retried_in_fp32", "vectors were not finite and were made again in fp32"),
+    ):
+        if summary[count]:
+            out.print(f"{quantity(summary[count])} {what}")
+    if summary["oom_splits"]:
+        out.print(f"{quantity(len(summary['oom_splits']))} batches did not fit the memory and were halved")
+    names = Counter(device["name"] for device in summary["devices"])
+    devices = ", ".join(name if count == 1 else f"{count} x {name}" for name, count in names.items())
     out.print(
-        f"{summary['vector_dimension']} dimensions, {summary['model']['dtype']}, on "
-        f"{summary['devices'][0]['name']}: {summary['texts_per_sec']:.1f} texts/s, "
-        f"{quantity(summary['tokens_per_sec'])} tokens/s",
+        f"{summary['vector_dimension']} dimensions, {summary['model']['dtype']}, on {devices}: "
+        f"{summary['texts_per_sec']:.1f} texts/s, {quantity(summary['tokens_per_sec'])} tokens/s",
         markup=False,
     )
     out.print(f"{duration(summary['processing_time_minutes'] * 60)} in all, loading the model included")
-    out.print(f"Wrote {result.files.embeddings}", markup=False, soft_wrap=True)
 
 
 def _table(summary: dict[str, Any]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,27 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 EMBEDDINGS = click.argument("embeddings", type=click.Path(path_type=Path))
 INPUT = click.argument("input", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
+
+
+class Duration(click.ParamType[float]):
+    """``90``, ``90s``, ``45m``, ``11h`` or ``1h30m``, as seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds; more than 0."""
+        if isinstance(value, (int, float)):
+            return float(value)
+        found = _DURATION.fullmatch(str(value).strip().lower())
+        parts = [float(part) if part else 0.0 for part in found.groups()] if found else [0.0]
+        seconds = sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
+        if seconds <= 0:
+            self.fail(f"{value!r} is no duration; give one like 11h, 90m or 1h30m", param, ctx)
+        return seconds
+
+
+DURATION = Duration()
+_DURATION = re.compile(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s?)?")
 
 
 def corpus_options(function: Function) -> Function:
@@ -39,13 +61,19 @@ def model_options(function: Function) -> Function:
     """How a model is loaded and used."""
     return _all(
         function,
-        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
         click.option(
-            "--precision",
-            type=click.Choice(["auto", "fp32", "fp16", "bf16"]),
+            "--device",
             default="auto",
             show_default=True,
-            help="Of weights and arithmetic; auto: fp32 on a CPU, bf16 or fp16 on a GPU.",
+            help="auto (all GPUs, else the CPU), cpu, cpu*2 (two workers), cuda, cuda:0,cuda:1 or mps.",
+        ),
+        click.option(
+            "--precision",
+            type=click.Choice(["auto", "fp32", "fp16", "bf16", "int8", "nf4"]),
+            default="auto",
+            show_default=True,
+            help="Of weights and arithmetic; auto: bf16 where the device computes in it, else fp16 on a "
+            "GPU and fp32 on a CPU.",
         ),
         click.option("--revision", metavar="COMMIT", help="Commit, tag or branch of the model on the hub."),
         click.option(

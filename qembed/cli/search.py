@@ -44,9 +44,9 @@ def command(
 ) -> None:
     """Find the chunks that answer each QUESTION.
 
-    EMBEDDINGS is a JSONL file or the folder it lies in. The vectors go into in-memory Qdrant (exact search);
-    the question is encoded by the model and the query prompt that the manifest names. Chunks with identical
-    text are one result, with a count.
+    EMBEDDINGS is a file (JSON lines, Parquet or npy; any shard means all) or the folder it lies in. The
+    vectors go into in-memory Qdrant (exact search); the question is encoded by the model and the query
+    prompt that the manifest names. Chunks with identical text are one result, with a count.
 
     \b
     Examples:

@@ -100,6 +100,14 @@ class Survey:
         """Chunks by identical text."""
         return group_equal(np.frombuffer(bytes(self._digests), dtype="V16"))
 
+    def digests(self, groups: Groups) -> npt.NDArray[np.void]:
+        """Half of the SHA-256 of each unique text; V16 (unique texts,)."""
+        return np.frombuffer(bytes(self._digests), dtype="V16")[groups.first]
+
+    def unique_characters(self, groups: Groups) -> Indices:
+        """Characters of each unique text; int64 (unique texts,)."""
+        return np.frombuffer(self.characters, dtype=np.uint64)[groups.first].astype(np.int64)
+
     def codes(self) -> Indices:
         """For every chunk, the position of its subdirectory in ``subdirectories``; int64 (chunks,)."""
         return np.frombuffer(self._codes, dtype=f"u{self._codes.itemsize}").astype(np.int64)

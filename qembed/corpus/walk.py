@@ -9,14 +9,13 @@ from itertools import islice
 from pathlib import Path
 
 from qembed.errors import InputNotFound
-from qembed.records import EMBEDDINGS_SUFFIX, MANIFEST_SUFFIX, SUMMARY_SUFFIX, Finding, OnFinding, Place
+from qembed.records import OWN_OUTPUT, Finding, OnFinding, Place
 
 ROOT = "root"
 """Subdirectory of files that lie at the top of the collection."""
 
 WANTED = "*_chunks.json, chunks.json, another *.json list of chunks, *.jsonl, or a BEIR corpus.jsonl"
 _BEIR = "corpus.jsonl"
-_OWN_OUTPUT = (EMBEDDINGS_SUFFIX, SUMMARY_SUFFIX, MANIFEST_SUFFIX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,7 @@ def _files(folder: Path, seen: set[str], unreadable: Callable[[Path, OSError], N
     for is_folder, name in names:
         if is_folder:
             yield from _files(folder / name, seen, unreadable)
-        elif name.endswith((".json", ".jsonl")) and not name.endswith(_OWN_OUTPUT):
+        elif name.endswith((".json", ".jsonl")) and not OWN_OUTPUT.fullmatch(name):
             yield folder / name
 
 

@@ -1,19 +1,37 @@
-"""Texts to vectors: batches under a token budget, and the loop that runs them."""
+"""Texts to vectors: batches under a token budget, workers on every device, rows that survive a crash."""
 
 from __future__ import annotations
 
 from qembed.engine.batching import Batch, clip, make_batches, padded_tokens, padding_waste
 from qembed.engine.devices import check_fits, default_token_budget, peak_memory_bytes
-from qembed.engine.run import BatchDone, OomSplit, encode_batches
+from qembed.engine.messages import OomSplit, Ready, Task, TaskDone, TextFailure
+from qembed.engine.pool import InlinePool, Pool, ProcessPool
+from qembed.engine.rows import Rows
+from qembed.engine.run import Encoded, deadline, encode_rows
+from qembed.engine.windows import WINDOW_TEXTS, RunPlan
+from qembed.engine.worker import Worker, WorkerSpec
 
 __all__ = [
+    "WINDOW_TEXTS",
     "Batch",
-    "BatchDone",
+    "Encoded",
+    "InlinePool",
     "OomSplit",
+    "Pool",
+    "ProcessPool",
+    "Ready",
+    "Rows",
+    "RunPlan",
+    "Task",
+    "TaskDone",
+    "TextFailure",
+    "Worker",
+    "WorkerSpec",
     "check_fits",
     "clip",
+    "deadline",
     "default_token_budget",
-    "encode_batches",
+    "encode_rows",
     "make_batches",
     "padded_tokens",
     "padding_waste",

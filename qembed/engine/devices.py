@@ -71,3 +71,25 @@ def _peak_resident_bytes() -> int:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def total_memory_bytes(device: str) -> int:
+    """Bytes that the device has (RAM for a CPU)."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    import psutil
+
+    return int(psutil.virtual_memory().total)
+
+
+def used_memory_bytes(device: str) -> int:
+    """Bytes that this process uses now: reserved on a GPU, resident for a CPU."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.memory_reserved(device))
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)

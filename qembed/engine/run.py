@@ -1,139 +1,223 @@
-"""Runs batches through an encoder, one device, in order; halves what does not fit.
-
-What several devices need goes behind ``encode_batches``: callers see finished batches in any order and
-place them by their positions.
-"""
+"""All texts of a corpus to rows of vectors: windows of tokens are cut into batches and given to the pool."""
 
 from __future__ import annotations
 
-import sys
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from time import perf_counter
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
 
 import numpy as np
+import numpy.typing as npt
 
-from qembed.engine.batching import Batch, padded_tokens
-from qembed.engine.oom import is_out_of_memory, release_memory
+from qembed.engine.batching import make_batches
+from qembed.engine.messages import OomSplit, Task, TaskDone, TextFailure
+from qembed.engine.pool import Pool
+from qembed.engine.ragged import window_path
+from qembed.engine.rows import Rows
+from qembed.engine.windows import RunPlan, Tokenizer, Window, ahead, tokenize_windows
 from qembed.errors import QembedError
-from qembed.records import Lengths, Vectors
+from qembed.progress import Progress
+from qembed.records import Lengths
 
-_GROW_AFTER_BATCHES = 20
+MAX_TEXTS = 2048
+"""Texts of a batch at most: the tasks that are sent ahead fit into a pipe, so that sending never waits."""
 
-
-@dataclass(frozen=True, slots=True)
-class BatchDone:
-    """A finished batch.
-
-    Attributes:
-        batch: Positions of its texts; int64 (texts,).
-        vectors: float32 (texts, dimension), in the same order.
-        tokens: Real tokens that the model read.
-        padded_tokens: Longest text times size.
-        seconds: Wall time of the forward pass, tokenising included.
-    """
-
-    batch: Batch
-    vectors: Vectors
-    tokens: int
-    padded_tokens: int
-    seconds: float
+_HISTORY = 10_000
+_HOPELESS_TEXTS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class OomSplit:
-    """A batch that did not fit and was halved.
+@dataclass(slots=True)
+class Encoded:
+    """What a run has come to.
 
     Attributes:
-        texts: Texts of the batch.
-        padded_tokens: Of the batch.
-        budget_tokens: Padded tokens of a batch at most, from here on.
-        error: First line of what the device said.
+        seconds: Time on a device of each text; float32 (rows,).
+        history: Finished batches, the first 10,000.
+        batches: All of them.
+        splits: Every batch that did not fit.
+        failures: Texts without a vector.
+        retried: Rows that are finite in fp32 only.
+        resumed: Rows that an earlier run had finished.
+        texts: With a vector made by this run.
+        tokens: That the models read of them.
+        padded_tokens: Of this run's forward passes.
+        stopped: The run ended before its end because it was told so.
     """
 
-    texts: int
-    padded_tokens: int
-    budget_tokens: int
-    error: str
+    seconds: npt.NDArray[np.float32]
+    history: list[TaskDone] = field(default_factory=list)
+    batches: int = 0
+    splits: list[OomSplit] = field(default_factory=list)
+    failures: list[TextFailure] = field(default_factory=list)
+    retried: list[int] = field(default_factory=list)
+    resumed: int = 0
+    texts: int = 0
+    tokens: int = 0
+    padded_tokens: int = 0
+    stopped: bool = False
+
+    def add(self, task: Task, done: TaskDone) -> None:
+        """Take in a finished batch.
+
+        Raises:
+            QembedError: So many texts have failed, and not one has come out, that it is not their fault.
+        """
+        self.batches += 1
+        if len(self.history) < _HISTORY:
+            self.history.append(done)
+        self.splits += done.splits
+        self.failures += done.failures
+        self.retried += done.retried
+        self.texts += done.texts
+        self.tokens += done.tokens
+        self.padded_tokens += done.padded_tokens
+        self.seconds[task.rows] = done.seconds * task.lengths / max(task.tokens, 1)
+        if not self.texts and len(self.failures) >= _HOPELESS_TEXTS:
+            raise QembedError(
+                f"no text has a vector, and {len(self.failures):,} were tried",
+                where=self.failures[-1].reason,
+                remedy="see what else uses the device (nvidia-smi), or take a smaller model or --max-length",
+            )
 
 
-def encode_batches(
-    encode: Callable[[Sequence[str]], Vectors],
-    texts: Callable[[Batch], Sequence[str]],
-    batches: Sequence[Batch],
-    lengths: Lengths,
+def encode_rows(
+    pool: Pool,
+    rows: Rows,
+    texts: Callable[[int, int], Sequence[str]],
+    tokenizer: Tokenizer,
+    plan: RunPlan,
+    folder: Path,
     *,
-    on_split: Callable[[OomSplit], None] = lambda _: None,
-) -> Iterator[BatchDone]:
-    """Encode every text of every batch; a batch that does not fit is halved until it does.
-
-    After a failure the budget is half of what failed; it grows by a quarter after 20 batches that fit.
-    What was finished before stays.
+    lengths: Lengths,
+    skip: npt.NDArray[np.bool_] | None = None,
+    sizes: npt.NDArray[np.int64] | None = None,
+    progress: Progress = Progress(),
+    on_rows: Callable[[int], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Encoded:
+    """Fill every row that is not done.
 
     Args:
-        encode: Texts to float32 (texts, dimension); one forward pass.
-        texts: Gives the texts at some positions; called for one batch at a time.
-        batches: From ``make_batches``.
-        lengths: Tokens read of each text.
-        on_split: Told of every halving.
+        pool: Of workers that write into ``rows``.
+        rows: What an earlier run has finished stays, batch by batch.
+        texts: Gives the texts of the rows from first to last, last excluded; called from another thread.
+        tokenizer: Of the model.
+        plan: See there.
+        folder: For the windows' files; that of ``rows``.
+        lengths: Filled with the tokens of each text before truncation; int64 (rows,).
+        skip: Rows that are not to be made, done or not; bool (rows,).
+        sizes: Characters of each text, to foresee the tokens of windows to come; int64 (rows,).
+        progress: Told of every batch.
+        on_rows: Called with n whenever all rows below n are finished or have failed.
+        stop: Asked before every batch; the batches that have begun are finished.
 
     Raises:
-        QembedError: A single text does not fit, a vector is not finite, or the encoder returned another
-            number of vectors. Errors that are not about memory pass through as they are.
+        QembedError: The workers cannot go on; what was finished stays in the rows.
+        OSError: The disk is full.
     """
-    pending = deque(batches)
-    budget, fitted = sys.maxsize, 0
-    while pending:
-        batch = pending.popleft()
-        padded = padded_tokens(lengths, batch)
-        if padded > budget and len(batch) > 1:
-            pending.extendleft(reversed(np.array_split(batch, 2)))
-            continue
-        started = perf_counter()
-        batch_texts = texts(batch)
-        vectors, failure = _attempt(encode, batch_texts)
-        if vectors is None:
-            if len(batch) == 1:
-                raise _does_not_fit(batch_texts[0], padded, failure)
-            budget, fitted = max(1, padded // 2), 0
-            on_split(OomSplit(len(batch), padded, budget, failure))
-            release_memory()
-            pending.appendleft(batch)
-            continue
-        seconds = perf_counter() - started
-        _check(vectors, batch_texts)
-        fitted += 1
-        if fitted % _GROW_AFTER_BATCHES == 0 and budget < sys.maxsize:
-            budget += budget // 4
-        yield BatchDone(batch, vectors, int(lengths[batch].sum()), padded, seconds)
+    count = len(rows.checksums)
+    encoded = Encoded(np.zeros(count, dtype=np.float32))
+    finished = rows.done()
+    skip = np.zeros(count, dtype=np.bool_) if skip is None else skip
+    expected = _Expected(np.ones(count, dtype=np.int64) if sizes is None else sizes)
+    open_windows = _OpenWindows(folder, on_rows, count)
 
+    def tasks() -> Generator[Task, None, None]:
+        number = 0
+        with ahead(tokenize_windows(texts, tokenizer, plan, folder, count)) as windows:
+            for window in windows:
+                end = window.first_row + len(window.lengths)
+                lengths[window.first_row : end] = window.lengths
+                here = slice(window.first_row, end)
+                batches = _unfinished(window, plan, finished[here], skip[here])
+                left = sum(len(batch) for batch, _ in batches)
+                encoded.resumed += int((~skip[here]).sum()) - left
+                progress.expect(expected.total(end, sum(int(read.sum()) for _, read in batches)))
+                open_windows.open(window, left)
+                for batch, read in batches:
+                    if stop():
+                        encoded.stopped = True
+                        return
+                    yield Task(number, window.number, window.first_row, batch, read)
+                    number += 1
 
-def _attempt(encode: Callable[[Sequence[str]], Vectors], texts: Sequence[str]) -> tuple[Vectors | None, str]:
-    """The vectors, or None and what the device said; leaves the ``except`` block so that memory is free."""
     try:
-        return encode(texts), ""
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        return None, (str(error).splitlines() or [type(error).__name__])[0]
+        with closing(tasks()) as source, closing(pool.run(source)) as results:
+            for task, done in results:
+                encoded.add(task, done)
+                open_windows.close_texts(task.window, len(task.batch))
+                progress.advance(task.tokens, texts=len(task.batch))
+                progress.devices(pool.statuses())
+    finally:
+        for path in folder.glob("window-*.bin"):
+            with suppress(OSError):  # some systems do not remove what a worker still reads
+                path.unlink()
+    return encoded
 
 
-def _does_not_fit(text: str, tokens: int, failure: str) -> QembedError:
-    return QembedError(
-        f"a single text of {tokens:,} tokens does not fit the device's memory: {text[:80]!r}",
-        where=failure,
-        remedy="--max-length reads less of each text, --precision fp16 halves the weights, or --device cpu",
-    )
+def deadline(seconds: float | None, *, reserve_seconds: float = 0.0) -> Callable[[], bool]:
+    """A ``stop`` that says yes ``reserve_seconds`` before the time is up; never without a limit."""
+    if seconds is None:
+        return lambda: False
+    end = monotonic() + seconds - reserve_seconds
+    return lambda: monotonic() >= end
 
 
-def _check(vectors: Vectors, texts: Sequence[str]) -> None:
-    if len(vectors) != len(texts):
-        raise QembedError(f"the encoder returned {len(vectors)} vectors for {len(texts)} texts")
-    finite = np.isfinite(vectors).all(axis=1)
-    if not finite.all():
-        text = texts[int(np.argmin(finite))]
-        raise QembedError(
-            f"the model gave a vector that is not finite (NaN or infinity) for the text {text[:80]!r}",
-            remedy="--precision fp32 (fp16 overflows on some models)",
-        )
+def _unfinished(
+    window: Window, plan: RunPlan, finished: npt.NDArray[np.bool_], skip: npt.NDArray[np.bool_]
+) -> list[tuple[npt.NDArray[np.int64], Lengths]]:
+    """Batches with a text that is not done, and the lengths that the model reads.
+
+    They are cut from all that is not skipped, whatever is done of it: the same batches give the same
+    vectors to the last bit, so a run that was interrupted ends like one that was not.
+    """
+    wanted = np.flatnonzero(~skip)
+    read = np.minimum(window.lengths, plan.max_tokens)
+    texts = min(plan.max_batch or MAX_TEXTS, MAX_TEXTS)
+    batches = make_batches(read[wanted], token_budget=plan.token_budget, max_batch=texts)
+    placed = (wanted[batch] for batch in batches)
+    return [(batch, read[batch]) for batch in placed if not finished[batch].all()]
+
+
+class _Expected:
+    """Foresees how many tokens a run will read: those of the windows seen, and for the rest by characters."""
+
+    def __init__(self, sizes: npt.NDArray[np.int64]) -> None:
+        self._characters = np.concatenate([[0], np.cumsum(sizes)])
+        self._tokens = 0
+
+    def total(self, end: int, tokens: int) -> int:
+        """After one more window of ``tokens``, whose last row is below ``end``."""
+        self._tokens += tokens
+        seen, every = int(self._characters[end]), int(self._characters[-1])
+        return self._tokens * every // max(seen, 1)
+
+
+class _OpenWindows:
+    """Which windows are not finished; says how far all are, and removes the files of those that are."""
+
+    def __init__(self, folder: Path, on_rows: Callable[[int], None], count: int) -> None:
+        self._folder, self._on_rows, self._count = folder, on_rows, count
+        self._left: dict[int, int] = {}
+        self._first: dict[int, int] = {}
+
+    def open(self, window: Window, left: int) -> None:
+        self._left[window.number], self._first[window.number] = left, window.first_row
+        self._first[window.number + 1] = window.first_row + len(window.lengths)
+        self.close_texts(window.number, 0)
+
+    def close_texts(self, window: int, texts: int) -> None:
+        self._left[window] -= texts
+        if self._left[window]:
+            return
+        with suppress(OSError):  # some systems do not remove what a worker still reads
+            window_path(self._folder, window).unlink()
+        oldest = min(self._left)
+        if window != oldest:
+            return
+        while oldest in self._left and not self._left[oldest]:
+            del self._left[oldest]
+            oldest += 1
+        self._on_rows(self._first[oldest])

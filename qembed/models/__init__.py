@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from qembed.models.catalog import ModelCard, find_model, load_catalog
-from qembed.models.device import PRECISIONS, Precision
-from qembed.models.encoder import Encoder, EncoderInfo, EncoderOptions
+from qembed.models.device import PRECISIONS, Precision, list_devices
+from qembed.models.encoder import Encoder, EncoderInfo, Pending
 from qembed.models.files import Prompts, Role, prompts_of
+from qembed.models.loading import EncoderOptions
 from qembed.models.resolve import DEFAULT_MODEL, ModelSource, check_reachable, fetch, resolve_model
-from qembed.models.tokens import TokenCounter, load_tokenizer
+from qembed.models.tokens import TokenCounter, TokenIds, Tokenized, load_tokenizer
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -17,13 +18,17 @@ __all__ = [
     "EncoderOptions",
     "ModelCard",
     "ModelSource",
+    "Pending",
     "Precision",
     "Prompts",
     "Role",
     "TokenCounter",
+    "TokenIds",
+    "Tokenized",
     "check_reachable",
     "fetch",
     "find_model",
+    "list_devices",
     "load_catalog",
     "load_tokenizer",
     "prompts_of",

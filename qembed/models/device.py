@@ -2,13 +2,45 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from qembed.errors import UsageError
 
-Precision: TypeAlias = Literal["auto", "fp32", "fp16", "bf16"]
+Precision: TypeAlias = Literal["auto", "fp32", "fp16", "bf16", "int8", "nf4"]
 PRECISIONS = get_args(Precision)
 _MIN_BF16_CAPABILITY = (8, 0)
+_TORCH_NAMES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+_CPU_BF16_FLAGS = {"amx_bf16", "avx512_bf16"}
+_KINDS = "auto, cpu, cpu*N, cuda, cuda:N, cuda:0,cuda:1, mps"
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+def list_devices(spec: str) -> list[str]:
+    """The devices to run on, one worker each.
+
+    Args:
+        spec: ``auto`` (every GPU, else the CPU), ``cuda`` (every GPU), ``cuda:1``, ``cuda:0,cuda:1``,
+            ``cpu``, ``cpu*3`` (three workers on the CPU), ``mps``.
+
+    Raises:
+        UsageError: A device was asked for and is not there, or twice.
+    """
+    import torch
+
+    gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    if spec == "auto":
+        return (gpus if torch.cuda.is_available() else []) or ["cpu"]
+    if spec == "cuda" and gpus:
+        return gpus
+    kind, star, times = spec.partition("*")
+    if star and kind == "cpu" and times.isdigit() and int(times) > 0:
+        return ["cpu"] * int(times)
+    found = [pick_device(part.strip()) for part in spec.split(",")]
+    if len(set(found)) < len(found):
+        raise UsageError(f"--device {spec} names a device twice", remedy="several workers on a CPU: cpu*N")
+    return found
 
 
 def pick_device(device: str) -> str:
@@ -24,9 +56,7 @@ def pick_device(device: str) -> str:
     kind, _, number = device.partition(":")
     available = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     if kind not in available or (number and not number.isdigit()):
-        raise UsageError(
-            f"there is no kind of device {device!r}", remedy="one of auto, cpu, cuda, cuda:N, mps"
-        )
+        raise UsageError(f"there is no kind of device {device!r}", remedy=f"one of {_KINDS}")
     if int(number or 0) >= available[kind]:
         raise UsageError(
             f"the device {device!r} is not there ({available[kind]} of that kind found)",
@@ -36,22 +66,63 @@ def pick_device(device: str) -> str:
 
 
 def pick_precision(precision: Precision, device: str) -> str:
-    """``fp32``, ``fp16`` or ``bf16`` for a device.
+    """``fp32``, ``fp16``, ``bf16``, ``int8`` or ``nf4`` for a device.
+
+    ``auto`` is bf16 on a GPU of compute capability 8 or more and on a CPU that multiplies it (AVX512-BF16 or
+    AMX-BF16), fp16 on other GPUs, fp32 elsewhere. fp16 on a CPU is taken as asked; few CPUs are fast at it.
 
     Raises:
-        UsageError: bf16 was asked for on a GPU that only emulates it (slowly).
+        UsageError: bf16 where it is only emulated (slowly); int8 or nf4 without bitsandbytes, or on mps.
     """
-    if not device.startswith("cuda"):
-        return "fp32" if precision == "auto" else precision
+    if precision in ("int8", "nf4"):
+        _check_quantized(precision, device)
+        return precision
+    has_bf16 = _has_bf16(device)
+    if precision == "auto":
+        return "bf16" if has_bf16 else ("fp16" if device.startswith("cuda") else "fp32")
+    if precision == "bf16" and not has_bf16 and device != "mps":
+        other = "fp16" if device.startswith("cuda") else "fp32"
+        raise UsageError(f"{device} only emulates bf16", remedy=f"--precision {other}")
+    return precision
+
+
+def compute_dtype(precision: str, device: str) -> str:
+    """torch's name of the dtype of activations and of weights that are not quantised."""
+    if precision in ("int8", "nf4"):
+        precision = "bf16" if _has_bf16(device) else ("fp16" if device.startswith("cuda") else "fp32")
+    return _TORCH_NAMES[precision]
+
+
+def _has_bf16(device: str) -> bool:
+    if device.startswith("cuda"):
+        import torch
+
+        # is_bf16_supported() says True where bf16 is only emulated; the capability does not lie.
+        return torch.cuda.get_device_capability(device) >= _MIN_BF16_CAPABILITY
+    return device == "cpu" and cpu_has_bf16()
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 itself: AVX512-BF16 or AMX-BF16 (x86 only)."""
+    flags = _cpuinfo("flags")
+    if flags:
+        return bool(_CPU_BF16_FLAGS & set(flags[0].split()))
     import torch
 
-    # is_bf16_supported() says True where bf16 is only emulated; the capability does not lie.
-    has_bf16 = torch.cuda.get_device_capability(device) >= _MIN_BF16_CAPABILITY
-    if precision == "auto":
-        return "bf16" if has_bf16 else "fp16"
-    if precision == "bf16" and not has_bf16:
-        raise UsageError(f"{device} only emulates bf16", remedy="--precision fp16")
-    return precision
+    # Elsewhere than on Linux only torch can be asked, and not every version answers.
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in names)
+
+
+def _check_quantized(precision: str, device: str) -> None:
+    if device == "mps":
+        raise UsageError(f"--precision {precision} does not run on mps", remedy="--precision fp16")
+    missing = [name for name in ("bitsandbytes", "accelerate") if find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"--precision {precision} needs {' and '.join(missing)}",
+            remedy="pip install 'qembed[quantized]'",
+        )
 
 
 def device_name(device: str) -> str:
@@ -62,10 +133,13 @@ def device_name(device: str) -> str:
         return str(torch.cuda.get_device_name(device))
     import platform
 
-    cpuinfo = "/proc/cpuinfo"
+    return next(iter(_cpuinfo("model name")), "") or platform.processor() or platform.machine()
+
+
+def _cpuinfo(key: str) -> list[str]:
+    """What Linux says of each processor under a key; empty elsewhere."""
     try:
-        with open(cpuinfo, encoding="utf-8") as file:  # noqa: PTH123
-            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+        lines = _CPUINFO.read_text(encoding="utf-8").splitlines()
     except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
+        return []
+    return [line.split(":", 1)[1].strip() for line in lines if line.split(":")[0].strip() == key]

@@ -1,10 +1,22 @@
-"""Vectors on disk: JSON lines, manifest, summary; written whole or not at all."""
+"""Vectors on disk: JSON lines, Parquet, npy; manifest, summary; written whole or not at all."""
 
 from __future__ import annotations
 
-from qembed.store.atomic import atomic_file, explained, publish, staging, work_folder
+from qembed.store.atomic import atomic_file, discard, explained, publish, staging, work_folder
 from qembed.store.environment import environment
-from qembed.store.jsonl import BadLine, Record, find_embeddings, read_records, record_line
+from qembed.store.formats import (
+    FORMATS,
+    Embeddings,
+    Format,
+    Writer,
+    find_embeddings,
+    open_writer,
+    read_records,
+    written_files,
+)
+from qembed.store.hashed import OutputFile
+from qembed.store.journal import Journal, check_journal, read_journal, write_journal
+from qembed.store.jsonl import BadLine, Record, record_line
 from qembed.store.manifest import (
     ChunksFingerprint,
     Inputs,
@@ -14,31 +26,43 @@ from qembed.store.manifest import (
     read_manifest,
     write_json,
 )
-from qembed.store.spool import Spool, open_vectors
-from qembed.store.summary import build_summary, describe_finding, subdirectory_stats
+from qembed.store.spool import Spool
+from qembed.store.summary import EncodingWork, build_summary, describe_finding, subdirectory_stats
 
 __all__ = [
+    "FORMATS",
     "BadLine",
     "ChunksFingerprint",
+    "Embeddings",
+    "EncodingWork",
+    "Format",
     "Inputs",
+    "Journal",
     "Manifest",
     "Output",
+    "OutputFile",
     "OutputFiles",
     "Record",
     "Spool",
+    "Writer",
     "atomic_file",
     "build_summary",
+    "check_journal",
     "describe_finding",
+    "discard",
     "environment",
     "explained",
     "find_embeddings",
-    "open_vectors",
+    "open_writer",
     "publish",
+    "read_journal",
     "read_manifest",
     "read_records",
     "record_line",
     "staging",
     "subdirectory_stats",
     "work_folder",
+    "write_journal",
     "write_json",
+    "written_files",
 ]

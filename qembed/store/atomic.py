@@ -13,12 +13,18 @@ from filelock import FileLock, Timeout
 
 from qembed.errors import QembedError, UsageError
 
+JOURNAL = "journal.json"
+"""While it is in a work folder, it and the finished rows beside it outlive the run."""
+
+_KEPT = {JOURNAL, "vectors.f32", "done.u32", "cached.npy"}
+
 
 @contextmanager
 def work_folder(output: Path, collection: str) -> Iterator[Path]:
-    """A hidden folder beside the output for unfinished work, locked; gone afterwards.
+    """A hidden folder beside the output for unfinished work, locked; gone when the work is published.
 
-    What a killed run left there is removed first; what it had begun to publish is published. Files are
+    Where a journal is in it, it is kept with the rows that are finished, so that a later run goes on; all
+    else that a killed run left is removed first, and what it had begun to publish is published. Files are
     moved from it to their final names on the same file system, so a reader never sees half a file.
 
     Raises:
@@ -41,12 +47,13 @@ def work_folder(output: Path, collection: str) -> Iterator[Path]:
             ) from None
     try:
         with explained(output):
-            _finish(_ready(folder))
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
+            if _finish(_ready(folder)):
+                discard(folder)
+            _tidy(folder)
+            folder.mkdir(exist_ok=True)
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _tidy(folder)
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
@@ -69,18 +76,45 @@ def publish(work: Path) -> None:
     with explained(work.parent):
         (work / "staged").replace(_ready(work))
         _finish(_ready(work))
+        discard(work)
+
+
+def discard(work: Path) -> None:
+    """Empty a work folder, journal first: half-removed rows must not look like a run to go on with."""
+    (work / JOURNAL).unlink(missing_ok=True)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def forget(work: Path) -> None:
+    """Remove a journal and what it stood for, journal first; the rest of the work folder stays."""
+    for name in (JOURNAL, *sorted(_KEPT - {JOURNAL})):
+        (work / name).unlink(missing_ok=True)
+
+
+def _tidy(work: Path) -> None:
+    """Remove what no later run can use."""
+    if not (work / JOURNAL).exists():
+        shutil.rmtree(work, ignore_errors=True)
+        return
+    for path in work.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name not in _KEPT:
+            with suppress(OSError):
+                path.unlink()
 
 
 def _ready(work: Path) -> Path:
     return work.with_suffix(".ready")
 
 
-def _finish(ready: Path) -> None:
+def _finish(ready: Path) -> bool:
     if not ready.is_dir():
-        return
+        return False
     for path in sorted(ready.iterdir(), reverse=True):  # embeddings, summary, manifest
         path.replace(ready.parent / path.name)
     ready.rmdir()
+    return True
 
 
 @contextmanager

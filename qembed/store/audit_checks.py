@@ -6,7 +6,7 @@ Suspicious records are read again by ``Lookup``, a pair at a time, so memory doe
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from qembed.progress import Progress
 from qembed.records import Vectors
 from qembed.store.audit import NOTHING, Columns, Lookup, Scan, shown
 from qembed.store.audit_findings import Findings
+from qembed.store.hashed import OutputFile
 from qembed.store.jsonl import Record
 from qembed.store.manifest import Manifest
 
@@ -163,18 +164,10 @@ def check_same_vector(columns: Columns, lookup: Lookup, expected: Expected, find
 
 
 def compare_manifest(scan: Scan, manifest: Manifest, dimension: int | None, findings: Findings) -> None:
-    """The file against what the manifest recorded when it was written."""
+    """The files against what the manifest recorded when they were written."""
     written, records = manifest.output, len(scan.columns)
     same_chunks = scan.chunks_fingerprint == written.chunks_fingerprint
-    if scan.sha256 != written.sha256:
-        size = f"{scan.bytes:,} bytes, " + (
-            "as then" if scan.bytes == written.bytes else f"then {written.bytes:,}"
-        )
-        intact = "ids and texts are as written" if same_chunks else "ids or texts have changed"
-        hashes = f"sha256 {scan.sha256[:12]}..., then {written.sha256[:12]}..."
-        findings.add(
-            "sha256-not-as-recorded", f"the file has changed since it was written: {hashes}; {size}; {intact}"
-        )
+    _compare_files(scan.files, written.all_files, same_chunks, findings)
     if not same_chunks:
         findings.add(
             "fingerprint-not-as-recorded", "ids or texts differ from those that were written, or their order"
@@ -182,6 +175,25 @@ def compare_manifest(scan: Scan, manifest: Manifest, dimension: int | None, find
     compare_recorded("the manifest", "records", written.records, records, findings)
     if dimension is not None:
         compare_recorded("the manifest", "dimensions", written.dimension, dimension, findings)
+
+
+def _compare_files(
+    found: Sequence[OutputFile], written: Sequence[OutputFile], same_chunks: bool, findings: Findings
+) -> None:
+    intact = "ids and texts are as written" if same_chunks else "ids or texts have changed"
+    if len(found) != len(written):
+        reason = f"{len(found):,} files, the manifest describes {len(written):,}; {intact}"
+        findings.add("sha256-not-as-recorded", reason)
+        return
+    for now, then in zip(found, written, strict=True):
+        if now.sha256 == then.sha256:
+            continue
+        name = "the file" if len(found) == 1 else now.name
+        size = f"{now.bytes:,} bytes, " + ("as then" if now.bytes == then.bytes else f"then {then.bytes:,}")
+        hashes = f"sha256 {now.sha256[:12]}..., then {then.sha256[:12]}..."
+        findings.add(
+            "sha256-not-as-recorded", f"{name} has changed since it was written: {hashes}; {size}; {intact}"
+        )
 
 
 def compare_recorded(source: str, what: str, recorded: object, found: int, findings: Findings) -> None:

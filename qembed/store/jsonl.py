@@ -5,7 +5,7 @@ Files of other tools are read too, where they name the same things otherwise (``
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,16 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from qembed.errors import InputNotFound, UsageError
-from qembed.records import EMBEDDINGS_SUFFIX
+from qembed.records import Vectors
+from qembed.store.hashed import HashedFile, OutputFile
 
 _ID_KEYS = ("id", "chunk_id", "_id")
-_VECTOR_KEYS = ("embedding", "vector", "values")
+VECTOR_KEYS = ("embedding", "vector", "values")
 _TEXT_KEYS = ("text", "content", "page_content", "document")
-_METADATA_KEYS = ("metadata", "payload")
+METADATA_KEYS = ("metadata", "payload")
+_LINES_A_BLOCK = 64
+"""Lines joined into one write: few enough that the memory of the last block is used again."""
+
 _JSON_NAMES = {str: "a string", bool: "true or false", list: "a list", dict: "an object"}
 
 
@@ -50,7 +53,8 @@ class BadLine:
     Attributes:
         line: Line number, from 1.
         reason: Why, in words.
-        kind: ``not-json``, ``cut-off``, ``not-an-object``, ``no-vector``, ``no-id`` or ``not-numbers``.
+        kind: ``not-json``, ``cut-off``, ``not-an-object``, ``no-vector``, ``no-id``, ``not-numbers``, or
+            ``not-readable`` (the file from here on).
     """
 
     line: int
@@ -72,7 +76,32 @@ def record_line(chunk_id: str, text: str, vector: npt.NDArray[np.float32], metad
     return orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
 
 
-def read_records(path: Path) -> Iterator[Record | BadLine]:
+class JsonlPart:
+    """Writes one shard."""
+
+    def __init__(self, folder: Path, stem: str, records: int, dimension: int) -> None:  # noqa: ARG002
+        self._file = HashedFile(folder / f"{stem}.jsonl")
+        self._records = records
+
+    def write(
+        self, ids: Sequence[str], texts: Sequence[str], vectors: Vectors, metadatas: Sequence[dict[str, Any]]
+    ) -> None:
+        """The next records."""
+        for start in range(0, len(ids), _LINES_A_BLOCK):
+            block = slice(start, start + _LINES_A_BLOCK)
+            lines = map(record_line, ids[block], texts[block], vectors[block], metadatas[block])
+            self._file.write(b"".join(lines))
+
+    def close(self) -> tuple[OutputFile, ...]:
+        """Finish the file."""
+        return (self._file.finish(self._records),)
+
+    def abandon(self) -> None:
+        """Leave it as it is."""
+        self._file.abandon()
+
+
+def jsonl_records(path: Path) -> Iterator[Record | BadLine]:
     """The records of a file, streamed; a line that cannot be read comes as ``BadLine``."""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
@@ -85,11 +114,16 @@ def parse_line(line: bytes, number: int) -> Record | BadLine:
     try:
         return parse_value(orjson.loads(line), number)
     except orjson.JSONDecodeError as error:
-        if _is_cut_off(line, error):
-            return BadLine(number, "the file ends within this line: it was cut off", "cut-off")
-        return BadLine(number, f"not valid JSON at column {error.colno}: {error.msg}", "not-json")
+        return not_json(line, number, error)
     except BadRecordError as error:
         return BadLine(number, str(error), error.kind)
+
+
+def not_json(line: bytes, number: int, error: orjson.JSONDecodeError) -> BadLine:
+    """A line that ``orjson`` refused: cut off, or otherwise wrong."""
+    if _is_cut_off(line, error):
+        return BadLine(number, "the file ends within this line: it was cut off", "cut-off")
+    return BadLine(number, f"not valid JSON at column {error.colno}: {error.msg}", "not-json")
 
 
 def parse_value(value: Any, number: int) -> Record:
@@ -100,43 +134,29 @@ def parse_value(value: Any, number: int) -> Record:
     """
     if not isinstance(value, dict):
         raise BadRecordError("not-an-object", "JSON, but not an object")
-    numbers = _first(value, _VECTOR_KEYS)
+    numbers = _first(value, VECTOR_KEYS)
     if not isinstance(numbers, list):
-        raise BadRecordError("no-vector", f"no vector: none of {', '.join(_VECTOR_KEYS)} is a list")
-    vector = _vector(numbers)
+        raise BadRecordError("no-vector", f"no vector: none of {', '.join(VECTOR_KEYS)} is a list")
+    return record_of(value, _vector(numbers), number)
+
+
+def record_of(value: Any, vector: npt.NDArray[np.float32], number: int) -> Record:
+    """A record from its vector and an object with all the rest.
+
+    Raises:
+        BadRecordError: It is no object, or has no id.
+    """
+    if not isinstance(value, dict):
+        raise BadRecordError("not-an-object", "JSON, but not an object")
     identity = _first(value, _ID_KEYS)
     if not isinstance(identity, str | int) or isinstance(identity, bool):
         raise BadRecordError("no-id", f"no id: none of {', '.join(_ID_KEYS)} is a string or an integer")
-    metadata = _first(value, _METADATA_KEYS)
+    metadata = _first(value, METADATA_KEYS)
     metadata = metadata if isinstance(metadata, dict) else {}
     text = _first(value, _TEXT_KEYS)
     if text is None:
         text = _first(metadata, _TEXT_KEYS)
     return Record(number, identity, text if isinstance(text, str) else None, vector, metadata)
-
-
-def find_embeddings(path: Path) -> Path:
-    """The file of embeddings that ``path`` means: itself, or the only one in the folder.
-
-    Raises:
-        InputNotFound: Nothing there.
-        UsageError: Several in the folder.
-    """
-    if path.is_file():
-        return path
-    found = sorted(path.glob(f"*{EMBEDDINGS_SUFFIX}")) if path.is_dir() else []
-    if not found:
-        raise InputNotFound(
-            f"no embeddings at {str(path)!r} (looked for *{EMBEDDINGS_SUFFIX})",
-            remedy="make them: qembed embed INPUT -o FOLDER --model MODEL",
-        )
-    if len(found) > 1:
-        raise UsageError(
-            f"{len(found)} files of embeddings in {str(path)!r}",
-            where=", ".join(file.name for file in found[:5]),
-            remedy="name the one that you mean",
-        )
-    return found[0]
 
 
 def _is_cut_off(line: bytes, error: orjson.JSONDecodeError) -> bool:

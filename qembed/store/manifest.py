@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import orjson
 
 from qembed.errors import Mismatch
-from qembed.records import EMBEDDINGS_SUFFIX, MANIFEST_SUFFIX, SUMMARY_SUFFIX
+from qembed.records import MANIFEST_SUFFIX, SUMMARY_SUFFIX
 from qembed.store.atomic import atomic_file
+from qembed.store.formats import Format, collection_of, written_files
+from qembed.store.hashed import OutputFile
 
 SCHEMA = "qembed.manifest/1"
 
 
 @dataclass(frozen=True, slots=True)
 class OutputFiles:
-    """The three files of one collection in one folder."""
+    """The files of one collection in one folder.
+
+    Attributes:
+        embeddings: The file without shards; of npy, the array.
+        summary: What ``build_summary`` makes.
+        manifest: A ``Manifest``; names every file of embeddings.
+    """
 
     embeddings: Path
     summary: Path
     manifest: Path
 
     @classmethod
-    def in_folder(cls, folder: Path, collection: str) -> OutputFiles:
+    def in_folder(cls, folder: Path, collection: str, format: Format = "jsonl") -> OutputFiles:
         """Their names for a collection."""
         return cls(
-            folder / f"{collection}{EMBEDDINGS_SUFFIX}",
+            folder / f"{collection}_embeddings.{format}",
             folder / f"{collection}{SUMMARY_SUFFIX}",
             folder / f"{collection}{MANIFEST_SUFFIX}",
         )
@@ -37,11 +46,13 @@ class OutputFiles:
     @classmethod
     def of(cls, embeddings: Path) -> OutputFiles:
         """The files that belong to a file of embeddings, whether they exist or not."""
-        return cls.in_folder(embeddings.parent, embeddings.name.removesuffix(EMBEDDINGS_SUFFIX))
+        beside = cls.in_folder(embeddings.parent, collection_of(embeddings))
+        return cls(embeddings, beside.summary, beside.manifest)
 
     def existing(self) -> list[Path]:
-        """Those that exist."""
-        return [path for path in (self.embeddings, self.summary, self.manifest) if path.exists()]
+        """Those that exist: embeddings in any format, with all shards, then summary and manifest."""
+        written = written_files(self.embeddings.parent, collection_of(self.embeddings))
+        return [*written, *(path for path in (self.summary, self.manifest) if path.exists())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +77,14 @@ class Output:
     """What was written.
 
     Attributes:
-        file: Name of the JSONL file.
-        bytes: Its size.
-        sha256: Of the whole file.
+        file: Name of the file of embeddings; of several, the first.
+        bytes: Size of all of them.
+        sha256: Of the whole file; of several, of their hashes (``sha256_of``).
         chunks_fingerprint: SHA-256 over ids and texts of the records in order (``ChunksFingerprint``).
         records: How many.
         dimension: Of each vector.
+        format: ``jsonl``, ``parquet`` or ``npy``.
+        files: All files in order; empty in manifests that know of one file only.
     """
 
     file: str
@@ -80,6 +93,35 @@ class Output:
     chunks_fingerprint: str
     records: int
     dimension: int
+    format: Format = "jsonl"
+    files: tuple[OutputFile, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        files: Sequence[OutputFile],
+        *,
+        format: Format,
+        chunks_fingerprint: str,
+        records: int,
+        dimension: int,
+    ) -> Self:
+        """What ``Writer.close`` returned, and what else is known."""
+        return cls(
+            file=files[0].name,
+            bytes=sum(file.bytes for file in files),
+            sha256=sha256_of(files),
+            chunks_fingerprint=chunks_fingerprint,
+            records=records,
+            dimension=dimension,
+            format=format,
+            files=tuple(files),
+        )
+
+    @property
+    def all_files(self) -> tuple[OutputFile, ...]:
+        """``files``, or the one file that older manifests describe."""
+        return self.files or (OutputFile(self.file, self.bytes, self.sha256, self.records),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +163,13 @@ class ChunksFingerprint:
     def hexdigest(self) -> str:
         """Of what was added so far."""
         return self._hash.hexdigest()
+
+
+def sha256_of(files: Sequence[OutputFile]) -> str:
+    """One hash for all files, hex: of one file its own, of several SHA-256 over what ``sha256sum`` prints."""
+    if len(files) == 1:
+        return files[0].sha256
+    return sha256("".join(f"{file.sha256}  {file.name}\n" for file in files).encode()).hexdigest()
 
 
 def write_json(path: Path, value: Any) -> None:

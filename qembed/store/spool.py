@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
-import numpy as np
 import orjson
 
-from qembed.records import Chunk, Vectors
+from qembed.records import Chunk
 from qembed.store.atomic import explained
 
 
@@ -25,12 +24,13 @@ class Spooled(NamedTuple):
 
 
 class Spool:
-    """Append chunks, then read any of them by position. Eight bytes of memory a chunk."""
+    """Append chunks, then read any of them by position, from any thread. Eight bytes of memory a chunk."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "chunks.jsonl"
         self._offsets = array("Q")
         self._end = 0
+        self._lock = Lock()
         with explained(self.path):
             self._file = self.path.open("w+b")
 
@@ -52,7 +52,7 @@ class Spool:
         return len(self._offsets)
 
     def __getitem__(self, position: int) -> Spooled:
-        with explained(self.path):  # moving writes what is still in memory
+        with self._lock, explained(self.path):  # moving writes what is still in memory
             self._file.seek(self._offsets[position])
             line = self._file.readline()
         return Spooled(*orjson.loads(line))
@@ -65,19 +65,3 @@ class Spool:
         """Close the file; it goes with its folder, so what is still in memory need not be written."""
         with suppress(OSError):
             self._file.close()
-
-
-def open_vectors(folder: Path, count: int, dimension: int) -> Vectors:
-    """An array on disk for the vectors of all unique texts; float32 (count, dimension), all zero.
-
-    Raises:
-        QembedError: The disk has no room for it.
-    """
-    path = folder / "vectors.f32"
-    with explained(path), path.open("wb") as file:
-        if hasattr(os, "posix_fallocate"):
-            # Room for all of it now: a disk that fills up under a mapped file kills the process (SIGBUS).
-            os.posix_fallocate(file.fileno(), 0, max(1, count * dimension * 4))
-    with explained(path):
-        vectors: Vectors = np.memmap(path, np.float32, "r+", shape=(count, dimension))
-        return vectors

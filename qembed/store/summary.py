@@ -36,6 +36,33 @@ class SubdirectoryStats:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class EncodingWork:
+    """What a run encoded.
+
+    Attributes:
+        texts: With a vector made by this run.
+        tokens: That the models read of them.
+        padded_tokens: Of the forward passes.
+        batches: How many.
+        history: One mapping a batch: device, texts, tokens, padded_tokens, seconds.
+        splits: One mapping for every batch that did not fit and was halved.
+        retried: Texts whose vector is finite in fp32 only.
+        resumed: Texts that an earlier, interrupted run had finished.
+        cached: Texts whose vector came from a cache.
+    """
+
+    texts: int
+    tokens: int
+    padded_tokens: int
+    batches: int
+    history: Sequence[Mapping[str, Any]]
+    splits: Sequence[Mapping[str, Any]]
+    retried: int = 0
+    resumed: int = 0
+    cached: int = 0
+
+
 def describe_finding(finding: Finding) -> dict[str, Any]:
     """A finding as JSON: file, item or line, kind, reason, and what was lost."""
     place = {"file": finding.place.path, "item": finding.place.item, "line": finding.place.line}
@@ -51,8 +78,9 @@ def build_summary(
     findings: Sequence[Finding],
     subdirectories: Mapping[str, SubdirectoryStats],
     unique_texts: int,
-    batches: Sequence[Mapping[str, Any]],
-    oom_splits: Sequence[Mapping[str, Any]],
+    failed: Sequence[Mapping[str, Any]],
+    work: EncodingWork,
+    devices: Sequence[Mapping[str, Any]],
     token_budget: int,
     phases_seconds: Mapping[str, float],
     memory: Mapping[str, int],
@@ -65,9 +93,10 @@ def build_summary(
         model: From ``models.EncoderInfo``.
         findings: Everything skipped or odd.
         subdirectories: Statistics by name.
-        unique_texts: How many texts were encoded.
-        batches: One mapping a batch: device, texts, tokens, padded_tokens, seconds.
-        oom_splits: One mapping for every batch that did not fit and was halved.
+        unique_texts: How many different texts there are.
+        failed: One mapping a chunk without a vector: id, tokens, kind, reason.
+        work: What this run encoded.
+        devices: One mapping a device: device, name, texts, tokens, splits, restarts.
         token_budget: Padded tokens of a batch at most.
         phases_seconds: Wall time by phase; ``encode`` among them.
         memory: Peak bytes.
@@ -75,8 +104,6 @@ def build_summary(
     chunks = sum(stats.chunks for stats in subdirectories.values())
     seconds = sum(phases_seconds.values())
     encoding = phases_seconds.get("encode", 0.0)
-    tokens_read = sum(int(batch["tokens"]) for batch in batches)
-    tokens_padded = sum(int(batch["padded_tokens"]) for batch in batches)
     return {
         "collection": collection,
         "timestamp": timestamp,
@@ -90,7 +117,8 @@ def build_summary(
         "vector_dimension": model["dimension"],
         "total_chunks": chunks,
         "unique_texts": unique_texts,
-        "total_embeddings": chunks,
+        "total_embeddings": chunks - len(failed),
+        "failed": list(failed),
         "truncated_chunks": sum(stats.truncated_chunks for stats in subdirectories.values()),
         "tokens_lost": sum(stats.tokens_lost for stats in subdirectories.values()),
         "total_tokens": sum(stats.tokens for stats in subdirectories.values()),
@@ -99,18 +127,22 @@ def build_summary(
             name: {key: getattr(stats, key) for key in SubdirectoryStats.__slots__}
             for name, stats in subdirectories.items()
         },
-        "devices": [{"device": model["device"], "name": model["device_name"], "texts": unique_texts}],
+        "devices": list(devices),
         "token_budget": token_budget,
-        "padding_waste": round(1 - tokens_read / tokens_padded, 6) if tokens_padded else 0.0,
-        "batches": len(batches),
-        "batch_history": list(batches[:MAX_HISTORY]),
-        "batch_history_omitted": max(0, len(batches) - MAX_HISTORY),
-        "oom_splits": list(oom_splits),
+        "texts_encoded": work.texts,
+        "texts_resumed": work.resumed,
+        "texts_from_cache": work.cached,
+        "texts_retried_in_fp32": work.retried,
+        "padding_waste": round(1 - work.tokens / work.padded_tokens, 6) if work.padded_tokens else 0.0,
+        "batches": work.batches,
+        "batch_history": list(work.history[:MAX_HISTORY]),
+        "batch_history_omitted": max(0, work.batches - MAX_HISTORY),
+        "oom_splits": list(work.splits),
         "phases_seconds": {name: round(value, 3) for name, value in phases_seconds.items()},
         "processing_time_minutes": round(seconds / 60, 4),
         "average_speed_chunks_per_sec": round(chunks / seconds, 3) if seconds else 0.0,
-        "texts_per_sec": round(unique_texts / encoding, 3) if encoding else 0.0,
-        "tokens_per_sec": round(tokens_read / encoding, 1) if encoding else 0.0,
+        "texts_per_sec": round(work.texts / encoding, 3) if encoding else 0.0,
+        "tokens_per_sec": round(work.tokens / encoding, 1) if encoding else 0.0,
         "peak_memory": dict(memory),
     }
 

@@ -18,7 +18,18 @@ from qembed.api.audit import EXAMPLES, AuditReport, audit
 from qembed.errors import InputNotFound, QembedError
 from qembed.progress import Progress
 from qembed.records import REQUIRED_METADATA
-from qembed.store import ChunksFingerprint, Inputs, Manifest, Output, OutputFiles, record_line, write_json
+from qembed.store import (
+    FORMATS,
+    ChunksFingerprint,
+    Format,
+    Inputs,
+    Manifest,
+    Output,
+    OutputFiles,
+    open_writer,
+    record_line,
+    write_json,
+)
 from qembed.store.audit_findings import CHECKS, KINDS
 
 TEXTS = ("Ein Text.", "Noch einer: é中.", "x", "Ein Text.")
@@ -207,3 +218,104 @@ def test_errors_that_are_none_of_the_files_fault(tmp_path: Path) -> None:
     with pytest.raises(InputNotFound):
         audit(tmp_path / "absent.jsonl")
     assert issubclass(InputNotFound, QembedError)
+
+
+class TestFormats:
+    """Every check holds for every format, in one file and in shards."""
+
+    @pytest.fixture(params=[(name, shards) for name in FORMATS for shards in (None, 3)], ids=str)
+    def kind(self, request: pytest.FixtureRequest) -> tuple[Format, int | None]:
+        if request.param[0] == "parquet":
+            pytest.importorskip("pyarrow")
+        format, shard_records = request.param
+        return format, shard_records
+
+    def write(
+        self,
+        folder: Path,
+        kind: tuple[Format, int | None],
+        records: list[dict[str, Any]],
+        manifest: bool = True,
+    ) -> tuple[Path, ...]:
+        """Sound or not, with the manifest of what was written."""
+        format, shard_records = kind
+        fingerprint = ChunksFingerprint()
+        with open_writer(
+            format, folder, "demo", dimension=4, records=len(records), shard_records=shard_records
+        ) as writer:
+            for record in records:
+                vector = np.array([record["embedding"]], dtype=np.float32)
+                writer.add([record["id"]], [record["text"]], vector, [record["metadata"]])
+                fingerprint.add(record["id"], record["text"])
+            written = writer.close()
+        output = Output.of(
+            written,
+            format=format,
+            chunks_fingerprint=fingerprint.hexdigest(),
+            records=len(records),
+            dimension=4,
+        )
+        if manifest:
+            model = {"id": "demo/model", "normalized": True, "max_tokens": 256}
+            files = OutputFiles.in_folder(folder, "demo")
+            write_json(files.manifest, Manifest("demo", "", Inputs("", "", 4, 3), output, {}, model, {}))
+        return tuple(folder / file.name for file in written)
+
+    def test_a_sound_one(self, tmp_path: Path, kind: tuple[Format, int | None]) -> None:
+        files = self.write(tmp_path, kind, list(map(orjson.loads, lines())))
+        for path in (tmp_path, *files):
+            report = audit(path)
+            assert report.sound(strict=True), report.findings
+            assert consistent(report)
+        assert report.manifest is not None
+        assert (report.file, report.format, report.records) == (files[0], kind[0], 4)
+        assert report.files == report.manifest.output.files
+        assert (report.bytes, report.sha256) == (report.manifest.output.bytes, report.manifest.output.sha256)
+
+    def test_findings_name_the_same_records(self, tmp_path: Path, kind: tuple[Format, int | None]) -> None:
+        records = list(map(orjson.loads, lines())) * 2
+        for number, record in enumerate(records[4:]):
+            records[4 + number] = {**record, "id": record["id"] + "x" * (number > 0)}
+        records[5]["embedding"] = [0, 0, 0, 0]
+        records[6]["text"] = "other"
+        records[7]["embedding"] = [float("nan"), 1, 0, 0]
+        self.write(tmp_path, kind, records, manifest=False)
+        report = audit(tmp_path)
+        assert consistent(report)
+        assert {finding.kind: finding.lines for finding in report.findings} == {
+            "duplicate-id": (1, 5),
+            "zero-norm": (6,),
+            "non-finite": (8,),
+            "content-mismatch": (7,),
+            "vector-of-two-texts": (3, 7),
+        }
+        shard = kind[1] or 8
+        assert [report.place(line) for line in range(1, 9)] == [
+            (line // shard, line % shard + 1) for line in range(8)
+        ]
+
+    def test_a_flipped_bit_anywhere_is_found(self, tmp_path: Path, kind: tuple[Format, int | None]) -> None:
+        files = self.write(tmp_path, kind, list(map(orjson.loads, lines())))
+        for file in files:
+            whole = file.read_bytes()
+            for at in np.random.default_rng(5).integers(0, len(whole), 30):
+                damaged = bytearray(whole)
+                damaged[at] ^= 4
+                file.write_bytes(damaged)
+                report = audit(tmp_path)
+                assert consistent(report)
+                assert report.counts["sha256-not-as-recorded"] == 1
+                [reason] = [
+                    found.reason for found in report.findings if found.kind == "sha256-not-as-recorded"
+                ]
+                assert reason.startswith(f"{file.name if len(files) > 1 else 'the file'} has changed")
+            file.write_bytes(whole)
+
+    def test_shards_of_another_run(self, tmp_path: Path, kind: tuple[Format, int | None]) -> None:
+        records = list(map(orjson.loads, lines()))
+        for file in self.write(tmp_path, kind, records):
+            file.unlink()
+        self.write(tmp_path, (kind[0], 1), records, manifest=False)
+        report = audit(tmp_path)
+        assert report.counts == {"sha256-not-as-recorded": 1}
+        assert report.findings[0].reason.endswith("ids and texts are as written")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -13,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qembed.api.audit import audit
 from qembed.api.embed import EmbedOptions, EmbedResult, embed
 from qembed.corpus import CorpusOptions
 from qembed.errors import CheckFailed, DuplicateIds, InputNotFound, ModelUnreachable, QembedError, UsageError
 from qembed.models import Encoder, EncoderOptions
-from qembed.progress import Progress
+from qembed.progress import DeviceStatus, Progress
 from qembed.records import REQUIRED_METADATA
 
 NAVIGATION = "home docs search index"
@@ -53,17 +53,16 @@ def explode(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def encoded(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The batches that went through the model."""
-    seen: list[list[str]] = []
-    original = Encoder.encode
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The token ids that went through the model."""
+    seen: list[tuple[int, ...]] = []
+    original = Encoder.submit
 
-    def encode(self: Encoder, texts: Sequence[str], role: Any = "document") -> Any:
-        assert role == "document"
-        seen.append(list(texts))
-        return original(self, texts, role)
+    def submit(self: Encoder, ids: Sequence[np.ndarray]) -> Any:
+        seen.extend(tuple(item.tolist()) for item in ids)
+        return original(self, ids)
 
-    monkeypatch.setattr(Encoder, "encode", encode)
+    monkeypatch.setattr(Encoder, "submit", submit)
     return seen
 
 
@@ -73,6 +72,50 @@ def records(result: EmbedResult) -> list[dict[str, Any]]:
 
 def vectors(result: EmbedResult) -> np.ndarray:
     return np.array([record["embedding"] for record in records(result)], dtype=np.float32)
+
+
+class Heard(Progress):
+    """Keeps all news."""
+
+    def __init__(self) -> None:
+        self.phases: list[list[Any]] = []
+        self.notes: list[str] = []
+        self.statuses: list[DeviceStatus] = []
+        self.closed = 0
+
+    def phase(self, name: str, *, total: int | None = None, unit: str = "") -> None:
+        self.phases.append([name, total, unit, 0, 0])
+
+    def advance(self, amount: int, *, texts: int = 0) -> None:
+        self.phases[-1][3] += amount
+        self.phases[-1][4] += texts
+
+    def expect(self, total: int) -> None:
+        self.phases[-1][1] = total
+
+    def devices(self, statuses: Sequence[DeviceStatus]) -> None:
+        self.statuses = list(statuses)
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def not_finite(monkeypatch: pytest.MonkeyPatch, which: Callable[[np.ndarray], bool]) -> None:
+    """The model gives NaN for some token ids."""
+    original = Encoder.submit
+
+    def submit(self: Encoder, ids: Sequence[np.ndarray]) -> Any:
+        pending = original(self, ids)
+        vectors = pending.result()
+        for vector, item in zip(vectors, ids, strict=True):
+            if which(item):
+                vector[0] = np.nan
+        return pending
+
+    monkeypatch.setattr(Encoder, "submit", submit)
 
 
 class TestOutput:
@@ -108,10 +151,10 @@ class TestOutput:
         assert np.abs(np.linalg.norm(found, axis=1) - 1).max() < 1e-5
 
     def test_each_unique_text_is_encoded_once_and_copies_share_every_bit(
-        self, chunks: Path, tmp_path: Path, options: EmbedOptions, encoded: list[list[str]]
+        self, chunks: Path, tmp_path: Path, options: EmbedOptions, encoded: list[tuple[int, ...]]
     ) -> None:
         result = embed(chunks, tmp_path / "out", options)
-        assert Counter(text for batch in encoded for text in batch) == Counter(set(TEXTS))
+        assert len(encoded) == len(set(encoded)) == len(set(TEXTS))
         by_text: dict[str, set[bytes]] = {}
         for text, vector in zip(TEXTS, vectors(result), strict=True):
             by_text.setdefault(text, set()).add(vector.tobytes())
@@ -213,7 +256,7 @@ class TestSummary:
         assert summary["model"]["id"] == options.model
         assert summary["model"]["max_tokens"] == 24
         assert summary["model"]["dtype"] == "fp32"
-        assert summary["phases_seconds"].keys() == {"read", "load", "tokenize", "encode", "write"}
+        assert summary["phases_seconds"].keys() == {"read", "load", "encode", "write"}
         assert summary["peak_memory"]["host_bytes"] > 50_000_000
 
     def test_batches_within_the_budget(self, result: EmbedResult) -> None:
@@ -342,26 +385,59 @@ class TestStopsBeforeTheModel:
 
 
 class TestFailures:
-    def test_a_vector_that_is_not_finite_leaves_nothing(
+    def test_no_vector_at_all_leaves_nothing(
         self, chunks: Path, tmp_path: Path, options: EmbedOptions, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(
-            Encoder, "encode", lambda self, texts: np.full((len(texts), 32), np.nan, np.float32)
-        )
-        with pytest.raises(QembedError, match="not finite"):
+        not_finite(monkeypatch, lambda ids: True)
+        with pytest.raises(QembedError, match="no text has a vector") as caught:
             embed(chunks, tmp_path / "out", options)
+        assert "not finite" in str(caught.value.where)
         assert list((tmp_path / "out").iterdir()) == []
 
-    def test_ctrl_c_leaves_nothing_half(
+    def test_a_text_without_a_vector_is_left_out_and_named(
         self, chunks: Path, tmp_path: Path, options: EmbedOptions, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def interrupt(*_: object) -> None:
-            raise KeyboardInterrupt
+        whole = records(embed(chunks, tmp_path / "whole", options))
+        lengths: list[int] = []
+        not_finite(monkeypatch, lambda ids: not lengths and not lengths.append(len(ids)))  # the first only
+        result = embed(chunks, tmp_path / "out", options)
+        lost = [entry["id"] for entry in result.failed]
+        assert 1 <= len(lost) < len(TEXTS)
+        assert {record["text"] for record in whole if record["id"] in lost} == {
+            next(record["text"] for record in whole if record["id"] == lost[0])
+        }
+        assert records(result) == [record for record in whole if record["id"] not in lost]
+        assert {entry["kind"] for entry in result.failed} == {"not-finite"}
+        assert result.summary["total_embeddings"] == len(whole) - len(lost)
+        assert audit(tmp_path / "out").sound()
 
-        monkeypatch.setattr(Encoder, "encode", interrupt)
+    def test_ctrl_c_keeps_what_is_finished_and_nothing_else(
+        self, chunks: Path, tmp_path: Path, options: EmbedOptions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        out, small = tmp_path / "out", replace(options, token_budget=60)
+        unbroken = embed(chunks, tmp_path / "unbroken", small)
+        original, calls = Encoder.submit, []
+
+        def interrupt(self: Encoder, ids: Sequence[np.ndarray]) -> Any:
+            calls.append(len(ids))
+            if len(calls) in (1, 4):
+                raise KeyboardInterrupt
+            return original(self, ids)
+
+        monkeypatch.setattr(Encoder, "submit", interrupt)
+        heard = Heard()
         with pytest.raises(KeyboardInterrupt):
-            embed(chunks, tmp_path / "out", options)
-        assert list((tmp_path / "out").iterdir()) == []
+            embed(chunks, out, small, progress=heard)
+        assert list(out.iterdir()) == []  # before the first batch: nothing to keep
+        with pytest.raises(KeyboardInterrupt):
+            embed(chunks, out, small)
+        assert [path.name for path in out.iterdir()] == [".collection.work"]
+        result = embed(chunks, out, small, progress=heard)
+        assert result.summary["texts_resumed"] == sum(calls[1:3])
+        assert result.summary["texts_encoded"] == result.summary["unique_texts"] - sum(calls[1:3])
+        assert any("the same command goes on" in note for note in heard.notes)
+        assert any("going on with an interrupted run" in note for note in heard.notes)
+        assert result.files.embeddings.read_bytes() == unbroken.files.embeddings.read_bytes()
 
     def test_a_full_disk_while_writing_leaves_the_old_output(
         self, chunks: Path, tmp_path: Path, options: EmbedOptions, monkeypatch: pytest.MonkeyPatch
@@ -384,46 +460,28 @@ class TestFailures:
 
 
 class TestProgress:
-    class Heard(Progress):
-        def __init__(self) -> None:
-            self.phases: list[list[Any]] = []
-            self.notes: list[str] = []
-            self.closed = 0
-
-        def phase(self, name: str, *, total: int | None = None, unit: str = "") -> None:
-            self.phases.append([name, total, unit, 0, 0])
-
-        def advance(self, amount: int, *, texts: int = 0) -> None:
-            self.phases[-1][3] += amount
-            self.phases[-1][4] += texts
-
-        def note(self, message: str) -> None:
-            self.notes.append(message)
-
-        def close(self) -> None:
-            self.closed += 1
-
     def test_every_phase_is_told(self, chunks: Path, tmp_path: Path, options: EmbedOptions) -> None:
-        heard = self.Heard()
+        heard = Heard()
         result = embed(chunks, tmp_path / "out", options, progress=heard)
         read = sum(batch["tokens"] for batch in result.summary["batch_history"])
         unique = len(set(TEXTS))
         assert [phase[:3] for phase in heard.phases] == [
             ["reading chunks", None, "chunks"],
             [f"loading {options.model}", None, ""],
-            ["counting tokens", unique, "texts"],
             ["encoding", read, "tokens"],
             ["writing", len(TEXTS), "chunks"],
         ]
         assert heard.phases[0][3] == len(TEXTS)
-        assert heard.phases[2][3] == unique
-        assert heard.phases[3][3:] == [read, unique]
+        assert heard.phases[2][3:] == [read, unique]
+        assert [(status.device, status.texts, status.tokens) for status in heard.statuses] == [
+            ("cpu", unique, read)
+        ]
         assert heard.closed == 1
 
     def test_it_is_closed_after_an_error(
         self, tmp_path: Path, write_chunks: WriteChunks, options: EmbedOptions
     ) -> None:
-        heard = self.Heard()
+        heard = Heard()
         write_chunks(tmp_path / "in", {"docs/a": [{"content": " "}]})
         with pytest.raises(InputNotFound):
             embed(tmp_path / "in", tmp_path / "out", options, progress=heard)

@@ -23,9 +23,9 @@ WriteChunks = Callable[[Path, Mapping[str, Sequence[Any]]], Path]
 
 STEPS = {
     "while reading": ("qembed.store.spool.Spool.append", 50),
-    "before the first batch": ("qembed.models.encoder.Encoder.encode", 1),
-    "between batches": ("qembed.models.encoder.Encoder.encode", 4),
-    "while writing": ("qembed.api.embed_output.record_line", 150),
+    "before the first batch": ("qembed.models.encoder.Encoder.submit", 1),
+    "between batches": ("qembed.models.encoder.Encoder.submit", 4),
+    "while writing": ("qembed.store.jsonl.record_line", 150),
     "before the embeddings are on the disk": ("os.fsync", 1),
     "before the summary is on the disk": ("os.fsync", 2),
     "before the manifest is on the disk": ("os.fsync", 3),

@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qembed.api.embed import EmbedOptions, embed
-from qembed.api.search import distinct_results, open_index, search
+from qembed.api.search import OpenIndex, distinct_results, open_index, search
 from qembed.errors import DimensionMismatch, InputNotFound, Mismatch, ModelUnreachable, UsageError
 from qembed.index import Condition, MemoryIndex, Point
 from qembed.models import Encoder, EncoderOptions
-from qembed.store import record_line
+from qembed.store import FORMATS, Format, open_writer, record_line
 
-CPU = EncoderOptions(device="cpu")
+CPU = EncoderOptions(device="cpu", precision="fp32")
 PAGES = {
     "docs/intro": ["home docs search", "a vector and a point", "search the index", "filter a chunk"],
     "docs/usage": ["home docs search", "model query", "filter a chunk"],
@@ -192,7 +192,7 @@ class TestCopies:
 class TestOtherModels:
     @pytest.fixture
     def no_question(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Encoder, "encode", lambda *_: pytest.fail("a question was encoded"))
+        monkeypatch.setattr(OpenIndex, "ask", lambda *_, **__: pytest.fail("a question was asked"))
 
     def test_another_dimension_names_both(
         self, folder: Path, tiny_models: Callable[[str], Path], no_question: None
@@ -281,6 +281,44 @@ class TestWithoutManifest:
         ) as caught:
             search(tmp_path / "out", "x", model=str(tiny), options=CPU)
         assert caught.value.exit_code == 5
+
+
+@pytest.mark.parametrize("shard_records", [None, 2])
+@pytest.mark.parametrize("format", FORMATS)
+class TestFormats:
+    def write(self, folder: Path, format: Format, shard_records: int | None, vectors: Any) -> list[Path]:
+        if format == "parquet":
+            pytest.importorskip("pyarrow")
+        ids = [f"c:{number}" for number in range(len(vectors))]
+        with open_writer(
+            format, folder, "x", dimension=32, records=len(ids), shard_records=shard_records
+        ) as writer:
+            writer.add(ids, ids, vectors, [{"subdirectory": "docs"}] * len(ids))
+            return [folder / file.name for file in writer.close()]
+
+    def test_the_same_answer(
+        self, tmp_path: Path, tiny: Path, format: Format, shard_records: int | None
+    ) -> None:
+        vectors = np.random.default_rng(1).standard_normal((5, 32)).astype(np.float32)
+        vectors[3] = Encoder.load(str(tiny), CPU).encode(["vector search"])[0]
+        files = self.write(tmp_path, format, shard_records, vectors)
+        for path in (tmp_path, *files):
+            best = search(path, "vector search", k=1, model=str(tiny), options=CPU)[0]
+            assert (best.chunk_id, best.metadata["subdirectory"]) == ("c:3", "docs")
+            assert best.score == pytest.approx(1, abs=1e-6)
+
+    def test_a_bad_record_is_named(
+        self, tmp_path: Path, tiny: Path, format: Format, shard_records: int | None
+    ) -> None:
+        vectors = np.ones((5, 32), np.float32)
+        vectors[3] = np.inf if format != "jsonl" else 0
+        files = self.write(tmp_path, format, shard_records, vectors)
+        parts = [file for file in files if not file.name.endswith(".ids.jsonl")]
+        with pytest.raises(Mismatch, match="zero or not finite") as caught:
+            search(tmp_path, "x", model=str(tiny), options=CPU)
+        unit = "line" if format == "jsonl" else "row"
+        place = f"{parts[0]}, {unit} 4" if shard_records is None else f"{parts[1]}, {unit} 2"
+        assert caught.value.where == place
 
 
 class TestBadFiles:

@@ -44,6 +44,9 @@ class TestFiles:
             "a/notes.md",
             "a/x.json.bak",
             "a/c_embeddings.jsonl",
+            "a/c_embeddings-00001-of-00002.jsonl",
+            "a/c_embeddings.ids.jsonl",
+            "a/c_embeddings-00002-of-00002.ids.jsonl",
             "a/c_embedding_summary.json",
             "a/c_embedding_manifest.json",
         )

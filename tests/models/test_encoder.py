@@ -14,7 +14,8 @@ import pytest
 
 from qembed.errors import QembedError, UsageError
 from qembed.models import Encoder, EncoderOptions, ModelSource, load_tokenizer, resolve_model
-from qembed.models.device import pick_device, pick_precision
+
+FP32 = EncoderOptions(device="cpu", precision="fp32")
 
 TRICKY = [
     "how do I filter by payload?",
@@ -36,7 +37,7 @@ TRICKY = [
 
 @pytest.fixture(scope="session")
 def bundled(minilm: Path) -> Encoder:
-    return Encoder.load("minilm", EncoderOptions(device="cpu"))
+    return Encoder.load("minilm", EncoderOptions(device="cpu", precision="fp32"))
 
 
 @pytest.fixture(scope="session")
@@ -121,7 +122,7 @@ class TestBundledModel:
         assert cosines(vectors[:1], vectors[1:])[0] > 0.999999
 
     def test_truncate_dim_cuts_and_normalises_again(self, bundled: Encoder, minilm: Path) -> None:
-        encoder = Encoder.load("minilm", EncoderOptions(device="cpu", truncate_dim=64))
+        encoder = Encoder.load("minilm", dataclasses.replace(FP32, truncate_dim=64))
         assert (encoder.info.dimension, encoder.info.full_dimension) == (64, 384)
         cut = bundled.encode(TRICKY[:9])[:, :64]
         assert np.linalg.norm(cut, axis=1).max() < 0.9
@@ -147,7 +148,7 @@ class TestSmallModels:
         from sentence_transformers import SentenceTransformer
 
         folder = tiny_models(kind)
-        encoder = Encoder.load(str(folder), EncoderOptions(device="cpu"))
+        encoder = Encoder.load(str(folder), FP32)
         model = SentenceTransformer(str(folder), device="cpu")
         texts = [
             "vector search",
@@ -300,51 +301,3 @@ class TestCannotLoad:
         (folder / "config.json").write_text(json.dumps({**config, "model_type": "no-such-model"}))
         with pytest.raises(QembedError, match="cannot be loaded"):
             Encoder.load(str(folder), EncoderOptions(device="cpu"))
-
-
-class TestDevices:
-    def test_auto_without_gpu(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-        assert pick_device("auto") == "cpu"
-        assert pick_precision("auto", "cpu") == "fp32"
-        assert pick_precision("bf16", "cpu") == "bf16"
-
-    def test_auto_with_gpu(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-        monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-        assert pick_device("auto") == "cuda:0"
-        assert pick_device("cuda") == "cuda:0"
-        assert pick_device("cuda:1") == "cuda:1"
-        with pytest.raises(UsageError, match="not there"):
-            pick_device("cuda:2")
-
-    @pytest.mark.parametrize("device", ["tpu", "cuda:x", "gpu", "", "cpu:a"])
-    def test_no_such_kind(self, device: str) -> None:
-        with pytest.raises(UsageError, match="no kind of device"):
-            pick_device(device)
-
-    def test_missing_gpu(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-        with pytest.raises(UsageError, match="not there") as caught:
-            pick_device("cuda")
-        assert caught.value.exit_code == 2
-
-    @pytest.mark.parametrize(
-        ("capability", "precision", "found"),
-        [
-            ((7, 5), "auto", "fp16"),  # a T4 only emulates bf16
-            ((8, 0), "auto", "bf16"),
-            ((9, 0), "fp16", "fp16"),
-            ((7, 5), "fp32", "fp32"),
-        ],
-    )
-    def test_precision_by_capability(
-        self, monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], precision: Any, found: str
-    ) -> None:
-        monkeypatch.setattr("torch.cuda.get_device_capability", lambda _: capability)
-        assert pick_precision(precision, "cuda:0") == found
-
-    def test_emulated_bf16_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("torch.cuda.get_device_capability", lambda _: (7, 5))
-        with pytest.raises(UsageError, match="only emulates"):
-            pick_precision("bf16", "cuda:0")

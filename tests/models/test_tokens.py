@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from qembed.errors import UsageError
 from qembed.models import TokenCounter, load_tokenizer
-from qembed.models.tokens import count_ids_with
+from qembed.models.tokens import reader_with
 
 
 @pytest.fixture(scope="session")
@@ -54,13 +54,69 @@ def test_padding_and_truncation_of_the_file_do_not_count(tiny: Path, tmp_path: P
     assert load_tokenizer(str(folder)).count(["x", "vector " * 20]).tolist() == [3, 22]
 
 
-def test_a_slow_tokenizer() -> None:
-    class Slow:
-        def __call__(self, text: str, **options: Any) -> dict[str, list[int]]:
-            assert options == {"truncation": False, "verbose": False}
-            return {"input_ids": [0] * (len(text) + 2)}
+class Slow:
+    """A tokenizer without a Rust backend: a character is a token, between 1 and 2, 3."""
 
-    assert TokenCounter(count_ids_with(Slow()), 10, "a").count(["", "bc"]).tolist() == [3, 5]
+    def __call__(
+        self, text: str, *, truncation: bool, add_special_tokens: bool, verbose: bool
+    ) -> dict[str, list[int]]:
+        assert not truncation
+        ids = [ord(character) for character in text]
+        return {"input_ids": [1, *ids, 2, 3] if add_special_tokens else ids}
+
+
+def test_a_slow_tokenizer() -> None:
+    counter = TokenCounter(reader_with(Slow()), 10, "a")
+    assert counter.count(["", "bc"]).tolist() == [4, 6]
+    found = counter.encode(["", "bcde"], 5)
+    assert found.lengths.tolist() == [4, 8]
+    assert [found[i].tolist() for i in range(2)] == [[1, 97, 2, 3], [1, 97, 98, 2, 3]]
+
+
+class TestIds:
+    @given(
+        texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=80), max_size=8),
+        max_tokens=st.integers(3, 30),
+        prompt=st.sampled_from(["", "passage: "]),
+    )
+    def test_ids_are_those_of_transformers(
+        self, tiny: Path, tokenizer: Any, texts: list[str], max_tokens: int, prompt: str
+    ) -> None:
+        found = load_tokenizer(str(tiny)).encode(texts, max_tokens, prompt)
+        prompted = [prompt + text for text in texts]
+        expected = [tokenizer(text, truncation=True, max_length=max_tokens)["input_ids"] for text in prompted]
+        assert [found[i].tolist() for i in range(len(found))] == expected
+        full = [len(tokenizer(text, truncation=False, verbose=False)["input_ids"]) for text in prompted]
+        assert found.lengths.tolist() == full
+        assert (found.ids.dtype, found.lengths.dtype, found.offsets.dtype) == (np.int32, np.int64, np.int64)
+        assert found.offsets[-1] == len(found.ids) == sum(map(len, expected))
+
+    def test_the_models_own_limit_and_prompt_when_none_is_given(
+        self, tiny_models: Callable[[str], Path]
+    ) -> None:
+        counter = load_tokenizer(str(tiny_models("prompted")))
+        found = counter.encode(["vector " * 50])
+        assert found.lengths.tolist() == [54]
+        assert np.array_equal(found[0], counter.encode(["vector " * 50], 24, "passage: ")[0])
+        assert len(found[0]) == 24
+
+    def test_much_text_is_tokenised_in_slices(self, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        counter = load_tokenizer(str(tiny))
+        texts = [f"vector {number}" for number in range(100)]
+        whole = counter.encode(texts)
+        monkeypatch.setattr("qembed.models.tokens._SLICE_CHARACTERS", 25)
+        sliced = counter.encode(texts)
+        assert np.array_equal(whole.ids, sliced.ids)
+        assert np.array_equal(whole.offsets, sliced.offsets)
+        assert counter.count(texts).tolist() == whole.lengths.tolist()
+
+    def test_no_texts(self, tiny: Path) -> None:
+        found = load_tokenizer(str(tiny)).encode([])
+        assert (len(found), found.ids.tolist(), found.offsets.tolist()) == (0, [], [0])
+
+    def test_a_counter_that_only_counts_says_so(self) -> None:
+        with pytest.raises(TypeError, match="only counts"):
+            TokenCounter(lambda texts: [1] * len(texts), 10).encode(["a"])
 
 
 class TestMaxTokens:

@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qembed.errors import QembedError
-from qembed.store import ChunksFingerprint, audit, record_line
+from qembed.store import ChunksFingerprint, Embeddings, OutputFile, audit, find_embeddings, record_line
 from qembed.store.audit import Columns, Lookup, read_line, scan, shown, vector_norm
 from qembed.store.audit_checks import clashes, cosine, most_common
 from qembed.store.audit_findings import CHECKS, KINDS, Findings
@@ -45,7 +45,7 @@ def test_a_scan_places_and_hashes_every_record(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_bytes(b"".join(lines))
     findings = Findings(manifest=False, examples=None)
-    seen = scan(path, findings)
+    seen = scan(find_embeddings(path), findings)
     assert seen.columns.line.tolist() == [1, 4, 5]
     assert seen.columns.offset.tolist() == [0, sum(map(len, lines[:3])), sum(map(len, lines[:4]))]
     assert seen.columns.norm.tolist() == [5, 1, 0]
@@ -53,14 +53,13 @@ def test_a_scan_places_and_hashes_every_record(tmp_path: Path) -> None:
     assert [value == audit.NOTHING for value in seen.columns.text] == [False, False, True]
     assert [value == audit.NOTHING for value in seen.columns.vector] == [False, False, True]
     assert (seen.bad_lines, seen.bytes) == (1, path.stat().st_size)
-    assert seen.sha256 == sha256(path.read_bytes()).hexdigest()
+    assert seen.files == (OutputFile("x.jsonl", seen.bytes, sha256(path.read_bytes()).hexdigest(), 3),)
     fingerprint = ChunksFingerprint()
     for name, text in (("a", "eins"), ("b", "zwei"), ("c", " ")):
         fingerprint.add(name, text)
     assert seen.chunks_fingerprint == fingerprint.hexdigest()
-    with path.open("rb") as file:
-        lookup = Lookup(file, seen.columns)
-        assert [lookup(at).id for at in (2, 0, 1)] == ["c", "a", "b"]
+    lookup = Lookup(seen)
+    assert [lookup(at).id for at in (2, 0, 1)] == ["c", "a", "b"]
 
 
 def test_a_line_without_end_is_skipped_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,10 +68,10 @@ def test_a_line_without_end_is_skipped_not_held(tmp_path: Path, monkeypatch: pyt
     path = tmp_path / "x.jsonl"
     path.write_bytes(record + b"[" * 250 + b"\n" + record + b"x" * 99 + b"\n" + b"y" * 300)
     findings = Findings(manifest=False, examples=None)
-    seen = scan(path, findings)
+    seen = scan(find_embeddings(path), findings)
     assert seen.columns.line.tolist() == [1, 3]
     assert seen.columns.offset.tolist() == [0, len(record) + 251]
-    assert seen.sha256 == sha256(path.read_bytes()).hexdigest()
+    assert seen.files[0].sha256 == sha256(path.read_bytes()).hexdigest()
     assert findings.counts == {"line-too-long": 2, "not-json": 1, "missing-metadata": 2}
     assert [finding.lines for finding in findings.examples()] == [(4,), (2,), (5,), (1,), (3,)]
 
@@ -80,15 +79,16 @@ def test_a_line_without_end_is_skipped_not_held(tmp_path: Path, monkeypatch: pyt
 def test_a_file_that_changes_meanwhile_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_bytes(record_line("a", "t", np.float32([1]), {}))
-    seen = scan(path, Findings(manifest=False, examples=None))
+    seen = scan(find_embeddings(path), Findings(manifest=False, examples=None))
     path.write_bytes(b"?" * 100)
-    with path.open("rb") as file, pytest.raises(QembedError, match="changed while it was read"):
-        Lookup(file, seen.columns)(0)
+    with pytest.raises(QembedError, match="changed while it was read") as caught:
+        Lookup(seen)(0)
+    assert caught.value.where == f"{path}, line 1"
 
 
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(QembedError, match="cannot read"):
-        scan(tmp_path, Findings(manifest=False, examples=None))
+        scan(Embeddings("jsonl", (tmp_path,)), Findings(manifest=False, examples=None))
 
 
 @pytest.mark.parametrize("token", ["NaN", "Infinity", "-Infinity", "1e999"])
@@ -182,9 +182,10 @@ def test_kinds_stand_in_the_order_of_the_checks() -> None:
 PEAK = """
 import sys
 from pathlib import Path
+from qembed.store import find_embeddings
 from qembed.store.audit import scan
 from qembed.store.audit_findings import Findings
-seen = scan(Path(sys.argv[1]), Findings(manifest=True, examples=20))
+seen = scan(find_embeddings(Path(sys.argv[1])), Findings(manifest=True, examples=20))
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(len(seen.columns), peak.split()[1])
 """
@@ -222,3 +223,19 @@ def test_json_of_another_writer_reads_the_same(tmp_path: Path) -> None:
     assert isinstance(theirs, Record)
     assert ours.vector.tobytes() == theirs.vector.tobytes() == vector.tobytes()
     assert (ours.id, ours.text, ours.metadata) == (theirs.id, theirs.text, theirs.metadata)
+
+
+def test_lines_count_on_through_shards(tmp_path: Path) -> None:
+    """Blank lines too, or the number would not be that of the line in its file."""
+    first, second = (tmp_path / f"c_embeddings-0000{at}-of-00002.jsonl" for at in (1, 2))
+    lines = [record_line(name, name, np.float32([1]), {}) for name in "ab"]
+    first.write_bytes(lines[0] + b"\n\n")
+    second.write_bytes(b"?\n" + lines[1])
+    findings = Findings(manifest=False, examples=None)
+    seen = scan(find_embeddings(tmp_path), findings)
+    assert seen.columns.line.tolist() == [1, 5]
+    assert seen.before == (0, 3)
+    assert [finding.lines for finding in findings.examples() if finding.kind == "not-json"] == [(4,)]
+    assert [file.records for file in seen.files] == [1, 1]
+    assert [audit.place_of(line, seen.before) for line in (1, 3, 4, 5)] == [(0, 1), (0, 3), (1, 1), (1, 2)]
+    assert Lookup(seen)(1).id == "b"

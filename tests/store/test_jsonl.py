@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qembed.errors import InputNotFound, UsageError
-from qembed.store import BadLine, Record, find_embeddings, read_records, record_line
+from qembed.store import BadLine, Record, read_records, record_line
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False, allow_subnormal=True)
@@ -158,30 +157,3 @@ def test_null_is_nan_and_what_float32_cannot_hold_is_infinite(tmp_path: Path) ->
 def test_windows_line_ends(tmp_path: Path) -> None:
     (record,) = read(tmp_path, b'{"id": "a", "embedding": [1]}\r\n', b"\r\n")
     assert isinstance(record, Record)
-
-
-class TestFind:
-    def test_a_file_is_itself(self, tmp_path: Path) -> None:
-        file = tmp_path / "anything.jsonl"
-        file.touch()
-        assert find_embeddings(file) == file
-
-    def test_the_only_one_of_a_folder(self, tmp_path: Path) -> None:
-        file = tmp_path / "a_embeddings.jsonl"
-        file.touch()
-        (tmp_path / "a_embedding_summary.json").touch()
-        assert find_embeddings(tmp_path) == file
-
-    def test_none(self, tmp_path: Path) -> None:
-        for path in (tmp_path, tmp_path / "absent"):
-            with pytest.raises(InputNotFound, match=r"looked for \*_embeddings\.jsonl") as caught:
-                find_embeddings(path)
-            assert str(path) in caught.value.message
-            assert "qembed embed" in str(caught.value.remedy)
-
-    def test_several(self, tmp_path: Path) -> None:
-        for name in "ab":
-            (tmp_path / f"{name}_embeddings.jsonl").touch()
-        with pytest.raises(UsageError, match="2 files of embeddings") as caught:
-            find_embeddings(tmp_path)
-        assert caught.value.where == "a_embeddings.jsonl, b_embeddings.jsonl"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qembed.errors import Mismatch
-from qembed.store import ChunksFingerprint, Inputs, Manifest, Output, OutputFiles, read_manifest, write_json
+from qembed.store import (
+    ChunksFingerprint,
+    Inputs,
+    Manifest,
+    Output,
+    OutputFile,
+    OutputFiles,
+    read_manifest,
+    write_json,
+)
 
 MANIFEST = Manifest(
     collection="docs",
@@ -109,3 +118,43 @@ def test_fingerprint_of_chunks(records: list[tuple[str, str | None]]) -> None:
         fingerprint.add(name, text)
     lines = [f"{name}\t{sha256((text or '').encode()).hexdigest()}\n" for name, text in records]
     assert fingerprint.hexdigest() == sha256("".join(lines).encode()).hexdigest()
+
+
+class TestSeveralFiles:
+    FILES = (OutputFile("a.npy", 10, "aa", 3), OutputFile("a.ids.jsonl", 5, "bb", 3))
+
+    def test_they_come_back(self, tmp_path: Path) -> None:
+        output = Output.of(self.FILES, format="npy", chunks_fingerprint="f", records=3, dimension=2)
+        assert (output.file, output.bytes, output.records) == ("a.npy", 15, 3)
+        assert output.sha256 == sha256(b"aa  a.npy\nbb  a.ids.jsonl\n").hexdigest()
+        write_json(tmp_path / "m.json", replace(MANIFEST, output=output))
+        found = read_manifest(tmp_path / "m.json")
+        assert found is not None
+        assert found.output == output
+        assert found.output.all_files == self.FILES
+
+    def test_one_file_has_its_own_hash(self) -> None:
+        output = Output.of(self.FILES[:1], format="jsonl", chunks_fingerprint="f", records=3, dimension=2)
+        assert (output.sha256, output.bytes) == ("aa", 10)
+
+    def test_a_manifest_that_knows_of_one_file_only(self, tmp_path: Path) -> None:
+        document = asdict(MANIFEST)
+        del document["output"]["files"], document["output"]["format"]
+        (tmp_path / "m.json").write_text(json.dumps(document))
+        found = read_manifest(tmp_path / "m.json")
+        assert found is not None
+        assert (found.output.format, found.output.files) == ("jsonl", ())
+        written = found.output
+        one = OutputFile(written.file, written.bytes, written.sha256, written.records)
+        assert written.all_files == (one,)
+
+    def test_files_of_any_format_belong_to_a_collection(self, tmp_path: Path) -> None:
+        names = ["c_embeddings-00001-of-00001.parquet", "c_embeddings.ids.jsonl", "c_embeddings.npy"]
+        for name in (*names, "d_embeddings.jsonl", "c_embedding_summary.json", "c.jsonl"):
+            (tmp_path / name).touch()
+        files = OutputFiles.in_folder(tmp_path, "c", "parquet")
+        assert files.embeddings.name == "c_embeddings.parquet"
+        assert [OutputFiles.of(tmp_path / name).embeddings.name for name in names] == names
+        for other in (files, *(OutputFiles.of(tmp_path / name) for name in names)):
+            assert [path.name for path in other.existing()] == [*names, "c_embedding_summary.json"]
+            assert other.manifest == files.manifest

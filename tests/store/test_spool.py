@@ -1,7 +1,8 @@
-"""Chunks on disk: any of them back at any time; vectors on disk."""
+"""Chunks on disk: any of them back at any time, from any thread."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qembed.records import Chunk, Place
-from qembed.store import Spool, open_vectors
+from qembed.store import Spool
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 CHUNKS = st.lists(
@@ -46,12 +47,18 @@ def test_beyond_the_end(tmp_path: Path) -> None:
         spool[0]
 
 
-def test_vectors_lie_on_disk(tmp_path: Path) -> None:
-    vectors = open_vectors(tmp_path, 3, 4)
-    assert (vectors.dtype, vectors.shape) == (np.float32, (3, 4))
-    assert not vectors.any()
-    vectors[1] = [1, 2, 3, 4]
-    vectors.flush()
-    assert (tmp_path / "vectors.f32").stat().st_size == 48
-    assert np.fromfile(tmp_path / "vectors.f32", dtype=np.float32)[4:8].tolist() == [1, 2, 3, 4]
-    assert (tmp_path / "vectors.f32").stat().st_blocks > 0  # the room is taken now, not when it is too late
+def test_from_several_threads(tmp_path: Path) -> None:
+    with closing(Spool(tmp_path)) as spool, ThreadPoolExecutor(4) as threads:
+        for number in range(500):
+            spool.append(Chunk(str(number), f"text {number}", {}, Place("p")))
+        parts = [range(start, 500, 4) for start in range(4)]
+        for part, texts in zip(parts, threads.map(spool.texts, parts), strict=True):
+            assert texts == [f"text {number}" for number in part]
+
+
+def test_closing_twice_and_without_its_folder(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.append(Chunk("a", "b", {}, Place("p")))
+    spool.path.unlink()
+    spool.close()
+    spool.close()

@@ -1,0 +1,166 @@
+"""What planning needs to know of a model: from the catalog, or from the small files of its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from qembed.errors import UsageError
+from qembed.models import ModelSource, TokenCounter, fetch, load_tokenizer
+from qembed.models.catalog import Architecture, ModelCard, weight_bytes_by_rule
+from qembed.models.files import read_json
+from qembed.models.weights import weight_bytes, weight_files
+
+_KEYS = {
+    "layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
+    "hidden": ("hidden_size", "n_embd", "dim", "d_model"),
+    "heads": ("num_attention_heads", "n_head", "n_heads", "num_heads"),
+    "mlp": ("intermediate_size", "n_inner", "hidden_dim", "d_ff"),
+    "vocabulary": ("vocab_size",),
+    "positions": ("max_position_embeddings", "n_positions", "max_seq_len"),
+}
+"""What configurations call the same thing; the first that is there counts."""
+
+_GATED = ("silu", "swiglu", "swish", "geglu", "reglu", "glu")
+_GATED_FAMILIES = ("gemma", "modernbert")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """Figures of one model.
+
+    Attributes:
+        id: Hub id or folder.
+        architecture: The transformer's shape.
+        parameters: Float weights.
+        weight_bytes: In memory, by dtype.
+        published_bytes: Of the files that are read to load it.
+        dimensions: Of a vector.
+        max_tokens: Read of a text.
+        figures_from: Where the figures are from, in words.
+        notes: What a user should know.
+    """
+
+    id: str
+    architecture: Architecture
+    parameters: int
+    weight_bytes: dict[str, int]
+    published_bytes: int
+    dimensions: int
+    max_tokens: int
+    figures_from: str
+    notes: tuple[str, ...] = ()
+
+
+def model_facts(source: ModelSource) -> ModelFacts:
+    """The facts of a model that ``resolve_model`` named.
+
+    Raises:
+        ModelUnreachable: The catalog does not know it, and it is neither here nor on the hub.
+        UsageError: Its configuration lacks what planning needs.
+    """
+    if source.card is not None:
+        return _from_card(source.card)
+    fetched = fetch(source, weights=False)
+    assert fetched.path is not None
+    return _from_folder(fetched, load_tokenizer(fetched))
+
+
+def _from_card(card: ModelCard) -> ModelFacts:
+    sizes = asdict(card.weight_bytes)
+    doubtful = [field for field in ("architecture", "parameters", "max_tokens") if field in card.unverified]
+    return ModelFacts(
+        id=card.id,
+        architecture=card.architecture,
+        parameters=card.parameters,
+        weight_bytes=sizes,
+        published_bytes=sizes[card.published_dtype],
+        dimensions=card.dimensions or card.architecture.hidden,
+        max_tokens=card.max_tokens,
+        figures_from="the catalog",
+        notes=(f"unverified in the catalog: {', '.join(doubtful)}",) if doubtful else (),
+    )
+
+
+def _from_folder(source: ModelSource, counter: TokenCounter) -> ModelFacts:
+    assert source.path is not None
+    places = [source.path, source.path / "0_Transformer", source.path / "0"]
+    folder = next(place for place in places if (place / "config.json").is_file())  # the tokenizer is there
+    architecture = architecture_of(read_json(folder / "config.json"), where=str(folder / "config.json"))
+    counted = _count_weights(source.path)
+    parameters = max(counted or _parameters_of(architecture), architecture.linear_parameters + 1)
+    return ModelFacts(
+        id=source.id,
+        architecture=architecture,
+        parameters=parameters,
+        weight_bytes=asdict(weight_bytes_by_rule(parameters, architecture.linear_parameters)),
+        published_bytes=weight_bytes(source.path) or 4 * parameters,
+        dimensions=_dimensions(source.path, architecture.hidden),
+        max_tokens=counter.max_tokens,
+        figures_from="config.json" + (" and its weights' headers" if counted else ""),
+        notes=() if counted else ("its weights are not here: their number is computed from config.json",),
+    )
+
+
+def architecture_of(config: Mapping[str, Any], *, where: str) -> Architecture:
+    """The shape that a config.json describes.
+
+    Raises:
+        UsageError: A figure is missing.
+    """
+    found = {name: _first(config, keys) for name, keys in _KEYS.items()}
+    family = str(config.get("model_type", "unknown"))
+    if found["mlp"] is None and found["hidden"]:
+        found["mlp"] = 4 * found["hidden"]  # what a missing n_inner means
+    missing = [name for name, value in found.items() if value is None]
+    if missing:
+        raise UsageError(
+            f"the model's configuration does not say: {', '.join(missing)}",
+            where=where,
+            remedy="plan with a model of the catalog (qembed models)",
+        )
+    sizes = {name: int(value) for name, value in found.items() if value is not None}
+    activation = str(config.get("hidden_act") or config.get("activation_function") or "").lower()
+    return Architecture(
+        family=family,
+        **sizes,
+        kv_heads=int(config.get("num_key_value_heads") or sizes["heads"]),
+        head_dim=int(config.get("head_dim") or sizes["hidden"] // sizes["heads"]),
+        gated_mlp=activation in _GATED or family.startswith(_GATED_FAMILIES),
+    )
+
+
+def _first(config: Mapping[str, Any], keys: tuple[str, ...]) -> int | None:
+    values = (config.get(key) for key in keys)
+    return next((value for value in values if isinstance(value, int) and value > 0), None)
+
+
+def _parameters_of(architecture: Architecture) -> int:
+    """Linear layers and token embeddings; norms and biases are less than 1 %."""
+    return architecture.linear_parameters + architecture.vocabulary * architecture.hidden
+
+
+def _count_weights(folder: Path) -> int:
+    """Float weights of all safetensors files, by their headers; 0 where there are none."""
+    from math import prod
+
+    from safetensors import SafetensorError, safe_open
+
+    total = 0
+    try:
+        for path in weight_files(folder):
+            with safe_open(str(path), framework="numpy") as file:
+                slices = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118
+                total += sum(prod(part.get_shape()) for part in slices if "F" in part.get_dtype())
+    except (OSError, SafetensorError):
+        return 0  # a pointer file or a download that was cut: the configuration must do
+    return total
+
+
+def _dimensions(root: Path, hidden: int) -> int:
+    """Of the last Dense module where there is one, else the transformer's width."""
+    dense = sorted(root.glob("*_Dense/config.json"))
+    size = read_json(dense[-1]).get("out_features") if dense else None
+    return size if isinstance(size, int) else hidden
