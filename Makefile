@@ -39,8 +39,9 @@ format: setup  ## Format and repair what ruff can repair.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup  ## Measure qembed against the loop that users write (a few minutes).
+bench: setup  ## Measure qembed against the loop that users write and against other encoders (ten minutes).
 	$(BIN)/python benchmarks/embed_cpu.py
+	$(BIN)/python benchmarks/peers.py --texts 200 --rounds 3
 
 clean:  ## Remove the virtual environment, caches and quickstart output.
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis quickstart

@@ -1,8 +1,9 @@
 """qembed against the loop that users write: slices of 24 texts in file order through ``encode``.
 
-Both run in one process, on the same device and precision (fp32), interleaved: whenever qembed has finished
-another share of its work, the loop does the same share of its own. A machine that slows down for a while
-slows both. Compared are the vectors of every chunk (cosine) and the wall time without loading the model.
+All run in one process on the same device, interleaved: qembed twice, in fp32 and in ``auto`` precision, and
+whenever it has finished another share of its work, the loop (fp32) does half that share of its own. A machine
+that slows down for a while slows both. Compared are the vectors of every chunk (cosine) and the wall time
+without loading the model.
 
     python benchmarks/embed_cpu.py                        # the API documentation of installed packages
     python benchmarks/embed_cpu.py --input FOLDER         # your chunks
@@ -17,6 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from common import machine_line, markdown_table
@@ -25,11 +27,12 @@ from sentence_transformers import SentenceTransformer
 from qembed.api.embed import EmbedOptions, EmbedResult, embed
 from qembed.api.package_corpus import corpus_from_package
 from qembed.corpus import CorpusOptions, read_chunks
-from qembed.models import EncoderOptions, resolve_model
+from qembed.models import EncoderOptions, Precision, resolve_model
 from qembed.progress import Progress
 from qembed.store import Record, read_records
 
 SLICE_TEXTS = 24
+PRECISIONS: tuple[Precision, ...] = ("fp32", "auto")
 PACKAGES = ("click", "rich", "qdrant_client")
 
 
@@ -84,46 +87,55 @@ class UsersLoop:
 class Interleave(Progress):
     """Lets the loop catch up after every batch of qembed, and keeps that time out of qembed's."""
 
-    def __init__(self, loop: UsersLoop) -> None:
-        self.loop, self.loop_seconds = loop, 0.0
+    def __init__(self, loop: UsersLoop, begin: float, end: float) -> None:
+        """The loop goes from share ``begin`` of its work to share ``end`` meanwhile."""
+        self.loop, self.begin, self.end = loop, begin, end
+        self.loop_seconds = 0.0
         self._name, self._total, self._done = "", 0, 0
 
     def phase(self, name: str, *, total: int | None = None, unit: str = "") -> None:
         self._name, self._total, self._done = name, total or 0, 0
+
+    def expect(self, total: int) -> None:
+        self._total = total
 
     def advance(self, amount: int, *, texts: int = 0) -> None:
         if self._name != "encoding":
             return
         self._done += amount
         started = perf_counter()
-        self.loop.catch_up(self._done / self._total)
+        self.loop.catch_up(self.begin + (self.end - self.begin) * self._done / self._total)
         self.loop_seconds += perf_counter() - started
 
 
-def compare(folder: Path, model: str, options: CorpusOptions, work: Path) -> dict[str, float]:
-    """Run both; seconds without loading, and the agreement of the vectors."""
+def compare(folder: Path, model: str, options: CorpusOptions, work: Path) -> list[dict[str, Any]]:
+    """Run all; a row each: seconds without loading, and the agreement of the vectors with the loop's."""
     source = resolve_model(model)
     users_model = SentenceTransformer(str(source.path), device="cpu", local_files_only=True)
     users_model.encode(["warm up"] * SLICE_TEXTS)
     loop = UsersLoop(folder, options, users_model, work / "loop.jsonl")
-    interleave = Interleave(loop)
-    encoder = EncoderOptions(device="cpu", precision="fp32")
-    started = perf_counter()
-    result = embed(folder, work / "qembed", EmbedOptions(model, options, encoder), progress=interleave)
-    qembed_seconds = perf_counter() - started - interleave.loop_seconds
-    qembed_seconds -= result.summary["phases_seconds"]["load"]
+    results, rows = [], []
+    for number, precision in enumerate(PRECISIONS):
+        interleave = Interleave(loop, number / len(PRECISIONS), (number + 1) / len(PRECISIONS))
+        encoder = EncoderOptions(device="cpu", precision=precision)
+        started = perf_counter()
+        output = work / f"qembed-{precision}"
+        result = embed(folder, output, EmbedOptions(model, options, encoder), progress=interleave)
+        seconds = perf_counter() - started - interleave.loop_seconds
+        results.append((precision, result, seconds - result.summary["phases_seconds"]["load"]))
     expected = loop.finish()
-    cosines = cosine_of_each(result, expected)
-    summary = result.summary
-    return {
-        "chunks": summary["total_chunks"],
-        "unique_texts": summary["unique_texts"],
-        "loop_seconds": loop.seconds,
-        "qembed_seconds": qembed_seconds,
-        "cosine_min": float(cosines.min()),
-        "cosine_mean": float(cosines.mean()),
-        "padding_waste": summary["padding_waste"],
+    for precision, result, seconds in results:
+        cosines = cosine_of_each(result, expected)
+        dtype = result.summary["model"]["dtype"]
+        name = precision if precision == dtype else f"{precision} ({dtype})"
+        rows.append({"name": f"`qembed embed --precision` {name}", "seconds": seconds, "cosines": cosines})
+    summary = results[0][1].summary
+    loop_row = {
+        "name": f"loop over slices of {SLICE_TEXTS}, fp32",
+        "seconds": loop.seconds,
+        "summary": summary,
     }
+    return [loop_row, *rows]
 
 
 def cosine_of_each(result: EmbedResult, expected: np.ndarray) -> np.ndarray:
@@ -134,28 +146,26 @@ def cosine_of_each(result: EmbedResult, expected: np.ndarray) -> np.ndarray:
     return (ours * theirs).sum(axis=1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
 
 
-def report(figures: dict[str, float], collection: str) -> str:
+def report(rows: list[dict[str, Any]], collection: str) -> str:
     """The result as markdown, with machine, versions and date."""
-    chunks, unique = int(figures["chunks"]), int(figures["unique_texts"])
-    loop, ours = figures["loop_seconds"], figures["qembed_seconds"]
-    rows = [
-        (
-            f"loop over slices of {SLICE_TEXTS} (`SentenceTransformer.encode`)",
-            f"{loop:.1f}",
-            f"{chunks / loop:.1f}",
-        ),
-        ("`qembed embed`", f"{ours:.1f}", f"{chunks / ours:.1f}"),
-    ]
+    summary = rows[0]["summary"]
+    chunks, unique = summary["total_chunks"], summary["unique_texts"]
+    table = []
+    for row in rows:
+        found = row.get("cosines")
+        cosines = ["", ""] if found is None else [f"{found.mean():.7f}", f"{found.min():.7f}"]
+        speed = rows[0]["seconds"] / row["seconds"]
+        seconds = row["seconds"]
+        table.append([row["name"], f"{seconds:.1f}", f"{chunks / seconds:.1f}", f"{speed:.2f}x", *cosines])
+    header = ["", "seconds", "chunks/s", "faster", "cosine, mean", "cosine, least"]
     return f"""### embed_cpu: {collection}, {chunks:,} chunks, {unique:,} unique texts
 
-{machine_line(("torch", "transformers", "sentence-transformers"))}, fp32
+{machine_line(("torch", "transformers", "sentence-transformers"))}
 
-{markdown_table(("", "seconds", "chunks/s"), rows)}
+{markdown_table(header, table)}
 
-The loop takes {loop / ours:.2f} times as long as qembed; duplicates alone would give {chunks / unique:.2f}.
-Cosine of the two vectors of each chunk: min {figures["cosine_min"]:.7f}, mean {figures["cosine_mean"]:.7f}.
-Padding waste {figures["padding_waste"]:.2%}. Reading, tokenising and writing are in both times, loading the
-model in neither.
+Duplicates alone would give {chunks / unique:.2f}x. Padding waste {summary["padding_waste"]:.2%}. Reading,
+tokenising and writing are in all times, loading the model in none.
 """
 
 
@@ -176,8 +186,8 @@ def main() -> None:
         if chunks is None:
             chunks = work / "python_api"
             corpus_from_package(PACKAGES, chunks, model=arguments.model)
-        figures = compare(chunks, arguments.model, CorpusOptions(limit=arguments.limit), work)
-        print(report(figures, chunks.name))
+        rows = compare(chunks, arguments.model, CorpusOptions(limit=arguments.limit), work)
+        print(report(rows, chunks.name))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from qembed.api.embed_steps import EmbedOptions, Work
+from qembed.api.embed_steps import Work
 from qembed.engine import (
     InlinePool,
     Pool,
@@ -17,13 +17,16 @@ from qembed.engine import (
     default_token_budget,
 )
 from qembed.engine.capacity import choose_threads
+from qembed.engine.presets import load_presets
 from qembed.engine.probe import measure_threads
 from qembed.models import Encoder
 from qembed.models.device import list_devices, pick_precision
 from qembed.models.encoder import EncoderInfo
 
-_PROBED_CHARACTERS = 5_000_000
-"""About a minute's work for a small model on a CPU: from here on a probe of a second pays."""
+_PROBED_TOKENS = 500_000
+"""Half a minute's work for a small model on a CPU: from here on a probe of a second may pay."""
+
+_CHARACTERS_A_TOKEN = 4
 
 
 def open_pool(work: Work) -> Pool:
@@ -54,30 +57,67 @@ def open_pool(work: Work) -> Pool:
 
 
 def _split_cores(work: Work, inline: InlinePool) -> tuple[int, int]:
-    """(workers, threads of each) for the CPU; one worker for work that is done before a second one loads."""
+    """(workers, threads of each) for the CPU; several only where they save more time than they take to load."""
     cores = _cores()
-    if int(work.survey.unique_characters(work.groups).sum()) < _PROBED_CHARACTERS or cores == 1:
+    tokens = int(work.survey.unique_characters(work.groups).sum()) / _CHARACTERS_A_TOKEN
+    if tokens < _PROBED_TOKENS or cores == 1:
         return 1, cores
     model = inline.worker.model
-    return choose_threads(measure_threads(model, cores), cores) if model.reads_tokens else (1, cores)
+    if not model.reads_tokens:
+        return 1, cores
+    measured = measure_threads(model, cores)
+    workers, threads = choose_threads(measured, cores)
+    saved_seconds = tokens / measured[cores] - tokens / (workers * measured[threads])
+    return (workers, threads) if saved_seconds > 1.5 * inline.ready().seconds else (1, cores)
 
 
-def run_plan(options: EmbedOptions, ready: Ready, earlier: dict[str, Any] | None) -> RunPlan:
+def run_plan(work: Work, ready: Ready, earlier: dict[str, Any] | None) -> RunPlan:
     """How texts become batches: as asked for, else as the interrupted run did it, else by the device.
 
     Args:
-        options: What ``embed`` was asked for.
+        work: The run.
         ready: The first worker.
         earlier: The plan of the run to go on with.
     """
-    earlier = earlier or {}
-    budget = options.token_budget or earlier.get("token_budget") or default_token_budget(ready.info.device)
+    options, earlier = work.options, earlier or {}
     return RunPlan(
         max_tokens=ready.info.max_tokens,
-        token_budget=budget,
-        max_batch=options.max_batch or earlier.get("max_batch"),
+        token_budget=options.token_budget or earlier.get("token_budget") or _budget(work, ready),
+        max_batch=options.max_batch or earlier.get("max_batch") or _max_batch(ready.info),
         reads_tokens=ready.reads_tokens,
     )
+
+
+def _budget(work: Work, ready: Ready) -> int:
+    """The device's usual budget, or what was measured to fit beside the buffer where that is less."""
+    device, capacity = ready.info.device, ready.capacity
+    usual = default_token_budget(device)
+    if capacity is None or not device.startswith("cuda"):
+        return usual
+    longest = min(_longest_tokens(work), ready.info.max_tokens)
+    safe = capacity.token_budget(
+        device_memory_bytes=ready.memory_total_bytes,
+        longest_tokens=longest,
+        buffer_bytes=work.options.memory_buffer_bytes,
+    )
+    if safe == 0:
+        work.progress.note(
+            f"{device} has little room beside the model: texts of {longest:,} tokens may not fit; "
+            "see qembed plan"
+        )
+        return longest
+    return min(usual, safe)
+
+
+def _max_batch(info: EncoderInfo) -> int | None:
+    """The default cap for a kind of GPU, as ``qembed plan`` has it."""
+    caps = {preset.reported: preset.max_batch for preset in load_presets().values()}
+    return caps.get(info.device_name)
+
+
+def _longest_tokens(work: Work) -> int:
+    """No text has more tokens than this, as good as surely: two characters a token is dense text."""
+    return max(1, int(work.survey.unique_characters(work.groups).max()) // 2)
 
 
 def identity(info: EncoderInfo) -> dict[str, Any]:
@@ -114,4 +154,5 @@ def _spec(work: Work, device: str, label: str, threads: int | None = None) -> Wo
         count=len(work.groups.first),
         threads=threads,
         empty_cache_every=options.empty_cache_every,
+        probe_tokens=_longest_tokens(work) if device.startswith("cuda") else 0,
     )

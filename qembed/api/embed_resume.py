@@ -11,10 +11,19 @@ from qembed.api.embed_engine import identity, run_plan
 from qembed.api.embed_steps import Work
 from qembed.engine import Ready, Rows, RunPlan
 from qembed.records import Lengths
-from qembed.store import Journal, check_journal, discard, explained, read_journal, write_journal
+from qembed.store import (
+    Journal,
+    atomic_file,
+    check_journal,
+    explained,
+    forget,
+    read_journal,
+    write_journal,
+)
 from qembed.store.cache import VectorCache
 
 _COPY_ROWS = 512
+_CACHED = "cached.npy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +58,7 @@ def begin(work: Work, ready: Ready) -> Begun:
     wanted = Journal(work.survey.fingerprint(), count, vector_identity, {})
     if found is not None:
         if options.force and (found.inputs, found.identity) != (wanted.inputs, wanted.identity):
-            discard(work.folder)
-            work.folder.mkdir()
+            forget(work.folder)
             found = None
         else:
             check_journal(found, wanted, work.files.embeddings.parent)
@@ -59,10 +67,11 @@ def begin(work: Work, ready: Ready) -> Begun:
         rows = Rows.create(work.folder, count, ready.info.dimension)
         if found is None:
             cached = _from_cache(work, rows, cache)
-            np.save(work.folder / "cached.npy", cached)
+            with atomic_file(work.folder / _CACHED) as file:
+                np.save(file, cached)
         else:
-            cached = np.load(work.folder / "cached.npy")
-    plan = run_plan(options, ready, found.plan if found else None)
+            cached = _load_cached(work)
+    plan = run_plan(work, ready, found.plan if found else None)
     write_journal(
         work.folder, Journal(wanted.inputs, count, vector_identity, asdict(plan), int(cached.sum()))
     )
@@ -85,6 +94,16 @@ def remember(work: Work, begun: Begun) -> None:
         begun.cache.add(digests[part], np.asarray(begun.rows.vectors[part]))
     if begun.cache.note:
         work.progress.note(begun.cache.note)
+
+
+def _load_cached(work: Work) -> npt.NDArray[np.bool_]:
+    """Which rows came from the cache when the run began; none where that is not known any more."""
+    count = len(work.groups.first)
+    try:
+        cached = np.load(work.folder / _CACHED)
+    except (OSError, ValueError):
+        cached = np.zeros(0)
+    return cached if cached.shape == (count,) and cached.dtype == np.bool_ else np.zeros(count, np.bool_)
 
 
 def _from_cache(work: Work, rows: Rows, cache: VectorCache | None) -> npt.NDArray[np.bool_]:

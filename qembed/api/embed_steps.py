@@ -16,6 +16,7 @@ from qembed.api.embed_output import settings_of
 from qembed.corpus import CorpusOptions, check_ids, read_chunks
 from qembed.corpus.survey import Groups, Survey
 from qembed.engine import check_fits, clip, default_token_budget, make_batches, padding_waste
+from qembed.engine.memory import BUFFER_BYTES
 from qembed.engine.pool import STALL_SECONDS
 from qembed.errors import CheckFailed, InputNotFound, QembedError
 from qembed.models import (
@@ -52,6 +53,7 @@ class EmbedOptions:
         encoder: How the model is used.
         token_budget: Padded tokens of a batch at most; by device when None.
         max_batch: Texts of a batch at most; no limit when None.
+        memory_buffer_bytes: To be left free on a GPU.
         format: Of the output: ``jsonl``, ``parquet`` or ``npy``.
         shard_records: Records of one output file at most; one file when None.
         cache: A folder that keeps vectors across runs; what is in it is not encoded again.
@@ -68,6 +70,7 @@ class EmbedOptions:
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     token_budget: int | None = None
     max_batch: int | None = None
+    memory_buffer_bytes: int = BUFFER_BYTES
     format: Format = "jsonl"
     shard_records: int | None = None
     cache: Path | None = None

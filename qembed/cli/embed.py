@@ -32,6 +32,14 @@ if TYPE_CHECKING:
 @click.option("--query-prompt", help="Put before every query later on, instead of the model's own.")
 @click.option("--token-budget", type=click.IntRange(min=1), metavar="N", help="Padded tokens of a batch.")
 @click.option("--max-batch", type=click.IntRange(min=1), metavar="N", help="Texts of a batch at most.")
+@click.option(
+    "--memory-buffer",
+    type=click.FloatRange(min=0),
+    default=2.0,
+    show_default=True,
+    metavar="GB",
+    help="Left free on a GPU.",
+)
 @click.option("--shard", is_flag=True, help="Spread a model that fits no single GPU over all of them.")
 @click.option(
     "--format",
@@ -161,6 +169,7 @@ def _options(model: str | None, choices: dict[str, Any]) -> EmbedOptions:
         model=model or DEFAULT_MODEL,
         corpus=CorpusOptions(choices["collection"], choices["limit"], cast("IdFrom", choices["id_from"])),
         encoder=EncoderOptions(**{key: choices[key] for key in encoder}),
+        memory_buffer_bytes=int(choices["memory_buffer"] * 1e9),
         time_limit_seconds=choices["time_limit"],
         stall_seconds=choices["stall_timeout"],
         **{key: choices[key] for key in same},

@@ -26,7 +26,7 @@ Shape: TypeAlias = npt.NDArray[np.int64]
 Floats: TypeAlias = npt.NDArray[np.float64]
 Positive: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
 
-FEWER_WORKERS_WITHIN = 0.10
+FEWER_WORKERS_WITHIN = 0.05
 _BETTER_BY = 0.7
 _BYTES_NOISE = 0.003
 _SECONDS_NOISE = 0.02
@@ -242,7 +242,7 @@ def choose_threads(measured: Mapping[int, float], cores: int) -> tuple[int, int]
         cores: Of the machine; at least 1.
 
     Returns:
-        Fewer workers win where they are within 10 %: each has its own copy of the weights.
+        Fewer workers win where they are within 5 %: each has its own copy of the weights.
     """
     splits = [(cores // threads, threads) for threads in measured if 1 <= threads <= cores]
     if not splits:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from qembed.engine.capacity import Capacity
 from qembed.models.encoder import EncoderInfo
 
 Positions = npt.NDArray[np.int64]
@@ -127,12 +128,14 @@ class Ready:
         info: Of the model.
         reads_tokens: Whether it takes token ids; else it takes texts.
         memory_total_bytes: Of its device.
-        seconds: Loading took.
+        capacity: What the device was measured to do with the model; None where it was not.
+        seconds: Loading and measuring took.
     """
 
     info: EncoderInfo
     reads_tokens: bool
     memory_total_bytes: int
+    capacity: Capacity | None
     seconds: float
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from qembed.engine.capacity import Capacity, Shape, fit, probe, probe_shapes
 from qembed.engine.capacity_file import CapacityKey, find_capacity, store_capacity
 from qembed.engine.devices import default_token_budget, total_memory_bytes, used_memory_bytes
-from qembed.engine.worker import Model
+from qembed.engine.model import Model
 
 _THREAD_PROBE_TEXTS = 8
+_THREAD_PROBE_ROUNDS = 3
 _SPREAD = 64
 
 
@@ -69,9 +70,12 @@ def measure_threads(model: Model, cores: int) -> dict[int, float]:
         for threads in wanted:
             torch.set_num_threads(threads)
             forward(shape)
-            started = perf_counter()
-            forward(shape)
-            measured[threads] = shape.sum() / (perf_counter() - started)
+            seconds = []
+            for _ in range(_THREAD_PROBE_ROUNDS):
+                started = perf_counter()
+                forward(shape)
+                seconds.append(perf_counter() - started)
+            measured[threads] = float(shape.sum() / min(seconds))
     finally:
         torch.set_num_threads(before)
     return measured

@@ -8,52 +8,27 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from qembed.engine.devices import total_memory_bytes, used_memory_bytes
 from qembed.engine.messages import OomSplit, Ready, Task, TaskDone, TextFailure
+from qembed.engine.model import Model, Pending
 from qembed.engine.oom import is_out_of_memory, release_memory
+from qembed.engine.probe import measure
 from qembed.engine.ragged import Ragged, window_path
 from qembed.engine.rows import Rows
 from qembed.errors import QembedError
-from qembed.models.encoder import EncoderInfo
 from qembed.records import Vectors
 
 GROW_AFTER_BATCHES = 20
 _MEMORY_SECONDS = 1.0
 _NO_LIMIT = sys.maxsize
-
-
-class Pending(Protocol):
-    """A forward pass that has begun."""
-
-    def result(self) -> Vectors:
-        """float32 (texts, dimension)."""
-
-
-class Model(Protocol):
-    """What the engine needs of a model; ``models.Encoder`` is one."""
-
-    @property
-    def info(self) -> EncoderInfo:
-        """What was loaded."""
-
-    @property
-    def reads_tokens(self) -> bool:
-        """Whether ``submit`` can be used; else ``submit_texts``."""
-
-    def submit(self, ids: Sequence[npt.NDArray[np.int32]], /) -> Pending:
-        """Begin a forward pass over token ids."""
-
-    def submit_texts(self, texts: Sequence[str], /) -> Pending:
-        """Begin a forward pass over texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +43,7 @@ class WorkerSpec:
         count: Rows.
         threads: Of torch, on a CPU; its own choice when None.
         empty_cache_every: Give unused memory back to the device after so many batches; never when 0.
+        probe_tokens: Measure the device with texts of this length at most before the first task; not when 0.
     """
 
     device: str
@@ -77,6 +53,7 @@ class WorkerSpec:
     count: int
     threads: int | None = None
     empty_cache_every: int = 0
+    probe_tokens: int = 0
 
 
 class Worker:
@@ -95,7 +72,11 @@ class Worker:
         self.model = spec.load()
         info = self.model.info
         self.ready = Ready(
-            info, self.model.reads_tokens, total_memory_bytes(info.device), perf_counter() - started
+            info=info,
+            reads_tokens=self.model.reads_tokens,
+            memory_total_bytes=total_memory_bytes(info.device),
+            capacity=measure(self.model, spec.probe_tokens) if spec.probe_tokens else None,
+            seconds=perf_counter() - started,
         )
         self.budget = _NO_LIMIT
         self._exact: Model | str | None = None  # or why it cannot be loaded

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qembed.store.atomic import atomic_file, discard, explained, publish, staging, work_folder
+from qembed.store.atomic import atomic_file, discard, explained, forget, publish, staging, work_folder
 from qembed.store.environment import environment
 from qembed.store.formats import (
     FORMATS,
@@ -53,6 +53,7 @@ __all__ = [
     "environment",
     "explained",
     "find_embeddings",
+    "forget",
     "open_writer",
     "publish",
     "read_journal",

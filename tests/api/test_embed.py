@@ -39,7 +39,9 @@ def chunks(tmp_path: Path, write_chunks: WriteChunks) -> Path:
 
 @pytest.fixture
 def options(tiny: Path) -> EmbedOptions:
-    return EmbedOptions(model=str(tiny), encoder=EncoderOptions(device="cpu"), token_budget=60)
+    return EmbedOptions(
+        model=str(tiny), encoder=EncoderOptions(device="cpu", precision="fp32"), token_budget=60
+    )
 
 
 @pytest.fixture
@@ -502,7 +504,7 @@ class TestBundledModel:
         result = embed(
             tmp_path / "in",
             tmp_path / "out",
-            EmbedOptions(model="minilm", encoder=EncoderOptions(device="cpu")),
+            EmbedOptions(model="minilm", encoder=EncoderOptions(device="cpu", precision="fp32")),
         )
         expected = SentenceTransformer(str(minilm), device="cpu").encode(texts, normalize_embeddings=True)
         assert (vectors(result) * expected).sum(1).min() >= 0.99999

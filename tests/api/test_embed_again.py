@@ -32,7 +32,7 @@ def chunks(tmp_path: Path, write_chunks: WriteChunks) -> Path:
 
 @pytest.fixture
 def options(model: Path) -> EmbedOptions:
-    return EmbedOptions(model=str(model), encoder=EncoderOptions(device="cpu"))
+    return EmbedOptions(model=str(model), encoder=EncoderOptions(device="cpu", precision="fp32"))
 
 
 @pytest.fixture
@@ -71,7 +71,9 @@ class TestSame:
     def test_how_it_is_computed_does_not_matter(
         self, chunks: Path, out: Path, options: EmbedOptions, loaded: list[Any]
     ) -> None:
-        other = replace(options, token_budget=7, max_batch=1, encoder=EncoderOptions(device="auto"))
+        other = replace(
+            options, token_budget=7, max_batch=1, encoder=EncoderOptions(device="auto", precision="fp32")
+        )
         assert embed(chunks, out, other).status == "unchanged"
         assert loaded == []
 
@@ -102,7 +104,7 @@ class TestOtherSettings:
             ({"normalize": False}, "normalize True, now False"),
             ({"document_prompt": "p: "}, "document_prompt None, now 'p: '"),
             ({"query_prompt": "q: "}, "query_prompt None, now 'q: '"),
-            ({"precision": "bf16"}, "precision 'auto', now 'bf16'"),
+            ({"precision": "bf16"}, "precision 'fp32', now 'bf16'"),
         ],
     )
     def test_of_the_encoder(

@@ -26,13 +26,14 @@ STEPS = {
     "before the first batch": ("qembed.models.encoder.Encoder.submit", 1),
     "between batches": ("qembed.models.encoder.Encoder.submit", 4),
     "while writing": ("qembed.store.jsonl.record_line", 150),
-    "before the embeddings are on the disk": ("os.fsync", 1),
-    "before the summary is on the disk": ("os.fsync", 2),
-    "before the manifest is on the disk": ("os.fsync", 3),
-    "before all is complete": ("pathlib.Path.replace", 4),
-    "before the embeddings take their name": ("pathlib.Path.replace", 5),
-    "before the summary takes its name": ("pathlib.Path.replace", 6),
-    "before the manifest takes its name": ("pathlib.Path.replace", 7),
+    "before the journal is on the disk": ("os.fsync", 2),
+    "before the embeddings are on the disk": ("os.fsync", 3),
+    "before the summary is on the disk": ("os.fsync", 4),
+    "before the manifest is on the disk": ("os.fsync", 5),
+    "before all is complete": ("pathlib.Path.replace", 5),
+    "before the embeddings take their name": ("pathlib.Path.replace", 6),
+    "before the summary takes its name": ("pathlib.Path.replace", 7),
+    "before the manifest takes its name": ("pathlib.Path.replace", 8),
     "after all": ("qembed.api.embed.EmbedResult", 1),
 }
 
@@ -65,7 +66,7 @@ def killed_at(target, number):
     setattr(owner, parts[-1], hook)
 
 steps, chunks, model, root = json.loads(sys.argv[1])
-options = EmbedOptions(model=model, encoder=EncoderOptions(device="cpu"), token_budget=200)
+options = EmbedOptions(model=model, encoder=EncoderOptions(device="cpu", precision="fp32"), token_budget=200)
 children = {}
 for name, (target, number) in steps.items():
     child = os.fork()
@@ -105,7 +106,9 @@ def broken(chunks: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 def options(tiny: Path) -> EmbedOptions:
-    return EmbedOptions(model=str(tiny), encoder=EncoderOptions(device="cpu"), token_budget=200)
+    return EmbedOptions(
+        model=str(tiny), encoder=EncoderOptions(device="cpu", precision="fp32"), token_budget=200
+    )
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +157,8 @@ def test_killed_at_random_moments(
         tmp_path,
         "--model",
         tiny,
+        "--precision",
+        "fp32",
         "--device",
         "cpu",
     ]

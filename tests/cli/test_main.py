@@ -61,6 +61,7 @@ class TestExitCodes:
             "OutputExists": 2,
             "CheckFailed": 3,
             "DuplicateIds": 3,
+            "TimeLimitReached": 3,
             "Unreachable": 4,
             "ModelUnreachable": 4,
             "Mismatch": 5,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qembed.records import Finding, Place
-from qembed.store import build_summary, describe_finding, subdirectory_stats
+from qembed.store import EncodingWork, build_summary, describe_finding, subdirectory_stats
 from qembed.store import summary as summaries
 
 MODEL = {
@@ -83,11 +83,22 @@ def build(**changes: Any) -> dict[str, Any]:
         ],
         "subdirectories": {"a": stats(), "b": stats(chunks=4, tokens_lost=2)},
         "unique_texts": 8,
-        "batches": [
-            {"tokens": 30, "padded_tokens": 34, "texts": 5},
-            {"tokens": 10, "padded_tokens": 11, "texts": 3},
-        ],
-        "oom_splits": [{"texts": 9, "padded_tokens": 60}],
+        "failed": [{"id": "a", "tokens": 3, "kind": "not-finite", "reason": "why"}],
+        "work": EncodingWork(
+            texts=7,
+            tokens=40,
+            padded_tokens=45,
+            batches=2,
+            history=[
+                {"tokens": 30, "padded_tokens": 34, "texts": 5},
+                {"tokens": 10, "padded_tokens": 11, "texts": 2},
+            ],
+            splits=[{"texts": 9, "padded_tokens": 60}],
+            retried=1,
+            resumed=2,
+            cached=3,
+        ),
+        "devices": [{"device": "cpu", "name": "a processor", "texts": 7}],
         "token_budget": 4096,
         "phases_seconds": {"read": 1.0, "encode": 2.0, "write": 1.0},
         "memory": {"host_bytes": 5},
@@ -97,14 +108,18 @@ def build(**changes: Any) -> dict[str, Any]:
 
 def test_numbers() -> None:
     found = build()
-    assert found["total_chunks"] == found["total_embeddings"] == 10
+    assert found["total_chunks"] == 10
+    assert found["total_embeddings"] == 9
+    assert [entry["id"] for entry in found["failed"]] == ["a"]
+    assert (found["texts_encoded"], found["texts_resumed"], found["texts_from_cache"]) == (7, 2, 3)
+    assert found["texts_retried_in_fp32"] == 1
     assert found["unique_texts"] == 8
     assert found["truncated_chunks"] == 2
     assert found["tokens_lost"] == 7
     assert found["total_tokens"] == 120
     assert found["processing_time_minutes"] == pytest.approx(4 / 60, abs=1e-4)
     assert found["average_speed_chunks_per_sec"] == 2.5
-    assert found["texts_per_sec"] == 4.0
+    assert found["texts_per_sec"] == 3.5
     assert found["tokens_per_sec"] == 20.0
     assert found["padding_waste"] == round(1 - 40 / 45, 6)
     assert found["model"] == {
@@ -114,7 +129,7 @@ def test_numbers() -> None:
         "prompt": "passage: ",
         "max_tokens": 10,
     }
-    assert found["devices"] == [{"device": "cpu", "name": "a processor", "texts": 8}]
+    assert found["devices"] == [{"device": "cpu", "name": "a processor", "texts": 7}]
     assert found["subdirectories"]["b"]["chunks"] == 4
     assert found["batches"] == 2
     assert found["oom_splits"] == [{"texts": 9, "padded_tokens": 60}]
