@@ -21,6 +21,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+import psutil
 from common import machine_line, markdown_table
 from sentence_transformers import SentenceTransformer
 
@@ -104,7 +105,12 @@ class Interleave(Progress):
             return
         self._done += amount
         started = perf_counter()
+        workers = psutil.Process().children()
+        for worker in workers:  # two things at once would slow each other
+            worker.suspend()
         self.loop.catch_up(self.begin + (self.end - self.begin) * self._done / self._total)
+        for worker in workers:
+            worker.resume()
         self.loop_seconds += perf_counter() - started
 
 

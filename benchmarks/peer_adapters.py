@@ -146,14 +146,15 @@ class FastEmbed:
     packages = ("fastembed", "onnxruntime")
 
     def __init__(self, model: Path, exports: Path) -> None:
-        self.folder, self.file = exports / "fastembed", ""
+        self.folder = exports / "fastembed"
+        self.models: dict[str, Any] = {}
 
     def configure(self, batch_size: int, file: str) -> None:
         from fastembed import TextEmbedding
         from fastembed.common.model_description import ModelSource, PoolingType
 
-        self.batch_size = batch_size
-        if file == self.file:
+        self.batch_size, self.file = batch_size, file
+        if file in self.models:  # a name can be registered once only
             return
         TextEmbedding.add_custom_model(
             model=f"local/{file}",
@@ -163,12 +164,11 @@ class FastEmbed:
             dim=384,
             model_file=f"onnx/{file}",
         )
-        self.model = TextEmbedding(f"local/{file}", specific_model_path=str(self.folder))
-        self.file = file
+        self.models[file] = TextEmbedding(f"local/{file}", specific_model_path=str(self.folder))
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         order = by_length(texts)
-        vectors = list(self.model.embed([texts[i] for i in order], batch_size=self.batch_size))
+        vectors = list(self.models[self.file].embed([texts[i] for i in order], batch_size=self.batch_size))
         return in_order(vectors, order)
 
 

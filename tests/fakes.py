@@ -171,6 +171,15 @@ def load_dying(model: FakeModel, deaths: Path, times: int) -> FakeModel:
     return model
 
 
+def load_slowly(model: FakeModel, log: Path) -> FakeModel:
+    """Loading takes a moment, and writes down when it began and ended."""
+    for word in ("begin", "end"):
+        with log.open("a") as file:
+            file.write(f"{word} {os.getpid()}\n")
+        time.sleep(0.3)
+    return model
+
+
 def load_chatty(model: FakeModel) -> FakeModel:
     """Loading prints, as libraries do."""
     print("noise from python")  # noqa: T201

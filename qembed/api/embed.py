@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from qembed.api.embed_engine import open_pool
+from qembed.api.embed_engine import open_pool, warn
 from qembed.api.embed_output import earlier_summary, remove_others
 from qembed.api.embed_resume import Begun, begin, remember
 from qembed.api.embed_steps import (
@@ -146,8 +146,7 @@ def _embed(work: Work) -> EmbedResult:
         with work.phase("load", f"loading {work.source.id}"):
             pool = stack.enter_context(closing(open_pool(work)))
             ready = pool.ready()
-        for difference in ready.info.differences:
-            work.progress.note(f"the model differs from the catalog: {difference}")
+        warn(work, ready)
         begun = begin(work, ready)
         writer = ChunkWriter(
             staging(folder),
@@ -207,6 +206,11 @@ def _encode(work: Work, pool: Pool, begun: Begun, writer: ChunkWriter) -> Encode
     except KeyboardInterrupt:
         work.progress.note(f"interrupted; {kept}")
         raise
+    except QembedError:
+        raise
+    except Exception as error:  # of the model, in this process; other processes wrap theirs
+        reason = (str(error).splitlines() or [""])[0]
+        raise QembedError(f"the model failed: {type(error).__name__}: {reason}", remedy=kept) from error
     if len(encoded.failures) == len(first):
         reason = encoded.failures[0].reason
         raise QembedError("no text has a vector", where=reason, remedy="another --precision or --device")

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from qembed.api.embed_steps import Work
+from qembed.api.kaggle_check import MIN_GPU_BYTES
 from qembed.engine import (
     InlinePool,
     Pool,
@@ -19,6 +20,7 @@ from qembed.engine import (
 from qembed.engine.capacity import choose_threads
 from qembed.engine.presets import load_presets
 from qembed.engine.probe import measure_threads
+from qembed.kaggle import on_kaggle
 from qembed.models import Encoder
 from qembed.models.device import list_devices, pick_precision
 from qembed.models.encoder import EncoderInfo
@@ -57,7 +59,7 @@ def open_pool(work: Work) -> Pool:
 
 
 def _split_cores(work: Work, inline: InlinePool) -> tuple[int, int]:
-    """(workers, threads of each) for the CPU; several only where they save more time than they take to load."""
+    """(workers, threads of each) for the CPU; several where they save more time than they take to load."""
     cores = _cores()
     tokens = int(work.survey.unique_characters(work.groups).sum()) / _CHARACTERS_A_TOKEN
     if tokens < _PROBED_TOKENS or cores == 1:
@@ -69,6 +71,16 @@ def _split_cores(work: Work, inline: InlinePool) -> tuple[int, int]:
     workers, threads = choose_threads(measured, cores)
     saved_seconds = tokens / measured[cores] - tokens / (workers * measured[threads])
     return (workers, threads) if saved_seconds > 1.5 * inline.ready().seconds else (1, cores)
+
+
+def warn(work: Work, ready: Ready) -> None:
+    """Say what the user should know of the model and the device before the work begins."""
+    for difference in ready.info.differences:
+        work.progress.note(f"the model differs from the catalog: {difference}")
+    small = ready.info.device.startswith("cuda") and ready.memory_total_bytes < MIN_GPU_BYTES
+    if small and on_kaggle():
+        found = f"{ready.info.device_name} has {ready.memory_total_bytes / 1e9:.1f} GB"
+        work.progress.note(f"{found}, less than the {MIN_GPU_BYTES / 1e9:.1f} GB of a T4")
 
 
 def run_plan(work: Work, ready: Ready, earlier: dict[str, Any] | None) -> RunPlan:
@@ -154,5 +166,6 @@ def _spec(work: Work, device: str, label: str, threads: int | None = None) -> Wo
         count=len(work.groups.first),
         threads=threads,
         empty_cache_every=options.empty_cache_every,
+        load_alone=device.startswith("cuda"),
         probe_tokens=_longest_tokens(work) if device.startswith("cuda") else 0,
     )

@@ -120,6 +120,7 @@ def encode_rows(
     count = len(rows.checksums)
     encoded = Encoded(np.zeros(count, dtype=np.float32))
     finished = rows.done()
+    rows.forget(np.flatnonzero(~finished))  # a checksum of torn bytes must not pass for a vector later
     skip = np.zeros(count, dtype=np.bool_) if skip is None else skip
     expected = _Expected(np.ones(count, dtype=np.int64) if sizes is None else sizes)
     open_windows = _OpenWindows(folder, on_rows, count)

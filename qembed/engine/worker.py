@@ -9,12 +9,14 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock
 
 from qembed.engine.devices import total_memory_bytes, used_memory_bytes
 from qembed.engine.messages import OomSplit, Ready, Task, TaskDone, TextFailure
@@ -43,6 +45,7 @@ class WorkerSpec:
         count: Rows.
         threads: Of torch, on a CPU; its own choice when None.
         empty_cache_every: Give unused memory back to the device after so many batches; never when 0.
+        load_alone: Wait while another worker of the folder loads, so that the host holds one copy at a time.
         probe_tokens: Measure the device with texts of this length at most before the first task; not when 0.
     """
 
@@ -53,6 +56,7 @@ class WorkerSpec:
     count: int
     threads: int | None = None
     empty_cache_every: int = 0
+    load_alone: bool = False
     probe_tokens: int = 0
 
 
@@ -69,7 +73,8 @@ class Worker:
         if spec.threads:
             _use_threads(spec.threads)
         self.spec = spec
-        self.model = spec.load()
+        with FileLock(spec.folder / "load.lock") if spec.load_alone else nullcontext():
+            self.model = spec.load()
         info = self.model.info
         self.ready = Ready(
             info=info,

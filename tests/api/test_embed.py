@@ -413,6 +413,20 @@ class TestFailures:
         assert result.summary["total_embeddings"] == len(whole) - len(lost)
         assert audit(tmp_path / "out").sound()
 
+    def test_an_error_of_the_model_is_told_with_its_words(
+        self, chunks: Path, tmp_path: Path, options: EmbedOptions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise RuntimeError("shapes do not match\nsecond line")
+
+        monkeypatch.setattr(Encoder, "submit", fail)
+        with pytest.raises(
+            QembedError, match=r"the model failed: RuntimeError: shapes do not match"
+        ) as caught:
+            embed(chunks, tmp_path / "out", options)
+        assert isinstance(caught.value.__cause__, RuntimeError)
+        assert list((tmp_path / "out").iterdir()) == []
+
     def test_ctrl_c_keeps_what_is_finished_and_nothing_else(
         self, chunks: Path, tmp_path: Path, options: EmbedOptions, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """``stopped(3)``: the time is up before the fourth batch."""
 
     def after(batches: int) -> None:
-        left = iter([False] * batches)
+        left = repeat(False, batches)
         monkeypatch.setattr("qembed.api.embed.deadline", lambda *_, **__: lambda: next(left, True))
 
     return after

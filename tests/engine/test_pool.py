@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -33,6 +34,7 @@ from fakes import (
     load,
     load_dying,
     load_failing,
+    load_slowly,
     some_texts,
 )
 
@@ -373,6 +375,17 @@ class TestHang:
         assert slot.stop(kill=True) is None
         assert held.killed == 2
         assert slot.process is None
+
+
+def test_one_copy_of_the_weights_at_a_time(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    specs = specs_of(tmp_path, partial(load_slowly, FakeModel(), log), workers=3)
+    with closing(ProcessPool([replace(spec, load_alone=True) for spec in specs])) as pool:
+        while not all(slot.ready for slot in pool._slots):
+            list(pool._listen())
+    words = [line.split() for line in log.read_text().splitlines()]
+    assert [word for word, _ in words] == ["begin", "end"] * 3
+    assert all(first[1] == second[1] for first, second in zip(words[::2], words[1::2], strict=True))
 
 
 class TestErrors:

@@ -204,6 +204,16 @@ class TestResume:
         assert second.encoded.batches == 1
         assert (second.vectors == expected(texts)).all()
 
+    def test_a_damaged_row_whose_text_fails_now_does_not_pass_for_a_vector(self, tmp_path: Path) -> None:
+        texts = some_texts(30)
+        encode(texts, tmp_path)
+        rows = Rows(tmp_path, len(texts), DIMENSION)
+        rows.vectors[7, 0] += 1
+        texts[7] = f"{NAN_ALWAYS} " + texts[7].partition(" ")[2]
+        ran = encode(texts, tmp_path)
+        assert [failure.row for failure in ran.encoded.failures] == [7]
+        assert np.flatnonzero(rows.checksums == 0).tolist() == [7]
+
 
 class TestStop:
     @pytest.mark.parametrize("workers", [0, 1])
