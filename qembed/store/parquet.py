@@ -112,9 +112,20 @@ class _ArrowFile(HashedFile):
     """The little that pyarrow asks of a file."""
 
     closed = False
+    _abandoned = False
 
     def write(self, block: Any) -> int:
-        return super().write(bytes(memoryview(block)))
+        """Hand over a block.
+
+        After ``abandon`` nothing is done: Arrow's writer still writes the file's end when it is collected,
+        which may be at any moment, even while this thread holds the lock that a new block needs.
+        """
+        return len(block) if self._abandoned else super().write(bytes(memoryview(block)))
+
+    def abandon(self) -> None:
+        """Close it as it is."""
+        self._abandoned = True
+        super().abandon()
 
     def flush(self) -> None:
         """Nothing waits here but the block that is being written."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -484,3 +485,24 @@ class TestFind:
     )
     def test_the_collection_in_a_name(self, name: str, collection: str) -> None:
         assert collection_of(Path(name)) == collection
+
+
+def test_an_abandoned_parquet_writer_that_is_collected_writes_nothing(tmp_path: Path) -> None:
+    """Arrow writes the end of the file when its writer is collected: wherever that happens to be."""
+    pytest.importorskip("pyarrow")
+    from qembed.store.parquet import ParquetPart
+
+    part = ParquetPart(tmp_path, "left", 2, 2)
+    part.write(["a"], ["text"], np.ones((1, 2), dtype=np.float32), [{}])
+    file = part._file
+    part.abandon()
+    size = file.tell()
+
+    def submitted(*_: object) -> None:
+        pytest.fail("a block was handed over")
+
+    file._thread.submit = submitted  # type: ignore[method-assign]
+    assert file.write(b"the end") == 7
+    del part
+    gc.collect()
+    assert file.tell() == size
