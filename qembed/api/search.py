@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qembed.api.made_with import documents_as_made, model_name
 from qembed.corpus import content_sha256
 from qembed.errors import DimensionMismatch, Mismatch, UsageError
 from qembed.index import Condition, Hit, Index, MemoryIndex, Point
@@ -106,7 +107,7 @@ def open_index(
     found = find_embeddings(Path(embeddings))
     path = found.path
     manifest = read_manifest(OutputFiles.of(path).manifest)
-    name = _model_name(path, manifest, model)
+    name = model_name(path, manifest, model)
     try:
         count = manifest.output.records if manifest else None
         progress.phase("loading vectors", total=count, unit="vectors")
@@ -214,18 +215,6 @@ def _same_length(points: Iterator[Point], dimension: int, path: Path) -> Iterato
         yield point
 
 
-def _model_name(path: Path, manifest: Manifest | None, model: str | None) -> str:
-    if model is not None:
-        return model
-    if manifest is None:
-        raise UsageError(
-            "no manifest says which model made these vectors",
-            where=str(OutputFiles.of(path).manifest),
-            remedy="name it with --model",
-        )
-    return str(manifest.model["name"])
-
-
 def _load_encoder(
     name: str, options: EncoderOptions, manifest: Manifest | None, *, replaced: bool
 ) -> Encoder:
@@ -238,20 +227,8 @@ def _load_encoder(
     assert source.path is not None
     if replaced and weights_sha256(source.path) != manifest.model["weights_sha256"]:
         return Encoder.load(source, options)  # only to say how it differs; the old lengths need not fit it
-    return Encoder.load(source, _as_before(options, manifest))
-
-
-def _as_before(options: EncoderOptions, manifest: Manifest) -> EncoderOptions:
-    """The options of the run that made the vectors, on the device of this one."""
-    made = manifest.model
-    return replace(
-        options,
-        max_length=manifest.settings["max_length"],
-        truncate_dim=None if made["dimension"] == made["full_dimension"] else made["dimension"],
-        normalize=made["normalized"],
-        query_prompt=made["query_prompt"],
-        document_prompt=made["document_prompt"],
-    )
+    options = replace(documents_as_made(options, manifest), query_prompt=manifest.model["query_prompt"])
+    return Encoder.load(source, options)
 
 
 def _check_same_model(encoder: Encoder, manifest: Manifest | None, path: Path) -> None:

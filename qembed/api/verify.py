@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from qembed.api.made_with import documents_as_made, model_name
 from qembed.api.verify_compare import Drift, Floats, Overlap, cosines_of, drift_of, same_neighbours
 from qembed.api.verify_sample import Contents, Sampled, read_contents
 from qembed.errors import DimensionMismatch, Mismatch, QembedError, UsageError
@@ -181,17 +182,12 @@ def _find_model(
     path: Path, manifest: Manifest | None, model: str | None, options: EncoderOptions
 ) -> ModelSource:
     """The model's files on this machine, known to be those that made the vectors where a manifest tells."""
+    name = model_name(path, manifest, model)
     if manifest is None:
-        if model is None:
-            raise UsageError(
-                "no manifest says which model made these vectors",
-                where=str(OutputFiles.of(path).manifest),
-                remedy="name it with --model",
-            )
-        return fetch(resolve_model(model, revision=options.revision))
+        return fetch(resolve_model(name, revision=options.revision))
     made = manifest.model
     revision = options.revision or (made["revision"] if model is None else None)
-    source = fetch(resolve_model(model or str(made["name"]), revision=revision))
+    source = fetch(resolve_model(name, revision=revision))
     assert source.path is not None
     changed = _changed(made, source.path, source.kind)
     if changed:
@@ -237,14 +233,7 @@ def _as_before(
     if manifest is None:
         norms = np.array([np.linalg.norm(one.vector) for one in sample])
         return replace(options, normalize=bool((np.abs(norms - 1) < _NORM_TOLERANCE).all()))
-    made = manifest.model
-    return replace(
-        options,
-        max_length=manifest.settings["max_length"],
-        truncate_dim=None if made["dimension"] == made["full_dimension"] else made["dimension"],
-        normalize=made["normalized"],
-        document_prompt=made["document_prompt"],
-    )
+    return documents_as_made(options, manifest)
 
 
 def _embed_again(encoder: Encoder, seen: Contents, path: Path, progress: Progress) -> Vectors:

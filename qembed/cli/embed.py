@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from qembed.cli.options import DURATION, JSON, corpus_options, model_options
+from qembed.cli.options import (
+    DURATION,
+    JSON,
+    MAX_LENGTH,
+    TOKEN_BUDGET,
+    TRUNCATE_DIM,
+    corpus_options,
+    model_options,
+)
 from qembed.errors import CheckFailed, QembedError
 
 if TYPE_CHECKING:
@@ -25,12 +33,12 @@ if TYPE_CHECKING:
 @click.option("-m", "--model", help="Folder, hub id or short name.  [default: nomic-ai/nomic-embed-code]")
 @corpus_options
 @model_options
-@click.option("--max-length", type=click.IntRange(min=4), metavar="N", help="Tokens read of each text.")
-@click.option("--truncate-dim", type=click.IntRange(min=1), metavar="N", help="Keep the first N dimensions.")
+@MAX_LENGTH
+@TRUNCATE_DIM
 @click.option("--normalize/--no-normalize", default=True, show_default=True, help="Vectors of length 1.")
 @click.option("--document-prompt", help="Put before every chunk instead of the model's own prompt.")
 @click.option("--query-prompt", help="Put before every query later on, instead of the model's own.")
-@click.option("--token-budget", type=click.IntRange(min=1), metavar="N", help="Padded tokens of a batch.")
+@TOKEN_BUDGET
 @click.option("--max-batch", type=click.IntRange(min=1), metavar="N", help="Texts of a batch at most.")
 @click.option(
     "--memory-buffer",

@@ -14,6 +14,15 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 EMBEDDINGS = click.argument("embeddings", type=click.Path(path_type=Path))
 INPUT = click.argument("input", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
+MAX_LENGTH = click.option(
+    "--max-length", type=click.IntRange(min=4), metavar="N", help="Tokens read of each text."
+)
+TRUNCATE_DIM = click.option(
+    "--truncate-dim", type=click.IntRange(min=1), metavar="N", help="Keep the first N dimensions."
+)
+TOKEN_BUDGET = click.option(
+    "--token-budget", type=click.IntRange(min=1), metavar="N", help="Padded tokens of a batch."
+)
 
 
 class Duration(click.ParamType[float]):

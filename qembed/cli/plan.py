@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from qembed.cli.options import INPUT, JSON, corpus_options
+from qembed.cli.options import INPUT, JSON, MAX_LENGTH, TOKEN_BUDGET, TRUNCATE_DIM, corpus_options
 
 if TYPE_CHECKING:
     from qembed.api.plan import Plan, PlanOptions
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 @click.option("--shard", is_flag=True, help="Only one worker with the model spread over all cards.")
 @corpus_options
 @click.option("--revision", metavar="COMMIT", help="Commit, tag or branch of the model on the hub.")
-@click.option("--max-length", type=click.IntRange(min=4), metavar="N", help="Tokens read of each text.")
-@click.option("--truncate-dim", type=click.IntRange(min=1), metavar="N", help="Keep the first N dimensions.")
+@MAX_LENGTH
+@TRUNCATE_DIM
 @click.option(
     "--max-batch", type=click.IntRange(min=1), metavar="N", help="Texts of a batch at most; T4: 24."
 )
-@click.option("--token-budget", type=click.IntRange(min=1), metavar="N", help="Padded tokens of a batch.")
+@TOKEN_BUDGET
 @click.option(
     "--memory-buffer",
     type=click.FloatRange(min=0),

@@ -8,7 +8,6 @@ import tomllib
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from qembed.errors import UsageError
@@ -121,12 +120,12 @@ def _here(wanted: str) -> Device:
 def _cpu() -> Device:
     import psutil
 
-    from qembed.models.device import device_name
+    from qembed.models.device import cpu_has_bf16, device_name
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     preset = load_presets()["cpu"]
     tflops = {dtype: peak * cores for dtype, peak in preset.tflops.items()}
-    if not _has_bf16():
+    if not cpu_has_bf16():
         del tflops["bf16"]
     return replace(
         preset,
@@ -134,13 +133,6 @@ def _cpu() -> Device:
         memory_bytes=int(psutil.virtual_memory().available),
         tflops=tflops,
     )
-
-
-def _has_bf16() -> bool:
-    """Whether the processor multiplies bf16 matrices itself."""
-    cpuinfo = Path("/proc/cpuinfo")
-    flags = cpuinfo.read_text(encoding="utf-8") if cpuinfo.is_file() else ""
-    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def _device(entry: dict[str, Any]) -> Device:

@@ -123,7 +123,7 @@ def encode_rows(
     rows.forget(np.flatnonzero(~finished))  # a checksum of torn bytes must not pass for a vector later
     skip = np.zeros(count, dtype=np.bool_) if skip is None else skip
     expected = _Expected(np.ones(count, dtype=np.int64) if sizes is None else sizes)
-    open_windows = _OpenWindows(folder, on_rows, count)
+    open_windows = _OpenWindows(folder, on_rows)
 
     def tasks() -> Generator[Task, None, None]:
         number = 0
@@ -199,8 +199,8 @@ class _Expected:
 class _OpenWindows:
     """Which windows are not finished; says how far all are, and removes the files of those that are."""
 
-    def __init__(self, folder: Path, on_rows: Callable[[int], None], count: int) -> None:
-        self._folder, self._on_rows, self._count = folder, on_rows, count
+    def __init__(self, folder: Path, on_rows: Callable[[int], None]) -> None:
+        self._folder, self._on_rows = folder, on_rows
         self._left: dict[int, int] = {}
         self._first: dict[int, int] = {}
 

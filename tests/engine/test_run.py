@@ -122,7 +122,7 @@ def test_rows_are_told_of_in_order_and_only_when_all_below_are_there(tmp_path: P
 
 def test_a_window_that_is_finished_before_an_earlier_one() -> None:
     ends: list[int] = []
-    windows = module._OpenWindows(Path("nowhere"), ends.append, 30)
+    windows = module._OpenWindows(Path("nowhere"), ends.append)
     for number in range(3):
         windows.open(module.Window(number, number * 10, np.zeros(10, dtype=np.int64)), 10)
     windows.close_texts(1, 10)
