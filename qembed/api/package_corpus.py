@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,11 +9,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
+from qembed.api.corpus_folder import all_or_nothing, check_output, token_limit, write_chunks
 from qembed.corpus import chunk_id, collection_name
 from qembed.corpus.split import CountTokens, Part, Text, split_texts
-from qembed.errors import OutputExists, UsageError
+from qembed.errors import UsageError
 from qembed.records import Finding
 
 if TYPE_CHECKING:
@@ -24,8 +21,6 @@ if TYPE_CHECKING:
 
 MARKER = ".qembed-from-package"
 """Lies in each package's folder; only folders that have it are ever replaced."""
-LEAST_TOKENS = 32
-"""Below this limit, headers leave no room for text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +97,9 @@ def corpus_from_package(
     _check_names(names, exclude)
     output = Path(output)
     collection = collection_name(output, collection)
-    _check_output(output, names, force)
+    check_output(output, names, MARKER, force=force)
     counter = load_tokenizer(model)
-    limit = _limit(max_tokens, counter.max_tokens, model)
+    limit = token_limit(max_tokens, counter.max_tokens, model)
     findings: list[Finding] = []
 
     def make(name: str, folder: Path) -> PackageCounts:
@@ -112,7 +107,7 @@ def corpus_from_package(
         package = read_package(name, undocumented=undocumented, exclude=exclude, on_finding=findings.append)
         return _make(package, folder, collection, limit, counter.count)
 
-    made = _all_or_nothing(names, output, make)
+    made = all_or_nothing(names, output, make)
     return PackageCorpus(output, collection, model, limit, made, tuple(findings))
 
 
@@ -124,56 +119,6 @@ def _check_names(names: Sequence[str], exclude: Sequence[str]) -> None:
             raise UsageError(
                 f"{module!r} to exclude is in none of the packages", remedy="e.g. --exclude pandas.core"
             )
-
-
-def _check_output(output: Path, names: Sequence[str], force: bool) -> None:
-    if output.exists() and not output.is_dir():
-        raise OutputExists(
-            "the output is a file, not a folder", where=str(output), remedy="name another folder"
-        )
-    if output.is_dir() and not force and any(output.iterdir()):
-        raise OutputExists(
-            "the output folder is not empty",
-            where=str(output),
-            remedy="name another folder, or pass --force to replace the named packages in it",
-        )
-    for name in names:
-        folder = output / name
-        if folder.exists() and not (folder / MARKER).is_file():
-            raise OutputExists(
-                f"{folder.name!r} in the output folder was not made by this command and is not replaced",
-                where=str(folder),
-                remedy="move it away, or name another output folder",
-            )
-
-
-def _limit(max_tokens: int | None, model_tokens: int, model: str) -> int:
-    if max_tokens is None:
-        return model_tokens
-    if max_tokens < LEAST_TOKENS:
-        raise UsageError(
-            f"{max_tokens} tokens leave no room for text", remedy=f"pass --max-tokens {LEAST_TOKENS} or more"
-        )
-    if max_tokens > model_tokens:
-        raise UsageError(
-            f"{model} reads {model_tokens} tokens; of chunks with {max_tokens} it would cut the rest",
-            remedy=f"pass --max-tokens {model_tokens} or less, or --model with the model that will read them",
-        )
-    return max_tokens
-
-
-def _all_or_nothing(
-    names: Sequence[str], output: Path, make: Callable[[str, Path], PackageCounts]
-) -> tuple[PackageCounts, ...]:
-    """Make all packages in a folder beside the output, then rename them in."""
-    output.absolute().parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.absolute().parent))
-    try:
-        made = tuple(make(name, work / "new") for name in names)
-        _move_in(work, output, names)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return made
 
 
 def _make(
@@ -214,7 +159,7 @@ def _write(folder: Path, package: PackageSource, split: list[list[Part]], collec
     names = []
     for module, chunks in sorted(by_module.items()):
         file = target / f"{module}_chunks.json"
-        file.write_bytes(orjson.dumps(chunks, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        write_chunks(file, chunks)
         names.append(file.relative_to(folder).as_posix())
     return names
 
@@ -237,14 +182,3 @@ def _chunk(entry: Entry, part: Part, index: int, package: PackageSource, collect
             "package_version": package.version,
         },
     }
-
-
-def _move_in(work: Path, output: Path, names: Sequence[str]) -> None:
-    made = work / "new"
-    if not output.exists():
-        made.rename(output)
-        return
-    for name in names:
-        if (output / name).exists():
-            (output / name).rename(work / f"old-{name}")
-        (made / name).rename(output / name)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from qembed.api.markdown_corpus import MarkdownCorpus
     from qembed.api.package_corpus import PackageCorpus
 
 
@@ -18,8 +19,9 @@ def command() -> None:
     """Make folders of chunks to embed.
 
     \b
-    Example:
+    Examples:
       qembed corpus from-package click rich -o python_api
+      qembed corpus from-markdown README.md docs/ -o handbook
     """
 
 
@@ -125,3 +127,79 @@ def _print_table(made: PackageCorpus) -> None:
         f"next: qembed embed {made.output} -o out --collection {made.collection} --model {made.model}",
         err=True,
     )
+
+
+@command.command("from-markdown")
+@click.argument(
+    "inputs", nargs=-1, required=True, metavar="FILE_OR_FOLDER...", type=click.Path(path_type=Path)
+)
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to make."
+)
+@click.option("--collection", help="First part of every chunk id.  [default: the output's name]")
+@click.option("--model", default="minilm", show_default=True, help="Model whose tokenizer counts.")
+@click.option("--max-tokens", type=int, help="Tokens of a chunk at most.  [default: what the model reads]")
+@click.option("--force", is_flag=True, help="Replace the pages in a folder that is not empty.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: counts and files.")
+def from_markdown(
+    inputs: tuple[Path, ...],
+    output: Path,
+    collection: str | None,
+    model: str,
+    max_tokens: int | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make chunks from Markdown files: one a section, or a few where it is long.
+
+    Every chunk begins with the titles that it stands below. A section is named by its anchor, so its id stays
+    when others are added: the page id that an eval set judges is {file}/{anchor}.
+
+    \b
+    Examples:
+      qembed corpus from-markdown README.md docs/ -o handbook
+      qembed embed handbook -o out --model minilm
+    """
+    from qembed.api.markdown_corpus import corpus_from_markdown
+    from qembed.cli.output import print_json
+
+    made = corpus_from_markdown(
+        inputs,
+        output,
+        collection=collection or output.resolve().name,
+        model=model,
+        max_tokens=max_tokens,
+        force=force,
+    )
+    if as_json:
+        print_json({**_as_markdown(made), "pages": made.pages})
+    else:
+        _print_pages(made)
+
+
+def _as_markdown(made: MarkdownCorpus) -> dict[str, Any]:
+    return {
+        "output": str(made.output),
+        "collection": made.collection,
+        "model": made.model,
+        "max_tokens": made.max_tokens,
+        "empty": made.empty,
+    }
+
+
+def _print_pages(made: MarkdownCorpus) -> None:
+    from qembed.cli.output import console, quantity, table
+
+    shown = table("page", ">sections", ">chunks", ">tokens")
+    for page in made.pages:
+        shown.add_row(page.name, quantity(page.sections), quantity(page.chunks), quantity(page.tokens))
+    out = console()
+    out.print(shown)
+    chunks = sum(page.chunks for page in made.pages)
+    out.print(
+        f"{made.output}: {quantity(chunks)} chunks of at most {made.max_tokens} tokens as {made.model} "
+        "counts them"
+    )
+    for path in made.empty:
+        click.echo(f"{path}: no text", err=True)
+    click.echo(f"next: qembed embed {made.output} -o out --model {made.model}", err=True)
