@@ -16,6 +16,12 @@ Vectors: TypeAlias = npt.NDArray[np.float32]
 Lengths: TypeAlias = npt.NDArray[np.int64]
 """int64, shape (texts,); tokens of each text, special tokens and prompt included."""
 
+Qrels: TypeAlias = dict[str, dict[str, int]]
+"""Query id -> item id -> relevance (a grade; 0 is judged and not relevant). Items are chunks or pages."""
+
+Run: TypeAlias = dict[str, dict[str, float]]
+"""Query id -> item id -> score, higher is better; its order is that of ``evaluation.ordering.ranked``."""
+
 REQUIRED_METADATA: Final = (
     "collection",
     "subdirectory",
