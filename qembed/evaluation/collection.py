@@ -1,0 +1,137 @@
+"""The distinct texts of a file of embeddings, which is what is retrieved, reranked and judged.
+
+Chunks with exactly the same text cannot be told apart by their content: a reader is served as well by one as
+by the other. They are one item here, named by the smallest of their chunk ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qembed.corpus import page_id
+from qembed.errors import DimensionMismatch, Mismatch
+from qembed.progress import Progress
+from qembed.records import Lengths, Vectors
+from qembed.store import BadLine, Embeddings, Record, read_records
+
+_REMEDY = "qembed audit lists all that is wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Distinct texts, sorted by id; position ``i`` is the same text in every field.
+
+    Attributes:
+        ids: The smallest chunk id with each text.
+        texts: What was embedded.
+        chunks: Every chunk id with it, sorted.
+        pages: ``{subdirectory}/{filename}`` of those chunks, sorted; empty where the metadata do not say it.
+        vectors: float32 (texts, dimension); that of the first chunk of the file with the text.
+        tokens: Before truncation, as the metadata have it; int64 (texts,), -1 where they do not.
+        records: Chunks in the file.
+        disagreeing: Chunks whose vector differs from that of an earlier chunk with the same text.
+    """
+
+    ids: tuple[str, ...]
+    texts: tuple[str, ...]
+    chunks: tuple[tuple[str, ...], ...]
+    pages: tuple[tuple[str, ...], ...]
+    vectors: Vectors
+    tokens: Lengths
+    records: int
+    disagreeing: int
+
+    @property
+    def dimension(self) -> int:
+        """Of every vector."""
+        return int(self.vectors.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(slots=True)
+class _Text:
+    vector: npt.NDArray[np.float32]
+    tokens: int
+    chunks: list[str] = field(default_factory=list)
+    pages: set[str] = field(default_factory=set)
+
+
+def read_collection(embeddings: Embeddings, *, progress: Progress = Progress()) -> Collection:
+    """Read every record once; memory is that of the distinct texts and their vectors.
+
+    Raises:
+        Mismatch: A line that is no record, a text that is missing, a vector that no search can use; or none.
+        DimensionMismatch: Vectors of two lengths.
+    """
+    found: dict[str, _Text] = {}
+    records = disagreeing = dimension = 0
+    for record, place in _records(embeddings):
+        dimension = dimension or len(record.vector)
+        text = _check(record, place, dimension)
+        records += 1
+        progress.advance(1)
+        known = found.get(text)
+        if known is None:
+            known = found[text] = _Text(record.vector.copy(), _tokens(record.metadata))
+        elif not np.array_equal(known.vector, record.vector):
+            disagreeing += 1
+        known.chunks.append(str(record.id))
+        page = _page(record.metadata)
+        if page is not None:
+            known.pages.add(page)
+    if not found:
+        raise Mismatch("the file holds no vectors", where=str(embeddings.path), remedy=_REMEDY)
+    ordered = sorted(found.items(), key=lambda item: min(item[1].chunks))
+    return Collection(
+        ids=tuple(min(one.chunks) for _, one in ordered),
+        texts=tuple(text for text, _ in ordered),
+        chunks=tuple(tuple(sorted(one.chunks)) for _, one in ordered),
+        pages=tuple(tuple(sorted(one.pages)) for _, one in ordered),
+        vectors=np.stack([one.vector for _, one in ordered]),
+        tokens=np.array([one.tokens for _, one in ordered], dtype=np.int64),
+        records=records,
+        disagreeing=disagreeing,
+    )
+
+
+def _records(embeddings: Embeddings) -> Iterator[tuple[Record, str]]:
+    for part in embeddings.parts:
+        for record in read_records(part):
+            place = f"{part}, {embeddings.unit} {record.line}"
+            if isinstance(record, BadLine):
+                raise Mismatch(record.reason, where=place, remedy=_REMEDY)
+            yield record, place
+
+
+def _check(record: Record, place: str, dimension: int) -> str:
+    if len(record.vector) != dimension:
+        raise DimensionMismatch(
+            f"{record.id!r} has {len(record.vector)} dimensions, the first vector {dimension}",
+            where=place,
+            remedy=_REMEDY,
+        )
+    if not np.isfinite(record.vector).all() or not record.vector.any():
+        raise Mismatch("the vector is zero or not finite; no search can use it", where=place, remedy=_REMEDY)
+    if record.text is None or not record.text.strip():
+        raise Mismatch(
+            f"{record.id!r} has no text, and rerankers and BM25 read texts", where=place, remedy=_REMEDY
+        )
+    return record.text
+
+
+def _page(metadata: dict[str, Any]) -> str | None:
+    subdirectory, filename = metadata.get("subdirectory"), metadata.get("filename")
+    return page_id(str(subdirectory), str(filename)) if subdirectory and filename else None
+
+
+def _tokens(metadata: dict[str, Any]) -> int:
+    tokens = metadata.get("token_count")
+    return tokens if isinstance(tokens, int) else -1
