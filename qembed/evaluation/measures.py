@@ -1,0 +1,287 @@
+"""Measures of a run: what nDCG@10, recall@100 and the others are here, to the last tie and the last hole.
+
+The numbers come from ranx; what it leaves open is settled around it:
+
+- Order: ``ordering.ranked`` (score descending, then item id), never the order in which scores arrived.
+- A query of the qrels that the run lacks, or for which it found nothing, counts 0.
+- A query without any relevant item has no value (NaN) and is left out of means; ``judged@k`` alone has one.
+- An item that was never judged (a hole) counts as irrelevant; ``judged@k`` says how many there are.
+- Queries of the run that the qrels do not know are ignored; ``unknown_queries`` lists them.
+
+With these the values are those of trec_eval, to 1e-9 (docs/measures.md has the table).
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from qembed.errors import Mismatch, UsageError
+from qembed.evaluation.ordering import ranked
+from qembed.records import Qrels, Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Values: TypeAlias = npt.NDArray[np.float64]
+"""float64, shape (queries,); NaN where a query has no value."""
+
+SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
+    "nDCG": ("ndcg",),
+    "recall": ("recall", "r"),
+    "precision": ("precision", "p"),
+    "MRR": ("mrr", "rr", "reciprank", "reciprocalrank"),
+    "MAP": ("map", "ap"),
+    "hit": ("hit", "hitrate", "success", "accuracy"),
+    "Rprec": ("rprec", "rprecision"),
+    "judged": ("judged",),
+}
+"""Measure -> its spellings (ir_measures, trec_eval, ranx, BEIR), in lower case without ``_`` and ``-``."""
+
+_NAMES: Final = {spelling: name for name, spellings in SPELLINGS.items() for spelling in spellings}
+_NEED_CUTOFF: Final = ("recall", "precision", "hit", "judged")
+_WITHOUT_REL: Final = ("nDCG", "judged")
+_EXAMPLES: Final = (
+    "nDCG@10, recall@100, precision@10, MRR@10, MAP@100, hit@10, Rprec, judged@10; recall(rel=2)@10 counts "
+    "only items of grade 2 and more"
+)
+_MEASURE: Final = re.compile(
+    r"(?P<name>[a-z][a-z_\-]*?)"
+    r"(\(rel=(?P<rel>\d+)\))?"
+    r"((@|_cut_|_at_|_)(?P<cutoff>\d+))?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A measure with its parameters; ``str`` writes it as ``parse_measure`` reads it.
+
+    Attributes:
+        name: One of ``SPELLINGS``.
+        cutoff: How many items of a run's list count; None for all of them.
+        rel: The least grade that counts as relevant. nDCG takes every grade above 0 as its gain.
+
+    Raises:
+        UsageError: There is no such measure, or not with these parameters.
+    """
+
+    name: str
+    cutoff: int | None = None
+    rel: int = 1
+
+    def __post_init__(self) -> None:
+        if self.name not in SPELLINGS:
+            raise UsageError(f"there is no measure {self.name!r}", remedy=f"use one of {_EXAMPLES}")
+        if self.cutoff is None and self.name in _NEED_CUTOFF:
+            raise UsageError(f"{self.name} needs a cutoff", remedy=f"write for instance {self.name}@10")
+        if self.cutoff is not None and self.name == "Rprec":
+            raise UsageError(
+                "Rprec takes no cutoff: it stops at the number of relevant items", remedy="write Rprec"
+            )
+        if self.cutoff is not None and self.cutoff < 1:
+            raise UsageError(f"the cutoff of {self.name} is {self.cutoff}", remedy="write 1 or more")
+        if self.rel < 1:
+            raise UsageError(f"rel={self.rel} would count irrelevant items", remedy="write 1 or more")
+        if self.rel != 1 and self.name in _WITHOUT_REL:
+            raise UsageError(f"{self.name} takes no rel", remedy="leave (rel=...) away")
+
+    def __str__(self) -> str:
+        rel = f"(rel={self.rel})" if self.rel != 1 else ""
+        return f"{self.name}{rel}" + (f"@{self.cutoff}" if self.cutoff is not None else "")
+
+    def __lt__(self, other: Measure) -> bool:
+        return self._key() < other._key()
+
+    def _key(self) -> tuple[int, int, float]:
+        cutoff = float("inf") if self.cutoff is None else self.cutoff
+        return list(SPELLINGS).index(self.name), self.rel, cutoff
+
+
+def parse_measure(text: str) -> Measure:
+    """``nDCG@10`` and its usual spellings: ``ndcg_cut_10``, ``R@100``, ``P@5``, ``RR@10``, ``Success@1``.
+
+    Raises:
+        UsageError: It is none of the known measures, or has a parameter that the measure does not take.
+    """
+    match = _MEASURE.fullmatch(re.sub(r"\s", "", text))
+    name = _NAMES.get(re.sub(r"[_\-]", "", match["name"]).lower()) if match else None
+    if match is None or name is None:
+        raise UsageError(f"there is no measure {text!r}", remedy=f"use one of {_EXAMPLES}")
+    cutoff = match["cutoff"]
+    return Measure(name, int(cutoff) if cutoff is not None else None, int(match["rel"] or 1))
+
+
+def evaluate(qrels: Qrels, run: Run, measures: Iterable[Measure | str]) -> pd.DataFrame:
+    """Every measure of every query.
+
+    Args:
+        qrels: Grades; integer ids are taken as text, negative grades as 0.
+        run: Scores; integer ids are taken as text.
+        measures: What to compute, as ``Measure`` or in words; one given twice is computed once.
+
+    Returns:
+        Index ``query_id``: every query of the qrels, sorted. Columns: ``str(measure)`` in the order given;
+        float64, NaN where a query has no value. ``frame.mean()`` leaves those out, as it should.
+
+    Raises:
+        UsageError: A measure is unknown.
+        Mismatch: A score is NaN, a grade is no whole number, or two ids are the same as text.
+    """
+    import pandas as pd
+
+    chosen = list(dict.fromkeys(parse_measure(item) if isinstance(item, str) else item for item in measures))
+    grades = text_grades(qrels)
+    query_ids = sorted(grades)
+    lists = ordered_lists(run, grades)
+    columns: dict[str, Values] = {}
+    engine = _Engine([grades[query] for query in query_ids], [lists[query] for query in query_ids])
+    for measure in chosen:
+        columns[str(measure)] = engine.values(measure)
+    return pd.DataFrame(columns, index=pd.Index(query_ids, name="query_id", dtype=object), dtype=np.float64)
+
+
+def unknown_queries(qrels: Qrels, run: Run) -> list[str]:
+    """Queries of the run that the qrels do not have, sorted; ``evaluate`` ignores them."""
+    return sorted({str(query) for query in run} - {str(query) for query in qrels})
+
+
+def missing_queries(qrels: Qrels, run: Run) -> list[str]:
+    """Queries of the qrels for which the run has nothing, sorted; ``evaluate`` counts them 0."""
+    return sorted({str(query) for query in qrels} - {str(query) for query, scores in run.items() if scores})
+
+
+def judged_at(grades: Mapping[str, int], items: Sequence[str], cutoff: int) -> float:
+    """Share of the first ``min(cutoff, retrieved)`` items that were judged; NaN without any."""
+    first = items[:cutoff]
+    return sum(item in grades for item in first) / len(first) if first else float("nan")
+
+
+class _Engine:
+    """ranx with our definitions around it: queries in one order, each query's items as small numbers.
+
+    Relevant items are numbered 0, 1, ... by grade; every other item is -1. So neither ranx's order of ties
+    nor its hashing of ids (64 bits in a float of 53) plays a part.
+    """
+
+    def __init__(self, grades: Sequence[Mapping[str, int]], lists: Sequence[Sequence[str]]) -> None:
+        self.grades = grades
+        self.lists = lists
+        self._arrays: tuple[Any, Any] | None = None
+
+    def values(self, measure: Measure) -> Values:
+        """float64 (queries,)."""
+        if not self.grades:
+            return np.empty(0)
+        if measure.name == "judged":
+            cutoff = measure.cutoff or 0
+            pairs = zip(self.grades, self.lists, strict=True)
+            return np.array([judged_at(grades, items, cutoff) for grades, items in pairs])
+        from numba.core.errors import NumbaWarning
+
+        if self._arrays is None:
+            self._arrays = _ranx_arrays(self.grades, self.lists)
+        with _LOCK, warnings.catch_warnings():
+            # The first call compiles, and numba then warns of a cast of its own loop counter.
+            warnings.simplefilter("ignore", NumbaWarning)
+            values = np.array(
+                _ranx_function(measure.name)(*self._arrays, measure.cutoff or 0, measure.rel),
+                dtype=np.float64,
+            )
+        answerable = [any(grade >= measure.rel for grade in grades.values()) for grades in self.grades]
+        values[~np.array(answerable)] = np.nan
+        return values
+
+
+_LOCK: Final = threading.Lock()  # numba's "workqueue" threads, which ranx chooses, abort on concurrent calls
+
+
+def _ranx_function(name: str) -> Callable[[Any, Any, int, int], Values]:
+    from ranx import metrics
+
+    functions: dict[str, Callable[[Any, Any, int, int], Values]] = {
+        "nDCG": metrics.ndcg,
+        "recall": metrics.recall,
+        "precision": metrics.precision,
+        "MRR": metrics.reciprocal_rank,
+        "MAP": metrics.average_precision,
+        "hit": metrics.hit_rate,
+        "Rprec": metrics.r_precision,
+    }
+    return functions[name]
+
+
+def _ranx_arrays(grades: Sequence[Mapping[str, int]], lists: Sequence[Sequence[str]]) -> tuple[Any, Any]:
+    """Two numba lists, one float64 array of shape (items, 2) a query: number of the item, grade or score."""
+    from numba.typed import List
+
+    relevant, retrieved = List(), List()
+    for judged, items in zip(grades, lists, strict=True):
+        best_first = sorted((item for item in judged if judged[item] > 0), key=lambda item: -judged[item])
+        number = {item: float(position) for position, item in enumerate(best_first)}
+        relevant.append(
+            np.array([(number[item], judged[item]) for item in best_first], dtype=np.float64).reshape(-1, 2)
+        )
+        rows = np.empty((len(items), 2), dtype=np.float64)
+        rows[:, 0] = [number.get(item, -1.0) for item in items]
+        rows[:, 1] = np.arange(len(items), 0, -1)
+        retrieved.append(rows)
+    return relevant, retrieved
+
+
+def text_grades(qrels: Qrels) -> dict[str, dict[str, int]]:
+    """Ids as text, grades as whole numbers of 0 and more.
+
+    Raises:
+        Mismatch: A grade is no whole number, or two ids are the same as text.
+    """
+    result: dict[str, dict[str, int]] = {}
+    for query, judged in _by_text(qrels, "queries of the qrels", None).items():
+        result[query] = {
+            item: _grade(grade, query, item) for item, grade in _by_text(judged, "items", query).items()
+        }
+    return result
+
+
+def ordered_lists(run: Run, queries: Iterable[str]) -> dict[str, list[str]]:
+    """Query -> its items, best first by ``ordering.ranked``; queries that the run lacks have none.
+
+    Raises:
+        Mismatch: A score is NaN, or two ids are the same as text.
+    """
+    known = _by_text(run, "queries of the run", None)
+    result: dict[str, list[str]] = {}
+    for query in queries:
+        try:
+            result[query] = ranked(_by_text(known.get(query, {}), "items", query))
+        except Mismatch as error:
+            raise Mismatch(error.message, where=f"query {query!r}", remedy=error.remedy) from None
+    return result
+
+
+def _by_text(mapping: Mapping[Any, Any], what: str, query: str | None) -> dict[str, Any]:
+    result = {str(key): value for key, value in mapping.items()}
+    if len(result) != len(mapping):
+        raise Mismatch(
+            f"two {what} have the same id once written as text",
+            where=None if query is None else f"query {query!r}",
+            remedy="give ids as text, each once",
+        )
+    return result
+
+
+def _grade(grade: Any, query: str, item: str) -> int:
+    if isinstance(grade, int | np.integer) or float(grade).is_integer():
+        return max(int(grade), 0)
+    raise Mismatch(
+        f"the grade of {item!r} is {grade}, which is no whole number",
+        where=f"query {query!r}",
+        remedy="grades are 0 (irrelevant), 1, 2, ...: round them, or multiply all of them by one number",
+    )
