@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import numpy.typing as npt
 from qembed.api.made_with import documents_as_made, model_name
 from qembed.corpus import content_sha256
 from qembed.errors import DimensionMismatch, Mismatch, UsageError
-from qembed.index import Condition, Hit, Index, MemoryIndex, Point
+from qembed.index import Condition, Hit, Index, IndexKind, Point, choose_index, make_index
+from qembed.index.choose import MEMORY_POINTS
 from qembed.models import Encoder, EncoderOptions, fetch, resolve_model
 from qembed.models.weights import weights_sha256
 from qembed.progress import Progress
@@ -88,14 +90,16 @@ def open_index(
     *,
     model: str | None = None,
     options: EncoderOptions = EncoderOptions(),
+    index: IndexKind = "auto",
     progress: Progress = Progress(),
 ) -> OpenIndex:
-    """Load embeddings of any format into in-memory Qdrant, and the model that made them.
+    """Load embeddings of any format into an index, and the model that made them.
 
     Args:
         embeddings: The file (JSON lines, Parquet or npy; any shard means all), or the folder it lies in.
         model: Needed only where no manifest says which model it was.
         options: Device, precision and trust; prompts, lengths and dimension come from the manifest.
+        index: Which one; ``auto`` goes by the number of vectors (``choose_index``). All compare every vector.
         progress: Told of every phase.
 
     Raises:
@@ -103,7 +107,9 @@ def open_index(
         Mismatch: A line that is no record, or another model than the vectors were made with.
         DimensionMismatch: Vectors of two lengths.
         ModelUnreachable: The model is neither here nor on the hub.
+        UsageError: No such index, or the package of ``edge`` is not installed.
     """
+    choose_index(index, points=0)  # an error now, not once the vectors are read
     found = find_embeddings(Path(embeddings))
     path = found.path
     manifest = read_manifest(OutputFiles.of(path).manifest)
@@ -111,20 +117,20 @@ def open_index(
     try:
         count = manifest.output.records if manifest else None
         progress.phase("loading vectors", total=count, unit="vectors")
-        index = _load(found, progress)
+        loaded = _load(found, index, progress)
         progress.phase(f"loading {name}")
         encoder = _load_encoder(name, options, manifest, replaced=model is not None)
     finally:
         progress.close()
     _check_same_model(encoder, manifest, path)
-    if encoder.info.dimension != index.dimension:
+    if encoder.info.dimension != loaded.dimension:
         raise DimensionMismatch(
-            f"the vectors have {index.dimension} dimensions, "
+            f"the vectors have {loaded.dimension} dimensions, "
             f"{encoder.info.id} gives {encoder.info.dimension}",
             where=str(path),
             remedy="name the model that made them with --model, or embed the chunks again",
         )
-    return OpenIndex(index, encoder, manifest)
+    return OpenIndex(loaded, encoder, manifest)
 
 
 def search(
@@ -135,13 +141,14 @@ def search(
     where: Sequence[Condition] = (),
     model: str | None = None,
     options: EncoderOptions = EncoderOptions(),
+    index: IndexKind = "auto",
 ) -> list[Result]:
     """The ``k`` chunks that are nearest to a question; ``open_index`` is the way to ask several.
 
     Raises:
         As ``open_index``.
     """
-    return open_index(embeddings, model=model, options=options).ask(question, k=k, where=where)
+    return open_index(embeddings, model=model, options=options, index=index).ask(question, k=k, where=where)
 
 
 def distinct_results(
@@ -175,16 +182,20 @@ def _result(rank: int, group: _Group) -> Result:
     return Result(rank, group.best.score, group.best.chunk_id, text, payload, tuple(sorted(group.copies)))
 
 
-def _load(embeddings: Embeddings, progress: Progress) -> MemoryIndex:
+def _load(embeddings: Embeddings, kind: IndexKind, progress: Progress) -> Index:
     path, points = embeddings.path, _points(embeddings, progress)
-    first = next(points, None)
-    if first is None:
+    head = list(islice(points, MEMORY_POINTS + 1))  # enough to choose by
+    if not head:
         raise Mismatch(
             "the file holds no vectors", where=str(path), remedy="qembed audit tells what is wrong"
         )
-    index = MemoryIndex(len(first.vector))
-    index.add([first])
-    index.add(_same_length(points, len(first.vector), path))
+    dimension = len(head[0].vector)
+    index = make_index(choose_index(kind, len(head)), dimension)
+    try:
+        index.add(_same_length(chain(head, points), dimension, path))
+    except BaseException:
+        index.close()
+        raise
     return index
 
 

@@ -12,6 +12,7 @@ from qembed.cli.options import EMBEDDINGS, JSON, model_options
 
 if TYPE_CHECKING:
     from qembed.api.search import Result
+    from qembed.index import IndexKind
 
 
 @click.command(short_help="Ask a question of embeddings.")
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
 )
 @click.option("-m", "--model", help="The model that made the vectors, where no manifest says so.")
 @model_options
+@click.option(
+    "--index",
+    type=click.Choice(["auto", "memory", "edge", "exact"]),
+    default="auto",
+    show_default=True,
+    help="What the vectors are searched in: in-memory Qdrant, embedded Qdrant, a matrix; "
+    "auto goes by their number.",
+)
 @click.option("--full", is_flag=True, help="Print whole chunks instead of snippets.")
 @JSON
 def command(
@@ -38,6 +47,7 @@ def command(
     subdirectory: str | None,
     filters: tuple[str, ...],
     model: str | None,
+    index: IndexKind,
     full: bool,
     as_json: bool,
     **choices: Any,
@@ -45,7 +55,8 @@ def command(
     """Find the chunks that answer each QUESTION.
 
     EMBEDDINGS is a file (JSON lines, Parquet or npy; any shard means all) or the folder it lies in. The
-    vectors go into in-memory Qdrant (exact search); the question is encoded by the model and the query
+    vectors go into in-memory Qdrant; beyond 20,000 into embedded Qdrant where it is installed, else into a
+    matrix. Each compares every vector (exact search). The question is encoded by the model and the query
     prompt that the manifest names. Chunks with identical text are one result, with a count.
 
     \b
@@ -54,6 +65,7 @@ def command(
       qembed search out/ "what is HNSW" "how to snapshot" -k 3
       qembed search out/ "delete points" -s qdrant_qdrant-client
       qembed search out/ "delete points" --filter "chunk_index<5" --json
+      qembed search out/ "delete points" --index exact
     """
     from qembed.api.search import open_index
     from qembed.cli.output import print_json
@@ -65,7 +77,11 @@ def command(
     if subdirectory is not None:
         where.append(Condition("subdirectory", "=", subdirectory))
     opened = open_index(
-        embeddings, model=model, options=EncoderOptions(**choices), progress=make_progress(quiet=as_json)
+        embeddings,
+        model=model,
+        options=EncoderOptions(**choices),
+        index=index,
+        progress=make_progress(quiet=as_json),
     )
     answers = [(question, opened.ask(question, k=k, where=where)) for question in questions]
     if as_json:

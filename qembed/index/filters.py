@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from qembed.errors import UsageError
 
@@ -13,6 +15,12 @@ Value: TypeAlias = str | int | float | bool
 _PATTERN = re.compile(rf"\s*([\w.\-]+)\s*({'|'.join(get_args(Operator))})\s*(.*?)\s*$", re.DOTALL)
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 """As JSON writes numbers: 007, 1_000 and NaN stay words."""
+_SIZES: dict[str, Callable[[float, float], bool]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,38 @@ def parse_condition(text: str) -> Condition:
     if operator not in ("=", "!=") and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise UsageError(f"{text!r} compares sizes, but {match[3]!r} is not a number", remedy="use = or !=")
     return Condition(match[1], operator, value)
+
+
+def matches(payload: Mapping[str, Any], condition: Condition) -> bool:
+    """Whether a payload meets a condition, as Qdrant decides it.
+
+    One of several values in a list is enough. ``!=`` is met wherever ``=`` is not, also without the field.
+    """
+    values = _values_at(payload, condition.field)
+    if condition.operator in _SIZES:
+        compare, bound = _SIZES[condition.operator], float(condition.value)
+        return any(_is_number(value) and compare(value, bound) for value in values)
+    equal = any(_equal(value, condition.value) for value in values)
+    return equal if condition.operator == "=" else not equal
+
+
+def _values_at(payload: Mapping[str, Any], field: str) -> list[Any]:
+    value: Any = payload
+    for key in field.split("."):
+        if not isinstance(value, Mapping) or key not in value:
+            return []
+        value = value[key]
+    return value if isinstance(value, list) else [value]
+
+
+def _equal(value: Any, wanted: Value) -> bool:
+    if isinstance(wanted, float):
+        return _is_number(value) and bool(value == wanted)
+    return type(value) is type(wanted) and bool(value == wanted)  # True is no 1, and 1.0 is no 1
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _value(text: str) -> Value:

@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 from qembed.index.filters import Condition
 
+SCORE_DECIMALS = 7
+"""What float32 vectors are good for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -34,7 +37,7 @@ class Hit:
     Attributes:
         chunk_id: Name of the chunk.
         score: Cosine similarity, -1 to 1.
-        payload: As it was added.
+        payload: As it was added, with the key ``chunk_id``; to be read only, some indexes keep it.
     """
 
     chunk_id: str
@@ -56,13 +59,32 @@ class Index(Protocol):
     dimension: int
 
     def add(self, points: Iterable[Point]) -> int:
-        """Add points; returns how many."""
+        """Add points; returns how many. Two points of one chunk id: the later one stays.
+
+        Raises:
+            DimensionMismatch: A vector of another length.
+            Mismatch: A vector that is zero or not finite.
+        """
         ...
 
     def search(
         self, vector: npt.NDArray[np.float32], *, depth: int, where: Sequence[Condition] = ()
     ) -> list[Hit]:
-        """The ``depth`` nearest points that meet all conditions, best first, ties by chunk id."""
+        """The ``depth`` nearest points that meet all conditions, best first, ties by chunk id.
+
+        Args:
+            vector: float32 (dimension,), of any length but zero.
+            depth: At least 1.
+            where: All must be met.
+        """
+        ...
+
+    def search_many(self, vectors: npt.NDArray[np.float32], *, depth: int) -> list[list[Hit]]:
+        """For every query, float32 (queries, dimension), its ``depth`` nearest points as ``search`` gives."""
+        ...
+
+    def close(self) -> None:
+        """Free memory and disk; the index is of no use afterwards."""
         ...
 
     def __len__(self) -> int: ...

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from qembed.api.embed import EmbedOptions, embed
 from qembed.api.search import OpenIndex, distinct_results, open_index, search
 from qembed.errors import DimensionMismatch, InputNotFound, Mismatch, ModelUnreachable, UsageError
-from qembed.index import Condition, MemoryIndex, Point
+from qembed.index import Condition, IndexKind, MemoryIndex, Point
 from qembed.models import Encoder, EncoderOptions
 from qembed.store import FORMATS, Format, open_writer, record_line
 
@@ -257,6 +257,53 @@ class TestOtherModels:
             with pytest.raises(ModelUnreachable):
                 search(changed, "x", model=model, options=CPU)
         assert asked == ["a" * 40, None]
+
+
+class TestIndexes:
+    @pytest.mark.parametrize("index", ["auto", "memory", "edge", "exact"])
+    def test_the_same_answer(self, folder: Path, index: IndexKind) -> None:
+        if index == "edge":
+            pytest.importorskip("qdrant_edge")
+        opened = open_index(folder, options=CPU, index=index)
+        assert opened.index.name == ("memory" if index == "auto" else index)
+        assert opened.index.exact
+        assert len(opened.index) == sum(map(len, PAGES.values()))
+        for where in ([], [Condition("subdirectory", "=", "docs"), Condition("chunk_index", "<", 2)]):
+            found = opened.ask("vector search", k=50, where=where)
+            wanted = search(folder, "vector search", k=50, where=where, options=CPU)
+            assert [replace(result, score=0.0) for result in found] == [
+                replace(result, score=0.0) for result in wanted
+            ]
+            assert [r.score for r in found] == pytest.approx([r.score for r in wanted], abs=1e-6)
+        opened.index.close()
+
+    def test_auto_goes_by_the_number_of_vectors(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for module in ("qembed.api.search", "qembed.index.choose"):
+            monkeypatch.setattr(f"{module}.MEMORY_POINTS", 5)
+        monkeypatch.setattr("qembed.index.choose._edge_is_installed", lambda: False)
+        opened = open_index(folder, options=CPU)
+        assert (opened.index.name, len(opened.index)) == ("exact", sum(map(len, PAGES.values())))
+        assert opened.ask("vector search") == search(folder, "vector search", options=CPU, index="exact")
+
+    def test_what_is_not_installed_is_said_before_vectors_are_read(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("qembed.index.choose._edge_is_installed", lambda: False)
+        with pytest.raises(UsageError, match="qdrant-edge-py"):
+            search(tmp_path / "absent", "x", index="edge")
+
+    def test_a_bad_file_leaves_nothing_behind(
+        self, tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pytest.importorskip("qdrant_edge")
+        temporary = tmp_path / "temporary"
+        temporary.mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(temporary))
+        file = write(tmp_path / "out", *[[1, 0]] * 1500, [0, 0])
+        monkeypatch.setattr("qembed.api.search.MEMORY_POINTS", 5)
+        with pytest.raises(Mismatch, match="zero or not finite"):
+            search(file, "x", model=str(tiny), index="edge")
+        assert list(temporary.iterdir()) == []
 
 
 class TestWithoutManifest:

@@ -110,6 +110,17 @@ class TestForPipes:
         (answer,) = ask(run_cli, folder, "x", "-k", "500")["answers"]
         assert len(answer["results"]) == 5
 
+    @pytest.mark.parametrize("index", ["memory", "edge", "exact"])
+    def test_every_index_says_which_it_is(self, run_cli: RunCli, folder: Path, index: str) -> None:
+        if index == "edge":
+            pytest.importorskip("qdrant_edge")
+        document = ask(run_cli, folder, "vector", "--index", index, "-s", "docs", "-f", "chunk_index>0")
+        assert document["index"] == {"name": index, "exact": True, "points": 6}
+        assert {hit["chunk_id"] for hit in document["answers"][0]["results"]} == {
+            "docs:docs:intro.md:chunk:1",
+            "docs:docs:intro.md:chunk:2",
+        }
+
 
 class TestExitCodes:
     @pytest.mark.parametrize(
@@ -118,6 +129,7 @@ class TestExitCodes:
             ([], 2, "QUESTION"),
             (["x", "-k", "0"], 2, "-k"),
             (["x", "-f", "nonsense"], 2, "is not a condition"),
+            (["x", "--index", "faiss"], 2, "--index"),
             (["  "], 2, "the question is empty"),
             (["x", "-m", "./absent"], 4, "no model folder"),
         ],

@@ -92,3 +92,30 @@ def test_numbers_as_json_writes_them(number: float) -> None:
 @given(st.text(min_size=1).map(str.strip).filter(bool))
 def test_quotes_make_any_string(text: str) -> None:
     assert parse_condition(f'x="{text}"').value == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a=b", Condition("a", "=", "b")),
+        ("a.b-c_d != 'x=y'", Condition("a.b-c_d", "!=", "x=y")),
+        ("a>=1.5", Condition("a", ">=", 1.5)),
+        ("a=nan", Condition("a", "=", "nan")),
+        ("a=inf", Condition("a", "=", "inf")),
+        ("a=007", Condition("a", "=", "007")),
+        ("a=b=c", Condition("a", "=", "b=c")),
+        ("größe=ja", Condition("größe", "=", "ja")),
+    ],
+)
+def test_parsing(text: str, expected: Condition) -> None:
+    found = parse_condition(text)
+    assert found == expected
+    assert type(found.value) is type(expected.value)
+
+
+@pytest.mark.parametrize("text", ["", "a", "=1", "a=", "a>b", "a<true", "a>=nan", "a b=1", "a>'3'"])
+def test_no_condition(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_condition(text)
+    assert repr(text) in caught.value.message
+    assert caught.value.remedy
