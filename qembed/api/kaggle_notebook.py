@@ -8,6 +8,7 @@ from shlex import quote
 from typing import Any, NamedTuple
 
 from qembed.errors import UsageError
+from qembed.evaluation.rerank import DEFAULT_RERANKER, OFFLINE_RERANKER
 from qembed.models import DEFAULT_MODEL
 from qembed.models.resolve import BUNDLED
 
@@ -133,8 +134,8 @@ def _steps(options: NotebookOptions) -> list[_Step]:
         _Step(
             "bench",
             "Measure",
-            "Retrieval quality, with and without reranking.",
-            _bash('qembed bench "$OUTPUT"'),
+            _MEASURES,
+            _bash(_BENCH),
         ),
         _Step(None, "Download", "A link to one archive with vectors, summary and manifest.", _LINK),
     ]
@@ -148,11 +149,14 @@ def _settings(options: NotebookOptions) -> str:
         "PRECISION": options.precision,
         "TIME_LIMIT": TIME_LIMIT,
         "QUESTION": "how do I get started?",
+        "EVAL_SET": "",
+        "RERANKER": OFFLINE_RERANKER if options.model.lower() == BUNDLED else DEFAULT_RERANKER,
     }
     notes = {
         "DATASET": 'owner/name or a folder in it, where there are several inputs; "" takes the only one',
         "DEVICE": "auto: every GPU there is",
         "PRECISION": "auto, fp32, fp16, int8, nf4",
+        "EVAL_SET": 'folder with your queries and judgements; "" drafts one from the chunks',
         "TIME_LIMIT": "embedding stops cleanly before Kaggle ends the session after 12 h",
     }
     lines = [
@@ -177,6 +181,17 @@ stopped."""
 _EMBED = """\
 qembed embed "$INPUT" -o "$OUTPUT" --model "$MODEL" --device "$DEVICE" --precision "$PRECISION" \\
     --time-limit "$TIME_LIMIT" --zip"""
+
+_MEASURES = """\
+Retrieval quality of Qdrant alone, with reranking, and of BM25. Without queries of your own, 50 are drafted
+from the chunks: they show that everything works, and no more."""
+
+_BENCH = """\
+if [ -z "$EVAL_SET" ]; then
+    EVAL_SET="$OUTPUT/drafted_eval_set"
+    qembed evalset draft "$INPUT" -o "$EVAL_SET" --queries 50 --force
+fi
+qembed bench "$OUTPUT" -e "$EVAL_SET" -r "$RERANKER" --precision "$PRECISION" -o "$OUTPUT/reports\""""
 
 _LINK = """\
 from pathlib import Path

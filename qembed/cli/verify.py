@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from qembed.cli.options import EMBEDDINGS, JSON
+from qembed.cli.verify_view import grid, render_ranking
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,6 +37,36 @@ SCHEMA = "qembed.verify/1"
     metavar="C",
     help="Least cosine of a sampled vector.  [default: by recorded precision: fp32 .99999, "
     "fp16 .9999, bf16 .999, int8 .99, nf4 .9]",
+)
+@click.option(
+    "-e",
+    "--eval-set",
+    type=click.Path(path_type=Path),
+    help="Also tell whether judged queries (BEIR layout) are answered in another order.",
+)
+@click.option("--split", help="Which qrels of the eval set.  [default: its card's, else test]")
+@click.option(
+    "--candidates",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="Texts a query that are embedded again; 20 is cheaper and sees less.",
+)
+@click.option(
+    "--measure", default="nDCG@10", show_default=True, help="Of the ranking, e.g. MRR@10 or recall@20."
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(min=0),
+    default=0.01,
+    show_default=True,
+    help="Differences of the measure below it do not matter.",
+)
+@click.option(
+    "--query-precision",
+    type=click.Choice(["auto", "fp32", "fp16", "bf16", "int8", "nf4"]),
+    help="Of the queries that ask the stored vectors.  [default: that in which these were made]",
 )
 @click.option("-m", "--model", help="The model that made the vectors, where no manifest says so.")
 @click.option("--revision", metavar="COMMIT", help="Commit, tag or branch of the model on the hub.")
@@ -66,31 +97,48 @@ def command(
     reference: str,
     quiet: bool,
     as_json: bool,
+    eval_set: Path | None,
+    split: str | None,
+    candidates: int,
+    measure: str,
+    margin: float,
+    query_precision: str | None,
     **choices: Any,
 ) -> None:
     """Embed a random sample of the texts again, one by one in fp32, and compare.
 
     EMBEDDINGS is a file (JSON lines, Parquet or npy; any shard means all) or the folder it lies in. The
     model, prompt, lengths, dimension and normalisation are those of the manifest. Measured are the cosine of
-    the stored with the new vector, and whether both find the same neighbours.
+    the stored with the new vector, and whether both find the same neighbours. With an eval
+    set the candidates of every judged query are embedded again as well, and the two rankings compared.
 
-    Exit code 0: every sampled vector is close enough and all vectors are finite; 3: not so; 5: the model's
-    files are not those that made the vectors.
+    Exit code 0: every sampled vector is close enough, all vectors are finite, and no ranking is shown to be
+    worse; 3: not so; 5: the model's files are not those that made the vectors.
 
     \b
     Examples:
       qembed verify out/
       qembed verify out/ --sample 1000 --seed 7
+      qembed verify out/ --eval-set eval_sets/python_api
       qembed verify vectors.jsonl --model minilm --min-cosine 0.999
       qembed verify out/ --json | jq .drift
     """
     from rich.text import Text
 
     from qembed.api.verify import verify
+    from qembed.api.verify_ranking import RankingOptions
     from qembed.cli.output import console, print_json
     from qembed.cli.progress import make_progress
     from qembed.models import EncoderOptions
 
+    ranking = None
+    if eval_set is None:
+        _need_an_eval_set(ctx)
+    else:
+        precision = cast("Precision | None", query_precision)
+        ranking = RankingOptions(
+            eval_set, split, candidates, measure, margin, seed=seed, query_precision=precision
+        )
     report = verify(
         embeddings,
         sample=sample,
@@ -99,6 +147,7 @@ def command(
         min_cosine=min_cosine,
         model=model,
         options=EncoderOptions(precision=cast("Precision", reference), **choices),
+        ranking=ranking,
         progress=make_progress(quiet=quiet),
     )
     if as_json:
@@ -115,6 +164,8 @@ def as_document(report: VerifyReport) -> dict[str, Any]:
     """The report as one JSON document; docs/verify.md lists its keys."""
     document = asdict(report)
     document["file"] = str(report.file)
+    if report.ranking is not None:
+        document["ranking"]["folder"] = str(report.ranking.folder)
     document["seconds"] = round(report.seconds, 3)
     return {"schema": SCHEMA, "holds": report.holds, **document}
 
@@ -124,13 +175,16 @@ def render(report: VerifyReport) -> Iterator[RenderableType]:
     from rich.text import Text
 
     yield Text(str(report.file), style="bold")
-    yield _grid(_facts(report), indent=2)
+    yield grid(_facts(report), indent=2)
     yield Text()
-    yield _grid(_measured(report), indent=0)
+    yield grid(_measured(report), indent=0)
     yield Text()
     yield Text("worst of the sample", style="bold")
-    yield _grid(_worst(report), indent=2)
+    yield grid(_worst(report), indent=2)
     yield Text()
+    if report.ranking is not None:
+        yield from render_ranking(report.ranking)
+        yield Text()
     yield from _verdict(report)
 
 
@@ -141,11 +195,11 @@ def _facts(report: VerifyReport) -> list[tuple[Any, ...]]:
     dtype = report.dtype or "precision not recorded"
     return [
         ("vectors", f"{quantity(report.records)} of {report.dimension:,} dimensions, {info.id}, {dtype}"),
-        ("reference", f"{info.dtype}, one text at a time, on {info.device_name}"),
         (
-            "sample",
-            f"{quantity(report.sample)} different texts, seed {report.seed}, in {duration(report.seconds)}",
+            "reference",
+            f"{info.dtype}, one text at a time, on {info.device_name}; {duration(report.seconds)} in all",
         ),
+        ("sample", f"{quantity(report.sample)} different texts, seed {report.seed}"),
     ]
 
 
@@ -203,31 +257,26 @@ def _verdict(report: VerifyReport) -> Iterator[Any]:
 
     wanted = f"{report.min_cosine:g}"
     if report.holds:
-        yield Text.assemble(("holds", "bold green"), f": every cosine is at least {wanted}")
+        ranking = "" if report.ranking is None else "; the ranking is not shown to be worse"
+        yield Text.assemble(("holds", "bold green"), f": every cosine is at least {wanted}{ranking}")
         yield Text(f"({report.why_min_cosine})", style="dim")
         return
     yield Text.assemble(("does not hold", "bold red"), ":")
     for problem in report.problems:
         yield Text(f"- {problem}")
     yield Text(f"({wanted}: {report.why_min_cosine})", style="dim")
-    yield Text(f"next: qembed audit {shlex.quote(str(report.file))}")
+    if report.drift.min < report.min_cosine or report.non_finite or report.zero:
+        yield Text(f"next: qembed audit {shlex.quote(str(report.file))}")
+    else:
+        yield Text("next: embed the chunks again in a higher precision, qembed embed --precision")
+
+
+def _need_an_eval_set(ctx: click.Context) -> None:
+    for name in ("split", "candidates", "measure", "margin", "query_precision"):
+        if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name.replace('_', '-')} needs judged queries: add --eval-set FOLDER")
 
 
 def _cosine(cosine: float) -> str:
     """Six digits, cut and not rounded: what is not 1 never reads as 1."""
     return f"{int(cosine * 1e6) / 1e6:.6f}"
-
-
-def _grid(rows: list[tuple[Any, ...]], *, indent: int) -> RenderableType:
-    """Columns without lines; nothing in them is read as markup."""
-    from rich.padding import Padding
-    from rich.table import Table
-    from rich.text import Text
-
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    for number in range(len(rows[0]) - 1):
-        grid.add_column(no_wrap=True, justify="right" if number else "left")
-    grid.add_column(overflow="fold")
-    for row in rows:
-        grid.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
-    return Padding(grid, (0, 0, 0, indent), expand=False)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from qembed.errors import InputNotFound, Mismatch, UsageError
 from qembed.evaluation.beir import qrels_rows, read_qrels, read_queries
+from qembed.evaluation.bundled import bundled_eval_sets, find_eval_set
 from qembed.evaluation.card import CARD, Card, Level, read_card, write_card
 from qembed.evaluation.eval_findings import finding
 from qembed.records import Finding, OnFinding, Qrels
@@ -68,11 +69,11 @@ class EvalSet:
         return split_files(self.folder)[self.card.split]
 
 
-def load_eval_set(folder: Path, *, split: str | None = None) -> EvalSet:
+def load_eval_set(folder: Path | str, *, split: str | None = None) -> EvalSet:
     """Read an eval set.
 
     Args:
-        folder: A BEIR folder, with or without ``card.toml``.
+        folder: A BEIR folder, with or without ``card.toml``; or the name of a bundled eval set.
         split: Which qrels; the card's when None, ``test`` without a card.
 
     Raises:
@@ -81,7 +82,7 @@ def load_eval_set(folder: Path, *, split: str | None = None) -> EvalSet:
         Mismatch: No query, or no judgement of one, can be read; an id stands for two queries; one pair of
             query and item has two grades.
     """
-    folder = Path(folder)
+    folder = find_eval_set(folder)
     findings: list[Finding] = []
     queries_path = queries_file(folder)
     card = read_card(folder, findings.append)
@@ -106,7 +107,8 @@ def queries_file(folder: Path) -> Path:
         what = "is a file, not a folder" if folder.exists() else "does not exist"
         raise InputNotFound(
             f"the eval set {str(folder)!r} {what}",
-            remedy="give the folder that holds queries.jsonl and qrels/",
+            remedy="give the folder that holds queries.jsonl and qrels/, or the name of a bundled one: "
+            + ", ".join(bundled_eval_sets()),
         )
     for name in QUERIES:
         if (folder / name).is_file():

@@ -16,8 +16,8 @@ def reranked(candidates: Mapping[str, float], scores: Mapping[str, float], depth
 
     Args:
         candidates: Item -> score of the first stage.
-        scores: Item -> score of the reranker, for the first ``depth`` candidates at least; ``-inf`` for what it
-            could not score, which goes behind the others that it saw.
+        scores: Item -> score of the reranker, for the first ``depth`` candidates at least; ``-inf`` for what
+            it could not score, which goes behind the others that it saw, in the order it had.
         depth: How many are reranked; 0 leaves all as it was.
 
     Returns:
@@ -29,7 +29,7 @@ def reranked(candidates: Mapping[str, float], scores: Mapping[str, float], depth
         return dict(candidates)
     found = {item: scores[item] for item in head}
     floor = min((score for score in found.values() if score > -math.inf), default=0.0)
-    for item in ranked(found):
+    for item in head:
         if found[item] == -math.inf:
             floor -= 1
             found[item] = floor

@@ -117,7 +117,9 @@ def units_of(collection: Collection, level: Level) -> Units:
 def units_like(first: Units, one: Collection, other: Collection) -> Units:
     """The units of ``other`` under the names that ``one`` has for them, so that both meet the same qrels.
 
-    A text is the same wherever it stands, whatever its chunks are called there; a page is known by its id.
+    A text is the same wherever it stands, whatever its chunks are called there. A text that ``one`` does not
+    have is the unit that its id names there, unless another text of ``other`` is that unit already: then the
+    ids of the two do not mean the same, and it is a unit of its own. A page is known by its id.
 
     Args:
         first: The units of ``one``.
@@ -131,15 +133,22 @@ def units_like(first: Units, one: Collection, other: Collection) -> Units:
     if first.level == "page":
         known = {page: first.name_of.get(page, name) for page, name in own.name_of.items()}
     else:
-        names = dict(zip(one.texts, one.ids, strict=True))
-        same = {name: names[text] for name, text in zip(other.ids, other.texts, strict=True) if text in names}
-        known = {name: same.get(name, first.name_of.get(name, name)) for name in other.ids}
+        known = _known_texts(first, one, other)
+    texts_of: dict[str, tuple[int, ...]] = {}
+    for unit, texts in own.texts_of.items():
+        texts_of[known[unit]] = tuple(sorted({*texts_of.get(known[unit], ()), *texts}))
     return Units(
         first.level,
         {item: known[name] for item, name in own.name_of.items()},
         {text: tuple(sorted({known[unit] for unit in units})) for text, units in own.units_of_text.items()},
-        {known[unit]: texts for unit, texts in own.texts_of.items()},
+        texts_of,
     )
+
+
+def absent_relevant(units: Units, qrels: Qrels) -> frozenset[str]:
+    """Relevant units that the collection does not have: no search of it can find them."""
+    relevant = {unit for grades in qrels.values() for unit, grade in grades.items() if grade > 0}
+    return frozenset(relevant - units.texts_of.keys())
 
 
 def cut_units(units: Units, collection: Collection, max_tokens: int | None) -> frozenset[str]:
@@ -156,6 +165,18 @@ def cut_units(units: Units, collection: Collection, max_tokens: int | None) -> f
     return frozenset(
         unit for unit, texts in units.texts_of.items() if np.mean(cut[np.array(texts, dtype=np.int64)]) >= 0.5
     )
+
+
+def _known_texts(first: Units, one: Collection, other: Collection) -> dict[str, str]:
+    """Text id of ``other`` -> unit."""
+    names = dict(zip(one.texts, one.ids, strict=True))
+    known = {name: names[text] for name, text in zip(other.ids, other.texts, strict=True) if text in names}
+    taken = set(known.values())
+    for name in other.ids:
+        if name not in known:
+            unit = first.name_of.get(name, name)
+            known[name] = f"{name} (another text)" if unit in taken else unit
+    return known
 
 
 def _merged(texts: Mapping[str, Sequence[int]]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from qembed.errors import UsageError
 from qembed.models.device import device_name
-from qembed.models.features import PROBES, Features, layout_of
+from qembed.models.features import PROBES, Features, layout_of, on_device
 from qembed.models.files import Prompts, Role, prompts_of
 from qembed.models.loading import EncoderOptions, load_model, transformer_config
 from qembed.models.resolve import ModelSource, fetch, resolve_model
@@ -73,6 +73,23 @@ class Pending:
     def __init__(self, vectors: Any, done: Any = None) -> None:
         self._vectors = vectors
         self._done = done
+
+    @classmethod
+    def of(cls, vectors: Any) -> Pending:
+        """What a device is about to compute; the copy to the host begins behind it.
+
+        Args:
+            vectors: float32 tensor (texts, dimension).
+        """
+        import torch
+
+        if not vectors.is_cuda:
+            return cls(vectors.cpu().contiguous())
+        host = torch.empty(vectors.shape, dtype=torch.float32, pin_memory=True)
+        host.copy_(vectors, non_blocking=True)
+        done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        done.record(torch.cuda.current_stream(vectors.device))
+        return cls(host, done)
 
     def result(self) -> Vectors:
         """float32 (texts, dimension); waits for this pass alone.
@@ -153,13 +170,11 @@ class Encoder:
         Raises:
             torch.OutOfMemoryError and its kin: The batch is too large for the device.
         """
-        import torch
+        return self._forward(self._features(texts, role))
 
+    def _features(self, texts: Sequence[str], role: Role) -> Features:
         features = self._model.preprocess(list(texts), prompt=self._prompts.of(role) or None)
-        for key, value in features.items():
-            if isinstance(value, torch.Tensor):
-                features[key] = value.to(self._model.device)
-        return self._forward(features)
+        return on_device(features, self._model.device)
 
     def _accelerate(self) -> None:
         from qembed.models.cpu_kernels import accelerate
@@ -167,7 +182,7 @@ class Encoder:
         large = sum(parameter.numel() for parameter in self._model.parameters()) > _LARGE_PARAMETERS
         texts = PROBES[:2] if large else [*PROBES, " ".join(PROBES)]
         kernels = accelerate(self._model, lambda: self.encode(texts))
-        self.info = replace(self.info, kernels=kernels, attention=_attention(self._model))
+        self.info = replace(self.info, kernels=kernels, attention=attention_of(self._model))
 
     def _forward(self, features: Features) -> Pending:
         import torch
@@ -177,21 +192,15 @@ class Encoder:
             if self.info.normalized:
                 # After cutting: the first dimensions of a unit vector are shorter than 1.
                 vectors = torch.nn.functional.normalize(vectors, p=2, dim=1)
-            if not vectors.is_cuda:
-                return Pending(vectors.cpu().contiguous())
-            host = torch.empty(vectors.shape, dtype=torch.float32, pin_memory=True)
-            host.copy_(vectors, non_blocking=True)
-            done = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            done.record(torch.cuda.current_stream(vectors.device))
-            return Pending(host, done)
+            return Pending.of(vectors)
 
 
-def _attention(model: Any) -> str:
+def attention_of(model: Any) -> str:
+    """The attention kernel that transformers chose."""
     return str(getattr(transformer_config(model), "_attn_implementation", "unknown"))
 
 
 def _describe(model: Any, source: ModelSource, options: EncoderOptions, dtype: str) -> EncoderInfo:
-    assert source.path is not None
     full = model.get_embedding_dimension()
     if full is None:
         full = int(model.encode(["?"]).shape[1])
@@ -199,6 +208,22 @@ def _describe(model: Any, source: ModelSource, options: EncoderOptions, dtype: s
     if not 1 <= dimension <= full:
         raise UsageError(f"--truncate-dim {dimension} does not fit: the model has {full} dimensions")
     prompts = prompts_of(source)
+    return describe(
+        model,
+        source,
+        dtype,
+        dimension=dimension,
+        full_dimension=full,
+        normalized=options.normalize or any(type(module).__name__ == "Normalize" for module in model),
+        query_prompt=prompts.query if options.query_prompt is None else options.query_prompt,
+        document_prompt=prompts.document if options.document_prompt is None else options.document_prompt,
+        differences=_differences(model, source, prompts, full, options),
+    )
+
+
+def describe(model: Any, source: ModelSource, dtype: str, **known: Any) -> EncoderInfo:
+    """What was loaded, as far as the files and the device say it; ``known`` is the rest of the fields."""
+    assert source.path is not None
     return EncoderInfo(
         name=source.name if source.kind != "local" else source.id,
         id=source.id,
@@ -208,14 +233,9 @@ def _describe(model: Any, source: ModelSource, options: EncoderOptions, dtype: s
         dtype=dtype,
         device=str(model.device),
         device_name=device_name(str(model.device)),
-        dimension=dimension,
-        full_dimension=full,
         max_tokens=int(model.max_seq_length),
-        normalized=options.normalize or any(type(module).__name__ == "Normalize" for module in model),
-        query_prompt=prompts.query if options.query_prompt is None else options.query_prompt,
-        document_prompt=prompts.document if options.document_prompt is None else options.document_prompt,
-        attention=_attention(model),
-        differences=_differences(model, source, prompts, full, options),
+        attention=attention_of(model),
+        **known,
     )
 
 

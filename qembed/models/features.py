@@ -5,13 +5,13 @@ Whether it is equal is not assumed but compared when a model is loaded (``layout
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 
-from qembed.models.tokens import TokenCounter, TokenIds
+from qembed.models.tokens import TokenCounter, TokenIds, Tokenized
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +27,10 @@ PROBES: Final = (
 )
 """Texts that tokenizers treat differently, of several lengths."""
 
-_SPECIAL: Final = "[CLS] <s> </s> <|endoftext|> special tokens as text"
+SPECIAL: Final = "[CLS] <s> </s> <|endoftext|> special tokens as text"
+"""What tokenizers may take for their own marks."""
+
+Probe = TypeVar("Probe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,8 @@ class FeatureLayout:
         All tensors are parts of one block. A GPU fetches it from pinned memory while this returns.
 
         Args:
-            ids: Token ids of each text, at least one text.
+            ids: Token ids of each text, at least one text. Those of a pair's second segment come as their
+                complement (``~id``, below 0), which makes their token type 1.
             device: Where the tensors are needed.
         """
         import torch
@@ -68,11 +72,13 @@ class FeatureLayout:
         inputs[:] = self.pad_id
         for row, text, start in zip(inputs, ids, starts.tolist(), strict=True):
             row[start : start + len(text)] = text
+        second = inputs < 0
+        np.invert(inputs, out=inputs, where=second)
         positions = np.arange(longest)
         begin, end = starts[:, None], (starts + lengths)[:, None]
         arrays["attention_mask"][:] = (begin <= positions) & (positions < end)
         if "token_type_ids" in arrays:
-            arrays["token_type_ids"][:] = 0
+            arrays["token_type_ids"][:] = second
         return {**dict(zip(self.names, block.to(device, non_blocking=True), strict=True)), **self.constants}
 
 
@@ -85,19 +91,46 @@ def layout_of(model: Any, counter: TokenCounter, max_tokens: int, prompt: str) -
         max_tokens: Where they are cut.
         prompt: Put before every text.
     """
-    texts = [*PROBES, _SPECIAL, f"more than the model reads: {'text ' * max_tokens} and its end"]
+    texts = [*PROBES, SPECIAL, too_long(max_tokens)]
+
+    def ids_of(batch: Sequence[str]) -> Tokenized:
+        return counter.encode(batch, max_tokens, prompt)
+
+    return checked_layout(model, texts, ids_of, lambda batch: model.preprocess(batch, prompt=prompt or None))
+
+
+def checked_layout(
+    model: Any,
+    probes: Sequence[Probe],
+    ids_of: Callable[[Sequence[Probe]], Tokenized],
+    preprocess: Callable[[list[Probe]], Features],
+) -> FeatureLayout | None:
+    """The layout by which ``ids_of`` gives exactly the features of ``preprocess`` for the probes, if any."""
     try:
-        expected = dict(model.preprocess(list(texts), prompt=prompt or None))
-        layout = _guess(model, expected)
+        layout = _guess(model, dict(preprocess(list(probes))))
         # In two batches, because some tokenizers pad to a multiple or to a fixed length.
-        for batch in (texts, texts[:2]):
-            tokens = counter.encode(batch, max_tokens, prompt)
+        for batch in (probes, probes[:2]):
+            tokens = ids_of(batch)
             found = layout.features([tokens[i] for i in range(len(tokens))])
-            if not _equal(found, dict(model.preprocess(list(batch), prompt=prompt or None))):
+            if not _equal(found, dict(preprocess(list(batch)))):
                 return None
     except Exception:  # models differ in what they lack; whatever fails here, the texts path still works
         return None
     return layout
+
+
+def too_long(max_tokens: int) -> str:
+    """A text that the model cuts."""
+    return f"more than the model reads: {'text ' * max_tokens} and its end"
+
+
+def on_device(features: Features, device: str | torch.device) -> Features:
+    """The same features with their tensors on a device."""
+    import torch
+
+    return {
+        key: value.to(device) if isinstance(value, torch.Tensor) else value for key, value in features.items()
+    }
 
 
 def _guess(model: Any, expected: Features) -> FeatureLayout:

@@ -1,4 +1,4 @@
-"""Loads a SentenceTransformer as the options say: safetensors only, and no code unasked."""
+"""Loads a model of sentence-transformers as the options say: safetensors only, and no code unasked."""
 
 from __future__ import annotations
 
@@ -50,11 +50,16 @@ class EncoderOptions:
     code_revision: str | None = None
 
 
-def load_model(source: ModelSource, options: EncoderOptions) -> tuple[Any, str, str]:
+def load_model(
+    source: ModelSource, options: EncoderOptions, library_class: str = "SentenceTransformer"
+) -> tuple[Any, str, str]:
     """The model, ready to run; the device; and the precision.
 
     Args:
         source: With its files on this machine.
+        options: Device, precision, lengths and trust.
+        library_class: Of sentence-transformers: ``SentenceTransformer``, ``CrossEncoder``,
+            ``MultiVectorEncoder``.
 
     Raises:
         UsageError: Pickled weights, untrusted code, or an option that the model or the device cannot serve.
@@ -74,7 +79,7 @@ def load_model(source: ModelSource, options: EncoderOptions) -> tuple[Any, str, 
             fetch_code(repository, options.code_revision)
     device = _first_of_all_gpus() if options.shard else pick_device(options.device)
     dtype = pick_precision(options.precision, device)
-    model = _load(source, options, device, dtype, trusted)
+    model = _load(source, options, device, dtype, trusted, library_class)
     config = transformer_config(model)
     if getattr(config, "use_cache", False):
         config.use_cache = False  # a decoder would keep the keys and values of every layer for a next token
@@ -87,11 +92,19 @@ def transformer_config(model: Any) -> Any:
     return getattr(getattr(model[0], "auto_model", None), "config", None)
 
 
-def _load(source: ModelSource, options: EncoderOptions, device: str, dtype: str, trusted: bool) -> Any:
+def _load(
+    source: ModelSource,
+    options: EncoderOptions,
+    device: str,
+    dtype: str,
+    trusted: bool,
+    library_class: str,
+) -> Any:
     import torch
-    from sentence_transformers import SentenceTransformer
 
-    class Placed(SentenceTransformer):  # type: ignore[misc]
+    library = _library_class(library_class)
+
+    class Placed(library):  # type: ignore[misc, valid-type]
         """Stays where accelerate and bitsandbytes put it: sentence-transformers 5 moves it to one device."""
 
         def to(self, *_: Any, **__: Any) -> Any:
@@ -102,7 +115,7 @@ def _load(source: ModelSource, options: EncoderOptions, device: str, dtype: str,
     code = {"code_revision": options.code_revision} if trusted and options.code_revision else {}
     try:
         with _quiet_transformers():
-            model = (Placed if placement else SentenceTransformer)(
+            model = (Placed if placement else library)(
                 str(source.path),
                 device=None if placement else device,
                 trust_remote_code=trusted,
@@ -125,6 +138,18 @@ def _load(source: ModelSource, options: EncoderOptions, device: str, dtype: str,
         if number or not placement:
             module.to(device=device, dtype=compute)
     return model.eval()
+
+
+def _library_class(name: str) -> Any:
+    import sentence_transformers
+
+    found = getattr(sentence_transformers, name, None)
+    if found is None:
+        raise UsageError(
+            f"this sentence-transformers ({sentence_transformers.__version__}) has no {name}",
+            remedy="pip install -U sentence-transformers",
+        )
+    return found
 
 
 def _placement(device: str, dtype: str, compute: Any, *, shard: bool) -> dict[str, Any]:

@@ -28,7 +28,7 @@ _NEVER = [
 ]
 _WEIGHTS = ["*.safetensors"]
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_OFFLINE_CHOICES = (
+OFFLINE_CHOICES = (
     "turn the internet on (Kaggle: notebook settings), give a local folder with --model PATH, "
     f"or use the bundled model: --model {BUNDLED}"
 )
@@ -184,7 +184,7 @@ def _commit_on_hub(source: ModelSource) -> str:
     if constants.HF_HUB_OFFLINE:
         raise ModelUnreachable(
             f"the model {source.id!r} is not on this machine and HF_HUB_OFFLINE is set",
-            remedy=_OFFLINE_CHOICES,
+            remedy=OFFLINE_CHOICES,
         )
     try:
         info = HfApi().model_info(source.id, revision=source.revision, timeout=HUB_TIMEOUT_SECONDS)
@@ -225,5 +225,5 @@ def _unreachable(source: ModelSource, error: Exception) -> ModelUnreachable:
     return ModelUnreachable(
         f"the model {source.id!r} is not on this machine and {endpoint} cannot be reached",
         where=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}",
-        remedy=_OFFLINE_CHOICES,
+        remedy=OFFLINE_CHOICES,
     )

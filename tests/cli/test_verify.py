@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from judged_files import write_eval_set
 
 from qembed.api.verify import THRESHOLDS, VerifyReport
+from qembed.api.verify_ranking import ChangedQuery, Ranking, RankingOptions
 from qembed.cli.verify import _cosine, command
 from qembed.models import Encoder, EncoderOptions
 from qembed.records import Vectors
@@ -22,11 +24,12 @@ RunCli = Callable[[Sequence[str | Path]], Any]
 REPOSITORY = Path(__file__).parents[2]
 TEXTS = [f"{word} of a [bold]chunk[/bold] {n}" for n, word in enumerate(["vector", "point", "index"] * 7)]
 
+IDS = [f"docs:[red]some_subdirectory:a_rather_long_name_of_a_page_{n}.md:chunk:{n}" for n in range(21)]
+
 
 def write(folder: Path, vectors: Vectors, encoder: Encoder) -> Path:
     files = OutputFiles.of(folder / "docs_embeddings.jsonl")
-    ids = [f"docs:[red]some_subdirectory:a_rather_long_name_of_a_page_{n}.md:chunk:{n}" for n in range(21)]
-    files.embeddings.write_bytes(b"".join(map(record_line, ids, TEXTS, vectors, [{}] * 21)))
+    files.embeddings.write_bytes(b"".join(map(record_line, IDS, TEXTS, vectors, [{}] * 21)))
     output = Output(files.embeddings.name, 0, "", "", len(TEXTS), encoder.info.dimension)
     made, now = asdict(encoder.info), "2026-01-01T00:00:00+00:00"
     settings = {"max_length": None}
@@ -51,6 +54,16 @@ def mixed(tmp_path_factory: pytest.TempPathFactory, encoder: Encoder) -> Path:
     vectors[[0, 13]] = vectors[[13, 0]]
     vectors[7, 0] = np.nan
     return write(tmp_path_factory.mktemp("mixed"), vectors, encoder)
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory, encoder: Encoder) -> Path:
+    """What the model itself ranks first is relevant."""
+    queries = {f"q{n}": f"point of a {n} [red]chunk[/red]" for n in range(8)}
+    asked, vectors = encoder.encode(list(queries.values()), "query"), encoder.encode(TEXTS)
+    first = (asked @ vectors.T).argmax(axis=1).tolist()
+    qrels = {query: {IDS[row]: 1} for query, row in zip(queries, first, strict=True)}
+    return write_eval_set(tmp_path_factory.mktemp("sets") / "words", queries, qrels, synthetic=True)
 
 
 class TestForPeople:
@@ -99,6 +112,62 @@ class TestForPeople:
         assert _cosine(cosine) == shown
 
 
+class TestRanking:
+    def test_sound(self, run_cli: RunCli, folder: Path, judged: Path) -> None:
+        code, out, err = run_cli(["verify", folder, "-e", judged])
+        assert code == 0
+        words = " ".join(out.split())
+        assert "words: 8 of 8 queries have an answer; chunks are judged" in words
+        assert "SYNTHETIC" in words
+        assert "21 different texts again, the 21 nearest of each query; queries in fp32" in words
+        assert "top 10 the same for 8 queries, in another order for 0, with other results for 0" in words
+        assert "nothing from behind the candidates comes into a top 10" in words
+        assert "verdict equivalent within ±0.01: 0.000 nDCG@10" in words
+        assert "; the ranking is not shown to be worse" in words
+        assert "changed most" not in words
+        assert "embedding the candidates again (21 texts)" in err
+
+    def test_worse(self, run_cli: RunCli, tmp_path: Path, judged: Path, encoder: Encoder) -> None:
+        turned = np.roll(encoder.encode(TEXTS), 10, axis=0)
+        folder = write(tmp_path, turned, encoder)
+        code, out, _ = run_cli(["verify", folder, "-e", judged, "-q", "--min-cosine", "-1"])
+        assert code == 3
+        assert "verdict   worse: -" in out
+        assert "queries whose nDCG@10 changed most" in out
+        assert "[red]chunk[/red]" in out  # a query is no markup
+        words = " ".join(out.split())
+        assert "does not hold: - the ranking is worse: -" in words
+        assert "next: embed the chunks again in a higher precision" in words
+        assert "qembed audit" not in words
+        assert all(
+            len(line) <= 80 for line in out.splitlines() if str(folder) not in line and "- " not in line
+        )
+
+    @pytest.mark.parametrize("which", ["folder", "mixed"])
+    def test_80_columns(
+        self, run_cli: RunCli, request: pytest.FixtureRequest, which: str, judged: Path
+    ) -> None:
+        place = request.getfixturevalue(which)
+        ran = run_cli(["verify", place, "-e", judged, "-q", "--candidates", "15"])
+        if which == "mixed":  # NaN, which no search can use
+            assert (ran.code, "zero or not finite" in ran.err) == (5, True)
+        assert all(len(line) <= 80 for line in ran.out.splitlines() if str(place) not in line)
+
+    def test_keys(self, run_cli: RunCli, folder: Path, judged: Path) -> None:
+        document = json.loads(run_cli(["verify", folder, "-e", judged, "--json", "-q"]).out)
+        assert set(document["ranking"]) == {field.name for field in fields(Ranking)}
+        assert document["ranking"]["comparison"]["verdict"] == "equivalent"
+        text = (REPOSITORY / "docs" / "verify.md").read_text(encoding="utf-8").partition("## JSON")[2]
+        inner = [*document["ranking"], *(field.name for field in fields(ChangedQuery))]
+        assert [key for key in inner if f"`{key}`" not in text] == []
+
+    @pytest.mark.parametrize("option", ["--candidates", "--measure", "--margin", "--split"])
+    def test_without_an_eval_set(self, run_cli: RunCli, folder: Path, option: str) -> None:
+        code, _, err = run_cli(["verify", folder, option, "20"])
+        assert code == 2
+        assert f"{option} needs judged queries: add --eval-set FOLDER" in err
+
+
 class TestForPipes:
     def test_keys(self, run_cli: RunCli, mixed: Path) -> None:
         code, out, err = run_cli(["verify", mixed, "--json", "-q", "--sample", "30", "-k", "3"])
@@ -129,7 +198,8 @@ class TestOptions:
 
         monkeypatch.setattr("qembed.api.verify.verify", verify)
         line = "verify out --sample 5 --seed 6 -k 7 --min-cosine .5 -m minilm --revision r --reference bf16 "
-        line += "--device cuda:1 --trust-remote-code --code-revision c -q"
+        line += "--device cuda:1 --trust-remote-code --code-revision c -q -e set --split dev --candidates 30 "
+        line += "--measure MRR@5 --margin .02 --query-precision fp16"
         assert run_cli(line.split()).code == 130
         options = EncoderOptions(
             device="cuda:1", precision="bf16", revision="r", trust_remote_code=True, code_revision="c"
@@ -143,6 +213,7 @@ class TestOptions:
             "min_cosine": 0.5,
             "model": "minilm",
             "options": options,
+            "ranking": RankingOptions(Path("set"), "dev", 30, "MRR@5", 0.02, seed=6, query_precision="fp16"),
         }
 
     def test_the_help_and_the_docs_name_the_thresholds(self) -> None:

@@ -38,6 +38,15 @@ def test_what_could_not_be_scored_stands_between_head_and_tail() -> None:
     assert all(score > float("-inf") for score in found.values())
 
 
+def test_what_could_not_be_scored_keeps_its_order() -> None:
+    lowest = float("-inf")
+    assert ranked(reranked({"z": 0.9, "a": 0.8, "m": 0.7}, {"z": lowest, "a": lowest, "m": 2.0}, 3)) == [
+        "m",
+        "z",
+        "a",
+    ]
+
+
 def test_depth_zero_and_nothing_to_rerank() -> None:
     assert reranked({"a": 1.0}, {}, 0) == {"a": 1.0}
     assert rerank_run({"q": {}}, {}, 5) == {"q": {}}
@@ -46,6 +55,7 @@ def test_depth_zero_and_nothing_to_rerank() -> None:
 def test_the_best_order() -> None:
     run = {"q": {"a": 3.0, "b": 2.0, "hole": 1.0}}
     assert ranked(ceiling(run, {"q": {"b": 2, "a": 0, "never found": 2}})["q"]) == ["b", "a", "hole"]
+    assert ranked(ceiling(run, {"q": {"b": 1, "a": 0, "hole": -2}})["q"]) == ["b", "a", "hole"]
 
 
 def test_first() -> None:

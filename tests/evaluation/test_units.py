@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from qembed.errors import UsageError
 from qembed.evaluation.ordering import ranked
-from qembed.evaluation.units import cut_units, units_like, units_of
+from qembed.evaluation.units import absent_relevant, cut_units, units_like, units_of
 
 PAGES = [
     ("c:a:0", "menu", "s/a"),
@@ -79,6 +79,31 @@ def test_another_collection_under_the_same_names() -> None:
     like = units_like(units, first, second)
     assert like.scores({"x": 0.5, "y": 0.4}) == {"a": 0.5, "y": 0.4}
     assert like.texts_of == {"a": (0,), "y": (1,)}
+
+
+def test_ids_that_have_shifted_are_not_taken_for_the_same_text() -> None:
+    first = collection_of([("0", "one", None), ("1", "two", None), ("2", "three", None)])
+    second = collection_of([("0", "preface", None), ("1", "one", None), ("2", "two", None), ("3", "3", None)])
+    like = units_like(units_of(first, "chunk"), first, second)
+    assert like.units_of_text == {"0": ("0 (another text)",), "1": ("0",), "2": ("1",), "3": ("3",)}
+    assert absent_relevant(like, {"q": {"0": 1, "2": 1, "1": 0, "gone": 2, "irrelevant": 0}}) == {"2", "gone"}
+
+
+def test_a_text_of_a_known_id_stands_for_it_where_no_other_does() -> None:
+    """As where another tool strips white space."""
+    first = collection_of([("0", "one ", None), ("1", "two", None)])
+    second = collection_of([("0", "one", None), ("1", "two", None)])
+    like = units_like(units_of(first, "chunk"), first, second)
+    assert like.units_of_text == {"0": ("0",), "1": ("1",)}
+    assert absent_relevant(like, {"q": {"0": 1, "1": 1}}) == frozenset()
+
+
+def test_two_texts_of_another_collection_may_be_one_unit() -> None:
+    first = collection_of([("a", "same", None), ("b", "same", None)])
+    second = collection_of([("a", "same, longer", None), ("b", "same, otherwise", None)], tokens={})
+    like = units_like(units_of(first, "chunk"), first, second)
+    assert like.texts_of == {"a": (0, 1)}
+    assert like.scores({"a": 0.4, "b": 0.5}) == {"a": 0.5}
 
 
 def test_pages_of_another_collection_keep_their_merged_name() -> None:

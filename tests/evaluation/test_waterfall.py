@@ -49,6 +49,11 @@ def test_stages(unit: str, stage: str, ranks: tuple[int | None, int | None]) -> 
     assert (loss.rank_before, loss.rank_after) == ranks
 
 
+def test_the_last_rank_before_the_cutoff_counts_as_among_the_first() -> None:
+    found = path(["x", "a", "b"], ["x", "a", "b"], ["x", "b", "a"], ["x", "a", "b"], [])
+    assert [loss.stage for loss in losses({"q": {"a": 1, "b": 1}}, found, k=2)] == ["demoted", "found"]
+
+
 def test_without_a_reranker() -> None:
     order = ["a", "b", "c"]
     found = losses({"q": {"a": 1, "c": 1}}, path(order, order, order, None, []), k=2)
