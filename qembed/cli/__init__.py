@@ -68,6 +68,7 @@ def group(ctx: click.Context, debug: bool) -> None:
       qembed inspect chunks/ --model minilm
       qembed embed chunks/ -o out/ --model minilm
       qembed audit out/
+      qembed bench out/ -e python_api -r maxsim:minilm
       qembed search out/ "how do I filter by payload?"
     """
     ctx.obj = {"debug": debug}

@@ -387,6 +387,22 @@ class TestBaseline:
         assert str(folder) in str(caught.value.where)
         assert 'level = "page"' in str(caught.value.remedy)
 
+    def test_another_chunking_is_compared_by_pages(self, tmp_path: Path) -> None:
+        made = library(tmp_path, level="page")
+        items, _ = library_items()
+        old = [
+            replace(item, id=f"old:{number}:{item.id}", text=f"{part} {item.text}")
+            for item in items
+            for number, part in enumerate(("part one:", "part two:"))
+        ]
+        folder = write_embeddings(tmp_path / "old", old)
+        result = run(made, baseline=folder, baseline_query_vectors=made.query_vectors)
+        assert result.absent == (0, 0)
+        assert [len(side.collection) for side in result.sides] == [40, 80]
+        assert row_of(result, "baseline").estimates["nDCG@10"].mean == pytest.approx(
+            result.rows[0].estimates["nDCG@10"].mean, abs=0.1
+        )
+
     def test_each_side_is_asked_by_its_own_model(
         self,
         tmp_path: Path,
