@@ -22,10 +22,15 @@ if TYPE_CHECKING:
     from qembed.api.evalset import convert_eval_set as convert_eval_set
     from qembed.api.evalset import draft_eval_set as draft_eval_set
     from qembed.api.inspect import inspect as inspect
+    from qembed.api.judgements import merge_judgements as merge_judgements
     from qembed.api.markdown_corpus import corpus_from_markdown as corpus_from_markdown
     from qembed.api.package_corpus import corpus_from_package as corpus_from_package
     from qembed.api.plan import PlanOptions as PlanOptions
     from qembed.api.plan import plan as plan
+    from qembed.api.report import ReportOptions as ReportOptions
+    from qembed.api.report import compare_reports as compare_reports
+    from qembed.api.report import index_reports as index_reports
+    from qembed.api.report import make_report as make_report
     from qembed.api.search import open_index as open_index
     from qembed.api.search import search as search
     from qembed.api.sweep import SweepOptions as SweepOptions
@@ -61,21 +66,26 @@ _EXPORTS = {
     "PlanOptions": "qembed.api.plan",
     "QembedError": "qembed.errors",
     "RankingOptions": "qembed.api.verify_ranking",
+    "ReportOptions": "qembed.api.report",
     "SweepOptions": "qembed.api.sweep",
     "agreement": "qembed.api.bench_agreement",
     "audit": "qembed.api.audit",
     "bench": "qembed.api.bench",
     "check_eval_set": "qembed.api.evalset",
     "compare": "qembed.evaluation.statistics",
+    "compare_reports": "qembed.api.report",
     "convert_eval_set": "qembed.api.evalset",
     "corpus_from_markdown": "qembed.api.markdown_corpus",
     "corpus_from_package": "qembed.api.package_corpus",
     "draft_eval_set": "qembed.api.evalset",
     "embed": "qembed.api.embed",
     "evaluate": "qembed.evaluation.measures",
+    "index_reports": "qembed.api.report",
     "inspect": "qembed.api.inspect",
     "load_catalog": "qembed.models",
     "load_eval_set": "qembed.evaluation.eval_set",
+    "make_report": "qembed.api.report",
+    "merge_judgements": "qembed.api.judgements",
     "open_index": "qembed.api.search",
     "open_reranker": "qembed.evaluation.rerank",
     "parse_measure": "qembed.evaluation.measures",

@@ -1,4 +1,4 @@
-"""``qembed evalset``: check, count, convert and draft eval sets."""
+"""``qembed evalset``: check, count, convert and draft eval sets; merge judgements."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def command() -> None:
       qembed evalset stats scifact/
       qembed evalset convert scifact/ scifact_trec/ --to trec
       qembed evalset draft chunks/ -o my_eval_set
+      qembed evalset merge-judgements my_eval_set qrels.tsv
     """
 
 
@@ -206,6 +207,60 @@ def draft(
         print_json(draft_document(made))
         return
     _show(render_draft(made, input, queries))
+
+
+@command.command("merge-judgements", short_help="Bring judgements made in a report into the qrels.")
+@FOLDER
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@SPLIT
+@click.option("--judge", metavar="NAME", help="Who judged what does not say so itself.")
+@click.option(
+    "--on-conflict",
+    type=click.Choice(["keep", "replace"]),
+    default="keep",
+    show_default=True,
+    help="Which grade holds where another is there already: that one, or the new one.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
+@JSON
+@click.pass_context
+def merge(
+    ctx: click.Context,
+    folder: Path,
+    files: tuple[Path, ...],
+    split: str | None,
+    judge: str | None,
+    on_conflict: Literal["keep", "replace"],
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Merge judgements that were exported from a report (qrels.tsv) into the eval set in FOLDER.
+
+    New grades are added to the qrels. Every judgement, with who gave it and when, goes into judgements.jsonl
+    in FOLDER, whatever became of it: no grade is lost, and none is replaced unless you say so. The next bench
+    uses them.
+
+    Exit code 0: merged; 3: merged, and the qrels keep other grades for some, which are shown.
+
+    \b
+    Examples:
+      qembed evalset merge-judgements my_eval_set qrels.tsv
+      qembed evalset merge-judgements my_eval_set anna.tsv ben.tsv --dry-run
+      qembed evalset merge-judgements my_eval_set qrels.tsv --on-conflict replace
+    """
+    from qembed.api.judgements import merge_judgements
+    from qembed.cli.evalset_view import merged_document, render_merged
+    from qembed.cli.output import print_json
+
+    merged = merge_judgements(
+        folder, files, split=split, judge=judge, on_conflict=on_conflict, dry_run=dry_run
+    )
+    if as_json:
+        print_json(merged_document(merged, dry_run=dry_run))
+    else:
+        _show(render_merged(merged, dry_run=dry_run))
+    if merged.count("kept"):
+        ctx.exit(3)
 
 
 def _show(parts: Iterable[RenderableType]) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from qembed.api.evalset import Converted, CorpusSeen, DraftedEvalSet, EvalSetCheck
+    from qembed.api.judgements import MergedJudgements
     from qembed.evaluation.card import Card
     from qembed.evaluation.draft import Draft
     from qembed.evaluation.eval_findings import Severity
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 CHECK_SCHEMA = "qembed.evalset-check/1"
 STATS_SCHEMA = "qembed.evalset-stats/1"
+MERGED_SCHEMA = "qembed.evalset-merged/1"
 SHOWN = 3
 """Findings of each kind that are shown to people; ``--all`` shows all."""
 _EXAMPLES = 8
@@ -160,6 +162,42 @@ def render_converted(converted: Converted, has_corpus: bool) -> Iterator[str]:
         yield f"  {file}"
     if has_corpus:
         yield "The corpus was not copied: it stays where it is."
+
+
+def merged_document(merged: MergedJudgements, *, dry_run: bool) -> dict[str, Any]:
+    """Every judgement with what became of it, as one JSON document."""
+    return {
+        "schema": MERGED_SCHEMA,
+        "dry_run": dry_run,
+        "qrels": str(merged.qrels),
+        "log": str(merged.log),
+        "judgements": merged.judgements,
+        "merged": [
+            {**asdict(entry.judgement), "outcome": entry.outcome, "grade_before": entry.before}
+            for entry in merged.merged
+        ],
+    }
+
+
+def render_merged(merged: MergedJudgements, *, dry_run: bool) -> Iterator[str]:
+    """What was added, and every conflict."""
+    would = "would be " if dry_run else ""
+    yield (
+        f"{merged.qrels}: {merged.count('added'):,} {would}added, {merged.count('same'):,} the same, "
+        f"{merged.count('replaced'):,} {would}replaced, {merged.count('kept'):,} kept as they were; "
+        f"{_count(merged.judgements, 'judgement')} {'then' if dry_run else 'now'}"
+    )
+    for entry in merged.conflicts:
+        given = entry.judgement
+        what = "stays" if entry.outcome == "kept" else f"becomes {given.grade}"
+        yield (
+            f"  conflict: query {given.query_id!r}, item {given.item_id!r}: {entry.before} {what}; "
+            f"{given.judge} says {given.grade} ({given.file}, line {given.line})"
+        )
+    if merged.count("kept"):
+        yield "Decide, and merge with --on-conflict replace what should hold."
+    if not dry_run:
+        yield f"Who judged what, and when: {merged.log}"
 
 
 def _facts(checked: EvalSetCheck) -> list[tuple[str, str]]:

@@ -1,0 +1,143 @@
+"""The queries with their results, each text once, as small as a page can carry it."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from qembed.report.stored import StoredBench
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much goes into a page.
+
+    Attributes:
+        hits: Of each system for each query; no less than the first ten, which judging needs.
+        characters: Of each text; the rest is left out, and the page says so.
+    """
+
+    hits: int
+    characters: int
+
+
+STEPS = (
+    Limits(20, 20_000),
+    Limits(20, 4_000),
+    Limits(10, 4_000),
+    Limits(10, 1_500),
+    Limits(10, 500),
+)
+"""Tried in this order until a page is small enough."""
+
+
+@dataclass(slots=True)
+class _Numbers:
+    """Names -> positions, in order of appearance."""
+
+    at: dict[Any, int] = field(default_factory=dict)
+
+    def of(self, name: Any) -> int:
+        return self.at.setdefault(name, len(self.at))
+
+
+def explorer_data(bench: StoredBench, limits: Limits, *, links: str | None = None) -> dict[str, Any]:
+    """What ``templates/explorer.js`` and ``judge.js`` read; units, texts and their contents are
+    positions in lists.
+
+    Args:
+        bench: The stored bench.
+        limits: How much of it.
+        links: Address of a page with ``{page}`` in it; without, pages are not linked.
+    """
+    units, texts, contents = _Numbers(), _Numbers(), _Numbers()
+    queries = [_query(line, bench, units, texts, limits) for line in bench.queries]
+    places = {line["query_id"]: at for at, line in enumerate(bench.queries)}
+    unjudged = [
+        [places[query], units.of(unit), rank] for query, unit, rank in bench.unjudged if query in places
+    ]
+    judged = bench.document["eval_set"]
+    return {
+        "measures": bench.measures,
+        "systems": [
+            {"name": system["name"], "kind": system["kind"], "side": _side(system["name"], bench)}
+            for system in bench.systems
+        ],
+        "limits": [side["max_tokens"] for side in bench.document["sides"]],
+        "level": judged["level"],
+        "key": hashlib.sha256(f"{judged['name']}\0{judged['split']}".encode()).hexdigest()[:16],
+        "evalSet": judged["name"],
+        "split": judged["split"],
+        "links": links,
+        "units": list(units.at),
+        "texts": [_text(bench.texts[key], contents) for key in texts.at],
+        "contents": [
+            [text[: limits.characters], max(0, len(text) - limits.characters)] for text in contents.at
+        ],
+        "queries": queries,
+        "unjudged": unjudged,
+    }
+
+
+def packed(data: dict[str, Any]) -> str:
+    """JSON, gzip, base64; the same data give the same letters."""
+    return base64.b64encode(gzip.compress(orjson.dumps(data), compresslevel=9, mtime=0)).decode()
+
+
+def _query(
+    line: dict[str, Any], bench: StoredBench, units: _Numbers, texts: _Numbers, limits: Limits
+) -> dict[str, Any]:
+    query = line["query_id"]
+    shown = [line["systems"].get(name) for name in bench.names]
+    hits = []
+    for found in shown:
+        own = found["hits"][: limits.hits] if found else []
+        hits.append(
+            [
+                [units.of(hit["unit"]), texts.of((found["side"], hit["chunk_id"])), round(hit["score"], 4)]
+                for hit in own
+            ]
+        )
+    wanted = dict.fromkeys(at for own in hits for at, _, _ in own)
+    wanted.update(dict.fromkeys(units.of(unit) for unit, grade in line["judged"].items() if grade > 0))
+    names = list(units.at)
+    return {
+        "id": query,
+        "text": line["text"],
+        "values": [_values(bench, name, query) for name in bench.names],
+        "judged": [[at, line["judged"][names[at]]] for at in wanted if names[at] in line["judged"]],
+        "hits": hits,
+        "ranks": [[at, *_ranks(bench, line, names[at])] for at in wanted],
+    }
+
+
+def _values(bench: StoredBench, system: str, query: str) -> list[float | None]:
+    found = bench.values.get(system, {}).get(query, {})
+    return [found.get(measure) for measure in bench.measures]
+
+
+def _ranks(bench: StoredBench, line: dict[str, Any], unit: str) -> Iterator[int]:
+    """In every system; 0 where it did not come up."""
+    for name in bench.names:
+        whole = bench.ranks.get(name)
+        if whole is not None:
+            yield whole.get(line["query_id"], {}).get(unit, 0)
+            continue
+        shown = line["systems"].get(name, {"hits": [], "ranks_of_relevant": {}})
+        order = {hit["unit"]: rank for rank, hit in enumerate(shown["hits"], start=1)}
+        yield shown["ranks_of_relevant"].get(unit, order.get(unit, 0))
+
+
+def _side(system: str, bench: StoredBench) -> int:
+    return next((line["systems"][system]["side"] for line in bench.queries if system in line["systems"]), 0)
+
+
+def _text(line: dict[str, Any], contents: _Numbers) -> list[Any]:
+    """Content, chunk id, pages, chunks with this text, tokens; two sides may share a content."""
+    return [contents.of(line["text"]), line["chunk_id"], line["pages"], line["chunks"], line["tokens"]]

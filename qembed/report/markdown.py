@@ -1,0 +1,86 @@
+"""A bench in Markdown, as long as a comment on a pull request may be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from qembed.report import tables, verdicts
+from qembed.report.embedding import Embedding
+from qembed.report.provenance import repeat_commands
+from qembed.report.stored import StoredBench
+from qembed.report.tables import Cell, Table
+
+_SPECIAL = "\\`*_{}[]<>#|~"
+
+
+def bench_markdown(bench: StoredBench, embeddings: Sequence[Embedding] = ()) -> str:
+    """Verdicts, what they rest on, tables, and how to repeat it."""
+    return "\n".join(_bench(bench, embeddings)) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    plain = " ".join(text.split())
+    return "".join(f"\\{letter}" if letter in _SPECIAL else letter for letter in plain)
+
+
+def markdown_table(table: Table) -> Iterator[str]:
+    """A table of GitHub's Markdown; small print goes behind the number."""
+    yield f"**{escaped(table.caption)}**"
+    yield ""
+    yield _line(escaped(name.removeprefix(">")) or " " for name in table.head)
+    yield _line("--:" if name.startswith(">") else "---" for name in table.head)
+    for row in [*table.rows, *table.foot]:
+        yield _line(map(_cell, row))
+    yield ""
+
+
+def code_block(text: str) -> list[str]:
+    """A fenced block whose fence is longer than any in the text."""
+    longest = max((len(part) for part in text.split("\n") if part.strip("`") == ""), default=0)
+    fence = "`" * max(3, longest + 1)
+    return [fence, text, fence]
+
+
+def _bench(bench: StoredBench, embeddings: Sequence[Embedding]) -> Iterator[str]:
+    found = verdicts.answers(bench)
+    yield f"### {escaped(verdicts.headline(found, bench))}"
+    yield ""
+    if bench.document["eval_set"]["synthetic"]:
+        yield "> **Synthetic queries**: a program made them and nobody has judged them."
+        yield ""
+    for answer in verdicts.in_order(found):
+        yield f"- {answer.mark} **{escaped(answer.question)}** {escaped(answer.sentence)}  "
+        yield f"  <sub>{escaped(answer.details)}</sub>"
+    yield ""
+    yield from markdown_table(tables.quality_table(bench))
+    time = tables.time_table(bench)
+    if time is not None:
+        yield from markdown_table(time)
+    for words in verdicts.advice(bench):
+        yield f"- {escaped(words)}"
+    gates = tables.gate_table(bench)
+    if gates is not None:
+        yield ""
+        yield from markdown_table(gates)
+    yield ""
+    yield "<details><summary>What this rests on, and how to repeat it</summary>"
+    yield ""
+    for label, words in verdicts.basis(bench):
+        yield f"- {label}: {escaped(words)}"
+    yield ""
+    yield from code_block(
+        "\n".join(line or f"# {why}" for why, line in repeat_commands(bench, list(embeddings)))
+    )
+    yield ""
+    yield "</details>"
+
+
+def _cell(cell: Cell) -> str:
+    parts = [part for part in (cell.mark, escaped(cell.text)) if part]
+    note = f" <sub>{escaped(cell.note)}</sub>" if cell.note else ""
+    return (" ".join(parts) or " ") + note
+
+
+def _line(parts: Iterable[str]) -> str:
+    return f"| {' | '.join(parts)} |"

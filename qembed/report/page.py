@@ -1,0 +1,176 @@
+"""One HTML file that needs nothing else: templates, style, scripts, data, and a policy that says so."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from qembed import __version__
+from qembed.report import tables, verdicts
+from qembed.report.charts import bench_charts
+from qembed.report.embedding import Checked, Embedding
+from qembed.report.explorer import STEPS, Limits, explorer_data, packed
+from qembed.report.provenance import provenance_table, repeat_commands
+from qembed.report.stored import StoredBench
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+LIMIT_BYTES = 8_000_000
+"""What a page may have; beyond it, texts are shortened and fewer results shown."""
+
+_CHART_LIBRARY = "vendor/chart.umd.min.js"
+_SOURCE_MAP = "//# sourceMappingURL=chart.umd.min.js.map"
+
+
+def bench_page(
+    bench: StoredBench,
+    embeddings: Sequence[Embedding] = (),
+    checked: Sequence[Checked] = (),
+    *,
+    links: str | None = None,
+    limit_bytes: int = LIMIT_BYTES,
+) -> str:
+    """The page of one bench.
+
+    Args:
+        bench: As it was stored.
+        embeddings: The runs that made its vectors, where they are known.
+        checked: Audits and verifications of those.
+        links: Address of a page of the corpus, with ``{page}`` in it.
+        limit_bytes: What it may have; the first of ``explorer.STEPS`` that fits is taken, else the last.
+    """
+    charts = bench_charts(bench)
+    drawn = [*charts, *(chart for embedding in embeddings for chart in embedding.charts)]
+    judged = bench.document["eval_set"]
+    found = verdicts.answers(bench)
+    values = {
+        "title": f"{judged['name']}: {verdicts.headline(found, bench)}",
+        "kind": "Which search is better?",
+        "headline": verdicts.headline(found, bench),
+        "created": bench.document["created"][:10],
+        "primary": bench.primary,
+        "eval_set": judged,
+        "answers": verdicts.in_order(found),
+        "advice": list(verdicts.advice(bench)),
+        "basis": verdicts.basis(bench),
+        "answerability": verdicts.answerability(bench),
+        "findings": [finding for finding in bench.document["findings"] if finding["lost"] != "nothing"],
+        "gates": tables.gate_table(bench),
+        "quality": tables.quality_table(bench),
+        "time": tables.time_table(bench),
+        "comparisons": tables.comparison_table(bench),
+        "charts": charts,
+        "charts_data": script_json({chart.name: chart.data for chart in drawn}),
+        "embeddings": embeddings,
+        "checked": checked,
+        "steps": repeat_commands(bench, list(embeddings)),
+        "provenance": provenance_table(bench, list(embeddings)),
+    }
+    scripts = ("charts.js", "tables.js", "explorer.js", "judge.js", "start.js")
+    page = ""
+    for limits, cut in _steps(bench):
+        data = packed(explorer_data(bench, limits, links=links))
+        page = render(
+            "bench.html.j2",
+            scripts,
+            chart_library=True,
+            explorer_data=data,
+            cut=limits if cut else None,
+            **values,
+        )
+        if len(page.encode()) <= limit_bytes:
+            break
+    return page
+
+
+def render(template: str, scripts: Sequence[str] = (), *, chart_library: bool = False, **values: Any) -> str:
+    """A template with style, scripts and the policy that allows exactly these.
+
+    Args:
+        template: Its name.
+        scripts: Names of files beside it, put into one script.
+        chart_library: Put the charting library before it.
+        values: For the template; every string is escaped.
+    """
+    style = _read("templates/page.css")
+    parts = [_read(_CHART_LIBRARY).replace(_SOURCE_MAP, "")] if chart_library else []
+    if scripts:
+        parts.append("\n".join(_read(f"templates/{name}") for name in scripts))
+    policy = "; ".join(
+        [
+            "default-src 'none'",
+            f"script-src {' '.join(map(_hash, parts)) or repr('none')}",
+            f"style-src {_hash(style)}",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            policy=policy,
+            style=_markup(style),
+            scripts=[_markup(part) for part in parts],
+            version=__version__,
+            **values,
+        )
+    )
+
+
+def script_json(data: Any) -> Markup:
+    """JSON that cannot end the script element it stands in."""
+    text = orjson.dumps(data).decode()
+    for letter in "<>&\u2028\u2029":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return _markup(text)
+
+
+def _steps(bench: StoredBench) -> Iterator[tuple[Limits, bool]]:
+    """The limits that make a difference to this bench, and whether they leave anything out."""
+    longest = max((len(line["text"]) for line in bench.texts.values()), default=0)
+    most = max(
+        (len(found["hits"]) for line in bench.queries for found in line["systems"].values()), default=0
+    )
+    seen = set()
+    for limits in STEPS:
+        kept = min(limits.hits, most), min(limits.characters, longest)
+        if kept not in seen:
+            seen.add(kept)
+            yield limits, kept != (most, longest)
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _read(name: str) -> str:
+    return files("qembed.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _markup(text: str) -> Markup:
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("qembed.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

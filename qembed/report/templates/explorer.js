@@ -1,0 +1,242 @@
+"use strict";
+/* The queries: filters, search, and what two systems show for one query. All text goes in as text, never as HTML. */
+
+function make(name, properties = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key === "class") element.className = value;
+    else if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (value !== null && value !== undefined && value !== false) element.setAttribute(key, value === true ? "" : value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+async function unpack(id) {
+  const letters = document.getElementById(id).textContent.trim();
+  const bytes = Uint8Array.from(atob(letters), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return JSON.parse(await new Response(stream).text());
+}
+
+const COMMON = new Set("the and for with that this from are was how what why who when where can does did has have not you your into its".split(" "));
+
+function wordsOf(query) {
+  const words = (query.toLowerCase().match(/[\p{L}\p{N}_]{3,}/gu) ?? []).filter((word) => !COMMON.has(word));
+  return [...new Set(words)].sort((a, b) => b.length - a.length);
+}
+
+function highlighted(text, words) {
+  if (!words.length) return [text];
+  const pattern = new RegExp(`(?<![\\p{L}\\p{N}])(${words.map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|")})`, "giu");
+  return text.split(pattern).map((part, at) => (at % 2 ? make("mark", {}, part) : part));
+}
+
+/* An address for a page: only where the report was given one, or the page is one; only of kinds that are safe. */
+function linkTo(page, template) {
+  const address = template ? template.replaceAll("{page}", page.split("/").map(encodeURIComponent).join("/")) : page;
+  return /^(https?|file):\/\//i.test(address) || (template && !/^[a-z][a-z0-9+.-]*:/i.test(address)) ? address : null;
+}
+
+function unitName(unit, page, data) {
+  const address = page ? linkTo(page, data.links) : null;
+  return address ? make("a", { class: "unit", href: address, rel: "noopener noreferrer", target: "_blank" }, unit) : make("span", { class: "unit" }, unit);
+}
+
+function textBlock(text, words, kept, clamp) {
+  const body = make("p", { dir: "auto", class: clamp ? "clamp" : "" }, ...highlighted(text, words));
+  const left = kept ? make("p", { class: "fine" }, `${kept.toLocaleString("en")} more characters are not in this page.`) : null;
+  if (!clamp || (text.length < 180 && text.split("\n").length <= 3)) { body.className = ""; return [body, left]; }
+  const more = make("button", { type: "button", class: "more", "aria-expanded": "false" }, "Show all");
+  more.addEventListener("click", () => {
+    const open = body.classList.toggle("clamp") === false;
+    more.setAttribute("aria-expanded", String(open));
+    more.textContent = open ? "Show less" : "Show all";
+  });
+  return [body, more, left];
+}
+
+class Explorer {
+  constructor(data) {
+    this.data = data;
+    this.root = document.getElementById("explorer");
+    this.list = document.getElementById("list");
+    this.left = 0;
+    this.right = this.#preferred();
+    this.filter = "all";
+    this.needle = "";
+    this.order = "change";
+    this.grades = data.queries.map((query) => new Map(query.judged));
+    this.ranks = data.queries.map((query) => new Map(query.ranks.map(([unit, ...ranks]) => [unit, ranks])));
+    this.answered = data.queries.map((query) => query.judged.some(([, grade]) => grade > 0));
+    this.#controls();
+    this.root.hidden = false;
+    this.show();
+  }
+
+  #preferred() {
+    const reranked = this.data.systems.findIndex((system) => system.kind === "reranked");
+    return reranked > 0 ? reranked : Math.max(this.data.systems.length - 1, 0);
+  }
+
+  value(at, system) { return this.data.queries[at].values[system][0]; }
+
+  change(at) {
+    const [before, after] = [this.value(at, this.left), this.value(at, this.right)];
+    return before === null || after === null ? null : after - before;
+  }
+
+  top(at, system) { return this.data.queries[at].hits[system].slice(0, 10); }
+
+  FILTERS = [
+    ["all", "All", () => true],
+    ["gained", "Gained", (at) => this.change(at) > 1e-9],
+    ["lost", "Lost", (at) => this.change(at) < -1e-9],
+    ["same", "Unchanged", (at) => this.change(at) !== null && Math.abs(this.change(at)) <= 1e-9],
+    ["unjudged", "Unjudged on top", (at) => [this.left, this.right].some((system) => this.top(at, system).slice(0, 3).some(([unit]) => !this.grades[at].has(unit)))],
+    ["none", "Nothing relevant found", (at) => this.answered[at] && !this.top(at, this.right).some(([unit]) => this.grades[at].get(unit) > 0)],
+    ["unanswerable", "No answer exists", (at) => !this.answered[at]],
+  ];
+
+  #controls() {
+    for (const [id, chosen] of [["left", this.left], ["right", this.right]]) {
+      const select = document.getElementById(id);
+      select.append(...this.data.systems.map((system, at) => make("option", { value: at, selected: at === chosen }, system.name)));
+      select.addEventListener("change", () => { this[id] = Number(select.value); this.show(); });
+    }
+    document.getElementById("order").addEventListener("change", (event) => { this.order = event.target.value; this.show(); });
+    const search = document.getElementById("search");
+    search.addEventListener("input", () => { this.needle = search.value.trim().toLowerCase(); this.show(); });
+    const filters = this.root.querySelector(".filters");
+    for (const [name, label] of this.FILTERS) {
+      const input = make("input", { type: "radio", name: "filter", value: name, checked: name === "all" });
+      input.addEventListener("change", () => { this.filter = name; this.show(); });
+      filters.append(make("label", {}, input, `${label} `, make("span", { class: "number", "data-filter": name })));
+    }
+    document.addEventListener("keydown", (event) => this.#key(event));
+    document.addEventListener("open-query", (event) => this.open(event.detail));
+  }
+
+  #matches(at) {
+    if (!this.needle) return true;
+    const query = this.data.queries[at];
+    if (`${query.id} ${query.text}`.toLowerCase().includes(this.needle)) return true;
+    return [this.left, this.right].some((system) => query.hits[system].some(([unit]) => this.data.units[unit].toLowerCase().includes(this.needle)));
+  }
+
+  show() {
+    const all = [...this.data.queries.keys()];
+    for (const [name, , keep] of this.FILTERS) this.root.querySelector(`[data-filter="${name}"]`).textContent = all.filter(keep).length;
+    const keep = this.FILTERS.find(([name]) => name === this.filter)[2];
+    const found = all.filter((at) => keep(at) && this.#matches(at));
+    const weight = { change: (at) => (this.change(at) === null ? 1 : -Math.abs(this.change(at))), worst: (at) => this.value(at, this.right) ?? 2, id: (at) => at }[this.order];
+    found.sort((a, b) => weight(a) - weight(b) || a - b);
+    this.list.replaceChildren(...found.map((at) => this.#row(at)));
+    document.getElementById("shown").textContent =
+      `${found.length} of ${all.length} queries. Numbers are ${this.data.measures[0]} of “${this.data.systems[this.left].name}”, then of “${this.data.systems[this.right].name}”.`;
+  }
+
+  #row(at) {
+    const query = this.data.queries[at];
+    const change = this.change(at);
+    const numbers = change === null ? "not defined" : `${fixed(this.value(at, this.left))} → ${fixed(this.value(at, this.right))}`;
+    const sign = change > 1e-9 ? "▲" : change < -1e-9 ? "▼" : "";
+    const word = change > 1e-9 ? "gained" : change < -1e-9 ? "lost" : "";
+    const panel = make("div", { class: "panel", id: `query-${at}`, hidden: true });
+    const button = make("button", { type: "button", class: "row", "aria-expanded": "false", "aria-controls": `query-${at}`, "data-at": at },
+      make("span", { class: "words", dir: "auto" }, query.text || query.id),
+      make("span", { class: "change" }, make("span", { class: `mark ${sign === "▲" ? "good" : "bad"}`, "aria-hidden": "true" }, sign), make("span", { class: "hidden" }, word), ` ${numbers}`),
+      make("small", {}, `${query.id}${this.answered[at] ? "" : " · nothing answers it"}`));
+    button.addEventListener("click", () => this.toggle(button, panel, at));
+    return make("li", {}, make("h3", {}, button), panel);
+  }
+
+  toggle(button, panel, at, open = panel.hidden) {
+    panel.hidden = !open;
+    button.setAttribute("aria-expanded", String(open));
+    if (open && !panel.childElementCount) panel.append(...this.#panel(at));
+  }
+
+  open({ id, right }) {
+    this.right = right;
+    document.getElementById("right").value = right;
+    this.filter = "all";
+    this.needle = document.getElementById("search").value = "";
+    this.root.querySelector('[value="all"]').checked = true;
+    this.show();
+    const at = this.data.queries.findIndex((query) => query.id === id);
+    const button = this.list.querySelector(`button[data-at="${at}"]`);
+    this.toggle(button, document.getElementById(`query-${at}`), at, true);
+    button.scrollIntoView({ block: "start" });
+    button.focus({ preventScroll: true });
+  }
+
+  #panel(at) {
+    const sides = this.left === this.right ? [this.left] : [this.left, this.right];
+    const lists = sides.map((system, place) => this.#hits(at, system, place ? this.left : this.right, Boolean(place)));
+    return [make("div", { class: "sides" }, ...lists), this.#absent(at, sides)].filter(Boolean);
+  }
+
+  #hits(at, system, other, after) {
+    const query = this.data.queries[at];
+    const words = wordsOf(query.text);
+    const values = this.data.measures.map((measure, i) => `${measure} ${fixed(query.values[system][i])}`).join(" · ");
+    const items = query.hits[system].map(([unit, text, score], i) => this.#hit({ at, unit, text, score, rank: i + 1, other, after, words, side: this.data.systems[system].side, same: system === other }));
+    return make("div", {}, make("h4", {}, this.data.systems[system].name), make("p", { class: "fine" }, values),
+      items.length ? make("ol", { class: "hits" }, ...items) : make("p", {}, "Nothing was retrieved."));
+  }
+
+  #hit({ at, unit, text, score, rank, other, after, words, side, same }) {
+    const [number, chunk, pages, chunks, tokens] = this.data.texts[text];
+    const [content, kept] = this.data.contents[number];
+    const limit = this.data.limits[side];
+    const there = this.ranks[at].get(unit)[other];
+    return make("li", { class: "hit" },
+      make("span", { class: "rank" }, String(rank)),
+      make("div", { class: "about" }, this.#grade(at, unit), same ? null : make("span", {}, movement(rank, there, after)),
+        unitName(this.data.units[unit], pages[0], this.data)),
+      make("div", { class: "body" }, ...textBlock(content, words, kept, true),
+        make("p", { class: "fine" }, [`score ${fixed(score)}`, chunk === this.data.units[unit] ? "" : chunk, chunks > 1 ? `${chunks} chunks have this text` : "",
+          limit !== null && tokens > limit ? `the model read ${limit} of ${tokens} tokens` : ""].filter(Boolean).join(" · "))));
+  }
+
+  #grade(at, unit) {
+    const grade = this.grades[at].get(unit);
+    if (grade === undefined) return make("span", { class: "grade open" }, "not judged");
+    return grade > 0 ? make("span", { class: "grade good" }, `relevant ${grade}`) : make("span", { class: "grade bad" }, "not relevant");
+  }
+
+  /* What is relevant and in none of the lists. */
+  #absent(at, sides) {
+    const query = this.data.queries[at];
+    const shown = new Set(sides.flatMap((system) => query.hits[system].map(([unit]) => unit)));
+    const absent = query.judged.filter(([unit, grade]) => grade > 0 && !shown.has(unit));
+    if (!absent.length) return null;
+    const items = absent.map(([unit, grade]) => {
+      const places = sides.map((system) => `${this.data.systems[system].name}: ${this.ranks[at].get(unit)[system] ? `rank ${this.ranks[at].get(unit)[system]}` : "not retrieved"}`);
+      return make("li", {}, make("span", { class: "unit" }, this.data.units[unit]), ` (relevant ${grade}) `, make("small", {}, places.join(" · ")));
+    });
+    return make("div", {}, make("h4", {}, "Relevant, and in neither list"), make("ul", {}, ...items));
+  }
+
+  #key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const typing = /^(input|select|textarea)$/i.test(event.target.tagName) && event.target.type !== "radio";
+    if (event.key === "/" && !typing) { event.preventDefault(); document.getElementById("search").focus(); return; }
+    if (event.target.id === "search" && event.key === "ArrowDown") { event.preventDefault(); this.list.querySelector(".row")?.focus(); return; }
+    const row = event.target.closest?.("#list > li")?.querySelector(".row");
+    if (!row || typing) return;
+    const rows = [...this.list.querySelectorAll(".row")];
+    const step = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1 }[event.key];
+    if (step) { event.preventDefault(); (rows[rows.indexOf(row) + step] ?? row).focus(); }
+    if (event.key === "Escape") { this.toggle(row, document.getElementById(row.getAttribute("aria-controls")), Number(row.dataset.at), false); row.focus(); }
+  }
+}
+
+/* `after`: this list is the right one, `there` the rank before. */
+function movement(rank, there, after) {
+  if (!there) return after ? "new: was not retrieved" : "then not retrieved";
+  if (there === rank) return after ? `= was ${there}` : `= then ${there}`;
+  const arrow = (after ? there > rank : there < rank) ? "↑" : "↓";
+  return after ? `${arrow} was ${there}` : `${arrow} then ${there}`;
+}

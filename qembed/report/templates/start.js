@@ -1,0 +1,15 @@
+"use strict";
+/* Starts what the page has. */
+
+for (const table of document.querySelectorAll("table.sortable")) makeSortable(table);
+if (document.getElementById("charts-data")) startCharts();
+if (document.getElementById("explorer-data")) {
+  unpack("explorer-data").then((data) => {
+    new Explorer(data);
+    new Judge(data);
+    document.documentElement.dataset.ready = "yes";
+  }, () => {
+    const words = "This browser cannot unpack the queries; any browser of 2023 or later can.";
+    document.getElementById("queries").append(make("p", { class: "warning" }, words));
+  });
+} else document.documentElement.dataset.ready = "yes";

@@ -1,0 +1,253 @@
+"""The page in headless Chromium: no complaint, no network; explorer, sorting, judging, print."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from browser import Browser, Page
+
+from qembed.report.compare import compare_page, pair_benches
+from qembed.report.index_page import index_page
+from qembed.report.page import bench_page
+from qembed.report.stored import StoredBench
+
+Visit: TypeAlias = Callable[..., Any]
+
+ROWS = "[...document.querySelectorAll('#list .row')]"
+QUALITY = "document.querySelector('#systems table')"
+STORED = "JSON.parse(Object.entries(localStorage).find(([key]) => key.startsWith('qembed.judgements.'))[1])"
+
+
+@pytest.fixture(scope="module")
+def pages(
+    tmp_path_factory: pytest.TempPathFactory, full: StoredBench, hostile: StoredBench
+) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pages")
+    written = {
+        "full": bench_page(full, links="https://docs.example/{page}"),
+        "hostile": bench_page(hostile),
+        "compare": compare_page(pair_benches(full, full)),
+        "index": index_page(full.folder.parent),
+    }
+    for name, text in written.items():
+        (folder / f"{name}.html").write_text(text, encoding="utf-8")
+    return {name: folder / f"{name}.html" for name in written}
+
+
+@pytest.fixture
+def visit(browser: Browser, pages: dict[str, Path]) -> Visit:
+    """``with visit("full", width=390) as page``: at the end nothing was complained of or asked for."""
+
+    @contextmanager
+    def opened(name: str, **how: Any) -> Iterator[Page]:
+        with browser.open(pages[name], **how) as page:
+            yield page
+            page.value("localStorage.clear()")
+            assert page.problems == []
+            assert set(page.requests) <= {pages[name].as_uri()}, "only itself, where it was loaded again"
+
+    return opened
+
+
+def click(page: Page, selector: str) -> None:
+    page.value(f"document.querySelector({selector!r}).click()")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("name", ["full", "hostile", "compare", "index"])
+def test_a_page_fits_and_asks_for_nothing(visit: Visit, name: str, width: int) -> None:
+    with visit(name, width=width, dark=width == 390) as page:
+        page.value("document.querySelectorAll('#list .row').forEach((row, at) => at < 3 && row.click())")
+        assert page.value("document.documentElement.scrollWidth <= innerWidth")
+        assert page.value("window.hacked") is None
+
+
+def test_hostile_text_is_shown_as_it_is(visit: Visit) -> None:
+    with visit("hostile") as page:
+        page.value(f"{ROWS}[0].click()")
+        shown = page.value("document.querySelector('#list .panel').textContent")
+        assert "</script><script>window.hacked = 1</script>" in shown
+        assert "<img src=x onerror='window.hacked = 2'>" in shown
+        assert page.value("document.querySelectorAll('#list img, #list script, #judge img').length") == 0
+        long = page.value(
+            "[...document.querySelectorAll('.body p')].find(p => p.textContent.startsWith('xxx')).textContent"
+        )
+        assert long == "x" * 10_000
+
+
+def test_every_chart_is_drawn(visit: Visit) -> None:
+    blank = """[...document.querySelectorAll('figure.chart canvas')].filter(canvas => {
+        const empty = document.createElement('canvas');
+        [empty.width, empty.height] = [canvas.width, canvas.height];
+        return canvas.toDataURL() === empty.toDataURL();
+    }).length"""
+    with visit("full") as page:
+        assert page.value("document.querySelectorAll('figure.chart canvas').length") > 10
+        assert page.value(blank) == 0
+        page.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+        assert page.value(blank) == 0
+
+
+def test_sorting(visit: Visit) -> None:
+    column = f"[...{QUALITY}.tBodies[0].rows].map(row => Number(row.cells[1].dataset.sort))"
+    with visit("full") as page:
+        first = page.value(column)
+        head = f"{QUALITY}.tHead.rows[0].cells[1]"
+        page.value(f"{head}.querySelector('button').click()")
+        assert page.value(column) == sorted(first, reverse=True), "numbers: the highest first"
+        assert page.value(f"{head}.getAttribute('aria-sort')") == "descending"
+        page.value(f"{head}.querySelector('button').click()")
+        assert page.value(column) == sorted(first)
+        assert page.value(f"{QUALITY}.tFoot.rows.length") == 1
+
+
+def test_filters_and_search(visit: Visit, full: StoredBench) -> None:
+    changes = {}
+    for query, values in full.values["vectors > good"].items():
+        new, old = values["nDCG@10"], full.values["vectors"][query]["nDCG@10"]
+        changes[query] = (new or 0) - (old or 0)
+    wanted = {
+        "gained": sum(change > 0 for change in changes.values()),
+        "lost": sum(change < 0 for change in changes.values()),
+        "same": sum(change == 0 for change in changes.values()),
+        "unanswerable": 0,
+    }
+    with visit("full") as page:
+        assert page.value(f"{ROWS}.length") == 20
+        for name, count in wanted.items():
+            assert (
+                int(page.value(f"""document.querySelector('[data-filter="{name}"]').textContent""")) == count
+            )
+            click(page, f".filters [value={name}]")
+            assert page.value(f"{ROWS}.length") == count
+        click(page, ".filters [value=all]")
+        page.press("/")
+        assert page.value("document.activeElement.id") == "search"
+        page.type("topic14")
+        assert page.value(f"{ROWS}.map(row => row.querySelector('small').textContent)") == ["q14"]
+        assert page.value("document.getElementById('shown').textContent").startswith("1 of 20 queries")
+
+
+def test_the_explorer_by_keyboard(visit: Visit) -> None:
+    at = f"{ROWS}.indexOf(document.activeElement)"
+    opened = f"{ROWS}.map(row => row.getAttribute('aria-expanded') === 'true')"
+    with visit("full") as page:
+        page.press("/")
+        page.press("ArrowDown")
+        assert page.value(at) == 0
+        page.press("j")
+        page.press("ArrowDown")
+        page.press("k")
+        assert page.value(at) == 1
+        page.press("Enter")
+        assert page.value(opened)[:3] == [False, True, False]
+        assert page.value("document.querySelectorAll('#list .panel:not([hidden]) .hits').length") == 2
+        page.press("Escape")
+        assert not any(page.value(opened))
+        assert page.value(at) == 1
+
+
+def test_ranks_before_and_after(visit: Visit, full: StoredBench) -> None:
+    with visit("full") as page:
+        page.value(f"{ROWS}[0].click()")
+        query = page.value(f"{ROWS}[0].querySelector('small').textContent")
+        hits = page.value(
+            """[...document.querySelectorAll('#list .sides > div:nth-child(2) .hit .about')].map(about =>
+            [about.querySelector('.unit').textContent, about.children[1].textContent])"""
+        )
+        before, after = full.ranks["vectors"][query], full.ranks["vectors > good"][query]
+        for unit, words in hits:
+            was = before.get(unit)
+            sign = "=" if was == after[unit] else "↑" if was and was > after[unit] else "↓"
+            assert words == (f"{sign} was {was}" if was else "new: was not retrieved")
+        link = page.value("document.querySelector('#list a.unit').getAttribute('href')")
+        assert link.startswith("https://docs.example/docs/p")
+
+
+def test_a_bar_of_a_chart_opens_its_query(visit: Visit) -> None:
+    with visit("full") as page:
+        page.value(
+            "document.dispatchEvent(new CustomEvent('open-query', { detail: { id: 'q05', right: 1 } }))"
+        )
+        assert page.value("document.activeElement.querySelector('small').textContent") == "q05"
+        assert page.value("document.getElementById('right').value") == "1"
+        assert page.value("document.activeElement.getAttribute('aria-expanded')") == "true"
+
+
+def test_judging_by_keyboard_and_export(visit: Visit, browser: Browser, full: StoredBench) -> None:
+    with visit("full") as page:
+        page.value("document.getElementById('who').focus()")
+        page.type("Anna\tB.")
+        page.value("document.getElementById('card').focus()")
+        for key in ("2", "s", "0", "1", "u", "1"):
+            page.press(key)
+        assert page.value("document.activeElement.id") == "card"
+        assert page.value("document.querySelector('#judging progress').value") == 3
+        assert page.value(f"Object.values({STORED}.grades).map(given => given.grade)") == [2, 0, 1]
+        card = page.value("document.getElementById('card').textContent")
+        assert not any(name in card for name in full.names), "who found it is not told"
+        exported = browser.downloads / "qrels.tsv"
+        exported.unlink(missing_ok=True)
+        click(page, "#export")
+        until = time.monotonic() + 20
+        while not exported.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        rows = list(csv.reader(io.StringIO(exported.read_text(encoding="utf-8")), delimiter="\t"))
+        assert rows[0] == ["query-id", "corpus-id", "score", "judge", "judged-at"]
+        first, _, third = full.unjudged[:3]
+        assert [row[:4] for row in rows[1:3]] == [
+            [first[0], first[1], "2", "Anna B."],
+            [third[0], third[1], "0", "Anna B."],
+        ]
+        assert len(rows) == 4
+        page.reload()
+        assert page.value("document.querySelector('#judging progress').value") == 3, "the browser keeps them"
+        assert page.value("document.getElementById('who').value").startswith("Anna")
+
+
+def test_query_by_query_and_the_end(visit: Visit) -> None:
+    with visit("hostile") as page:
+        order = "document.getElementById('judge-order')"
+        page.value(f"{order}.value = 'query'; {order}.dispatchEvent(new Event('change'))")
+        page.value("document.getElementById('card').focus()")
+        total = page.value("document.querySelector('#judging progress').max")
+        for _ in range(total):
+            page.press("1")
+        assert "All judged" in page.value("document.getElementById('card').textContent")
+        assert page.value(f"Object.keys({STORED}.grades).length") == total
+        page.press("u")
+        assert page.value(f"Object.keys({STORED}.grades).length") == total - 1
+        assert page.value("document.querySelector('#judging progress').value") == total - 1
+
+
+def test_print(visit: Visit) -> None:
+    with visit("full") as page:
+        printed = page.pdf()
+        assert printed.startswith(b"%PDF")
+        assert len(printed) > 20_000, "with its charts"
+
+
+@pytest.mark.skipif(
+    "QEMBED_AXE" not in os.environ, reason="QEMBED_AXE names no axe.min.js (npm pack axe-core)"
+)
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("name", ["full", "compare", "index"])
+def test_accessibility(visit: Visit, name: str, dark: bool) -> None:
+    with visit(name, width=390 if dark else 1280, dark=dark) as page:
+        page.value("document.querySelectorAll('details').forEach(part => part.open = true)")
+        page.value("document.querySelector('#list .row')?.click()")
+        page.value(Path(os.environ["QEMBED_AXE"]).read_text(encoding="utf-8") + "; 0")
+        tags = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']"
+        found = page.value(
+            f"axe.run(document, {{ runOnly: {tags} }})"
+            ".then(result => result.violations.map(found => [found.id, found.nodes[0].html]))"
+        )
+        assert found == []
