@@ -89,7 +89,7 @@ class MaxSim:
             tokenizer=NumberedTokens(self._tokens),
             bind=partial(MaxSimModel, wanted=wanted),
             dimension=wanted.most,
-            name=lambda row: f"the text {bare[row][:80]!r} with the query {asked[wanted.of(row)[0]]!r}",
+            name=lambda row: _name(bare[row], [asked[number] for number in wanted.of(row)]),
         )
         scored = self._engine.score(job, here=here, progress=progress)
         cut_text = scored.lengths > self._engine.info.max_tokens
@@ -114,3 +114,8 @@ def _wanted(
     offsets = np.searchsorted(text, np.arange(texts + 1)).astype(np.int64)
     column = np.arange(len(different)) - offsets[text]
     return Wanted(tuple(queries), offsets, query), text[place], column[place]
+
+
+def _name(text: str, queries: list[str]) -> str:
+    more = f" and {len(queries) - 1:,} more" if len(queries) > 1 else ""
+    return f"the text {text[:80]!r} with the query {queries[0]!r}{more}"
