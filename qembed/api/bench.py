@@ -149,7 +149,7 @@ class BenchResult:
 
 def bench(
     embeddings: Path,
-    eval_set: Path,
+    eval_set: Path | str,
     options: BenchOptions = BenchOptions(),
     *,
     progress: Progress = Progress(),
@@ -160,7 +160,7 @@ def bench(
 
     Args:
         embeddings: The file (JSON lines, Parquet or npy; any shard means all), or the folder it lies in.
-        eval_set: A folder in BEIR's layout, with or without a card.
+        eval_set: A folder in BEIR's layout, with or without a card; or the name of a bundled eval set.
         options: What is compared.
         progress: Told of every phase.
 
