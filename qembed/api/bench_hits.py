@@ -54,7 +54,9 @@ def _queries(
             found = system.side.units.best_texts(system.texts.get(query, {}))
             scores = system.run.get(query, {})
             order = ranked(scores)
-            hits: list[dict[str, Any]] = [{"unit": unit, "chunk_id": found[unit], "score": scores[unit]} for unit in order[:SHOWN]]
+            hits: list[dict[str, Any]] = [
+                {"unit": unit, "chunk_id": found[unit], "score": scores[unit]} for unit in order[:SHOWN]
+            ]
             used.update((side, hit["chunk_id"]) for hit in hits)
             ranks = {unit: rank for rank, unit in enumerate(order, start=1) if grades.get(unit, 0) > 0}
             shown[system.name] = {"side": side, "hits": hits, "ranks_of_relevant": ranks}
