@@ -131,13 +131,13 @@ def _steps(options: NotebookOptions) -> list[_Step]:
             "Do the nearest chunks answer the question?",
             _bash('qembed search "$OUTPUT" "$QUESTION" -k 3 --precision "$PRECISION"'),
         ),
+        _Step(None, "Download", "A link to one archive with vectors, summary and manifest.", _LINK),
         _Step(
             "bench",
             "Measure",
             _MEASURES,
             _bash(_BENCH),
         ),
-        _Step(None, "Download", "A link to one archive with vectors, summary and manifest.", _LINK),
     ]
 
 
@@ -189,7 +189,10 @@ from the chunks: they show that everything works, and no more."""
 _BENCH = """\
 if [ -z "$EVAL_SET" ]; then
     EVAL_SET="$OUTPUT/drafted_eval_set"
-    qembed evalset draft "$INPUT" -o "$EVAL_SET" --queries 50 --force
+    qembed evalset draft "$INPUT" -o "$EVAL_SET" --queries 50 --force || {
+        echo "nothing to measure with: name a folder with your own queries in EVAL_SET"
+        exit 0
+    }
 fi
 qembed bench "$OUTPUT" -e "$EVAL_SET" -r "$RERANKER" --precision "$PRECISION" -o "$OUTPUT/reports\""""
 

@@ -29,8 +29,8 @@ def test_steps_in_order() -> None:
         "embed",
         "audit",
         "search-a-sample",
-        "measure",
         "download",
+        "measure",
     ]
 
 

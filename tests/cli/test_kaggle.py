@@ -36,7 +36,11 @@ for cell in json.load(open(sys.argv[1]))["cells"]:
 def root(tmp_path: Path, write_chunks: WriteChunks, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "machine"
     (root / "kaggle" / "working").mkdir(parents=True)
-    pages = {"docs/start": ["how to get started", "a vector"], "code/page": ["a point", "a vector"]}
+    answer = (
+        "## Deleting points that match a filter\n\nPass the filter to delete, and it removes every point that "
+        "meets it, in all segments of the collection at once, without a list of ids."
+    )
+    pages = {"docs/start": ["how to get started", "a vector"], "code/page": [answer, "a vector"]}
     write_chunks(root / "kaggle/input/datasets/me/eco/output/qdrant_ecosystem", pages)
     monkeypatch.setenv(kaggle.ROOT_VARIABLE, str(root))
     monkeypatch.delenv(kaggle.RUN_TYPE_VARIABLE, raising=False)
@@ -118,9 +122,9 @@ class TestNotebook:
             assert run_cli(["kaggle", "notebook", "-o", file]).code == 0
             return [cell["id"] for cell in json.loads(file.read_text())["cells"]]
 
-        monkeypatch.setitem(COMMANDS, "bench", "Measure.")
         assert "measure" in cells(tmp_path / "with.ipynb")
-        monkeypatch.delitem(COMMANDS, "bench")
+        without = {name: about for name, about in COMMANDS.items() if name != "bench"}
+        monkeypatch.setattr("qembed.cli.COMMANDS", without)
         assert "measure" not in cells(tmp_path / "without.ipynb")
 
     @pytest.mark.slow
@@ -147,7 +151,11 @@ class TestNotebook:
         working = root / "kaggle" / "working"
         assert "FileLink" in said or "qdrant_ecosystem_embeddings.zip" in said
         names = {path.name for path in working.iterdir() if not path.name.startswith(".")}
+        assert "SYNTHETIC" in said
+        assert (working / "reports/0001_drafted_eval_set/bench.json").is_file()
         assert names == {
+            "drafted_eval_set",
+            "reports",
             "qdrant_ecosystem_embeddings.jsonl",
             "qdrant_ecosystem_embedding_summary.json",
             "qdrant_ecosystem_embedding_manifest.json",
