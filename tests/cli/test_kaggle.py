@@ -37,8 +37,8 @@ def root(tmp_path: Path, write_chunks: WriteChunks, monkeypatch: pytest.MonkeyPa
     root = tmp_path / "machine"
     (root / "kaggle" / "working").mkdir(parents=True)
     answer = (
-        "## Deleting points that match a filter\n\nPass the filter to delete, and it removes every point that "
-        "meets it, in all segments of the collection at once, without a list of ids."
+        "## Deleting points that match a filter\n\nPass the filter to delete, and it removes every point "
+        "that meets it, in all segments of the collection at once, without a list of ids."
     )
     pages = {"docs/start": ["how to get started", "a vector"], "code/page": [answer, "a vector"]}
     write_chunks(root / "kaggle/input/datasets/me/eco/output/qdrant_ecosystem", pages)
@@ -152,7 +152,7 @@ class TestNotebook:
         assert "FileLink" in said or "qdrant_ecosystem_embeddings.zip" in said
         names = {path.name for path in working.iterdir() if not path.name.startswith(".")}
         assert "SYNTHETIC" in said
-        assert (working / "reports/0001_drafted_eval_set/bench.json").is_file()
+        assert len(list(working.glob("reports/0001_*/bench.json"))) == 1
         assert names == {
             "drafted_eval_set",
             "reports",
