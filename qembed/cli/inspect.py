@@ -112,12 +112,13 @@ def rows(inspection: Inspection, form: Form) -> list[tuple[str, Holdings]]:
 
 
 def _say_findings(inspection: Inspection) -> None:
-    from qembed.cli.output import aside, quantity
+    from qembed.cli.output import aside
+    from qembed.report.words import plural
 
     if inspection.duplicate_ids:
         aside(f"Ids are not unique, embed would stop: {inspection.duplicate_ids}")
     if inspection.findings:
-        aside(f"{quantity(len(inspection.findings))} findings; --json lists all")
+        aside(f"{plural(len(inspection.findings), 'finding')}; --json lists all")
 
 
 def show(inspection: Inspection) -> None:

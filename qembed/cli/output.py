@@ -33,16 +33,19 @@ class Column(Generic[Item]):
         value: What an item has there, unrounded; None and NaN where there is nothing.
         shown: How people read a value; such a column is aligned right. None for what is no number.
         detail: Only in CSV: people have enough with less.
+        narrow: The heading in a terminal, where the name takes too much of 80 columns.
     """
 
     name: str
     value: Callable[[Item], Any]
     shown: Callable[[Any], str] | None = None
     detail: bool = False
+    narrow: str = ""
 
-    def head(self) -> str:
-        """The heading for people, in the spelling of ``table``."""
-        return (">" if self.shown else "") + self.name.replace("_", " ")
+    def head(self, *, narrow: bool = False) -> str:
+        """The heading for people, in the spelling of ``table``; ``narrow`` is one word a line."""
+        words = self.narrow or self.name.replace("_", "\n") if narrow else self.name.replace("_", " ")
+        return (">" if self.shown else "") + words
 
     def text(self, item: Item) -> str:
         """The cell for people."""
@@ -66,7 +69,7 @@ def print_rows(columns: Sequence[Column[Item]], items: Iterable[Item], form: For
         )  # lines end in CRLF anywhere
         return
     columns = [column for column in columns if not column.detail]
-    heads = [column.head() for column in columns]
+    heads = [column.head(narrow=form is None) for column in columns]
     rows = [[column.text(item) for column in columns] for item in items]
     if form == "md":
         from qembed.report.markdown import escaped, table_lines
@@ -82,8 +85,12 @@ def print_rows(columns: Sequence[Column[Item]], items: Iterable[Item], form: For
 
 
 def print_values(values: dict[str, Any], form: Form | None = None) -> None:
-    """Results that are no table, one a row."""
-    name: Column[tuple[str, Any]] = Column("name", lambda pair: pair[0])
+    """Results that are no table, one a row; people read their names with spaces too."""
+
+    def named(pair: tuple[str, Any]) -> str:
+        return pair[0] if form == "csv" else pair[0].replace("_", " ")
+
+    name: Column[tuple[str, Any]] = Column("name", named)
     value: Column[tuple[str, Any]] = Column("value", lambda pair: pair[1], _significant)
     print_rows([name, value], values.items(), form)
 

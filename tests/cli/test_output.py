@@ -14,10 +14,12 @@ from typing import Any
 import click
 import pytest
 from bench_folders import library
+from judged_files import write_embeddings, write_eval_set
 
 from qembed.cli import group
 from qembed.cli.options import Form
 from qembed.cli.output import Column, console, print_rows, print_values
+from qembed.models import Encoder, EncoderOptions
 
 Run = Callable[..., Any]
 REPOSITORY = Path(__file__).parents[2]
@@ -62,7 +64,7 @@ class TestRows:
 
     def test_people_see_a_table_without_markup(self, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
         lines = printed(capsysbinary, None).decode().splitlines()
-        assert lines[1].split() == ["name", "size", "bytes"]
+        assert [line.split() for line in lines[1:3]] == [["size"], ["name", "bytes"]]
         assert "[bold]:smile:[/bold] é" in "\n".join(lines)
         assert "\x1b" not in "".join(lines)
 
@@ -71,9 +73,9 @@ class TestRows:
         assert capsys.readouterr().out.split() == ["name,size_bytes,known"]
 
     def test_values(self, capsys: pytest.CaptureFixture[str]) -> None:
-        print_values({"cosine": 0.99999998, "records": 12345, "verdict": "worse"}, "md")
+        print_values({"cosine_min": 0.99999998, "records": 12345, "verdict": "worse"}, "md")
         rows = capsys.readouterr().out.splitlines()[2:]
-        assert rows == ["| cosine | 0.99999998 |", "| records | 12,345 |", "| verdict | worse |"]
+        assert rows == ["| cosine min | 0.99999998 |", "| records | 12,345 |", "| verdict | worse |"]
 
 
 class TestWidth:
@@ -89,9 +91,27 @@ class TestWidth:
         assert console().width == width
 
 
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> tuple[Path, Path]:
+    """Embeddings with a manifest, and an eval set that they answer."""
+    folder = tmp_path_factory.mktemp("stored")
+    encoder = Encoder.load(str(tiny), EncoderOptions(device="cpu", precision="fp32"))
+    texts = {f"docs:{number}": f"vector of a point {number}" for number in range(12)}
+    queries = {f"q{number}": f"point {number}" for number in range(4)}
+    qrels = {query: {f"docs:{query[1:]}": 1} for query in queries}
+    return (
+        write_embeddings(folder / "out", texts, encoder.encode(list(texts.values())), encoder.info),
+        write_eval_set(folder / "set", queries, qrels, synthetic=True),
+    )
+
+
 @pytest.fixture
 def commands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_chunks: Callable[..., Path]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    write_chunks: Callable[..., Path],
+    stored: tuple[Path, Path],
+    word_tokenizer: Any,
 ) -> dict[str, list[Any]]:
     """A command line for every command with rows."""
     monkeypatch.chdir(tmp_path)
@@ -99,6 +119,9 @@ def commands(
     chunks = write_chunks(
         tmp_path / "eco", {"docs|[a]/a": ["Home", "Filtering by payload"], "more/b": ["Home", 5]}
     )
+    page = tmp_path / "page.md"
+    page.write_text("# A page\n\nText.\n\n## Below\n\nMore text.\n")
+    own = ["--max-tokens", "40", "--force"]
     made = library(tmp_path)
     judged = [made.embeddings, "-e", made.eval_set, "-q", "--query-vectors", made.query_vectors]
     return {
@@ -106,10 +129,19 @@ def commands(
         "audit": ["audit", made.embeddings, "-q"],
         "plan": ["plan", chunks, "--device", "t4x2"],
         "bench": ["bench", *judged, "--resamples", "200", "--gate", "nDCG@10>=0.99"],
+        "sweep": ["sweep", *judged, "--resamples", "200", "--dims", "6"],
+        "verify": ["verify", stored[0], "-q", "-e", stored[1], "-k", "3"],
+        "evalset stats": ["evalset", "stats", made.eval_set],
+        "models": ["models"],
+        "corpus from-markdown": ["corpus", "from-markdown", page, "-o", tmp_path / "out", *own],
+        "corpus from-package": ["corpus", "from-package", "click", "-o", tmp_path / "api", *own],
     }
 
 
-NAMES = ["inspect", "audit", "plan", "bench"]
+NAMES = [
+    *("inspect", "audit", "plan", "bench", "sweep", "verify", "evalset stats", "models"),
+    *("corpus from-markdown", "corpus from-package"),
+]
 each_command = pytest.mark.parametrize("name", NAMES)
 
 
@@ -141,12 +173,13 @@ class TestCommands:
     def test_json_as_ever(self, commands: dict[str, list[Any]], run_cli: Run, name: str) -> None:
         json.loads(run_cli([*commands[name], "--json"]).out)
 
-    def test_people_in_80_columns(self, commands: dict[str, list[Any]], run_cli: Run, name: str) -> None:
-        ran = run_cli(commands[name])
-        folder = str(commands[name][1]) if len(commands[name]) > 1 else "-"
-        assert all(
-            len(line) <= 80 for line in ran.out.splitlines() if folder not in line and "Wrote" not in line
-        )
+    def test_people_in_80_columns(
+        self, commands: dict[str, list[Any]], run_cli: Run, name: str, tmp_path: Path
+    ) -> None:
+        """Paths stay whole, to be copied."""
+        paths = (str(tmp_path.parent.parent), "Wrote ")
+        lines = run_cli(commands[name]).out.splitlines()
+        assert all(len(line) <= 80 for line in lines if not any(path in line for path in paths))
 
     @pytest.mark.parametrize("pair", [("--csv", "--md"), ("--json", "--csv"), ("--md", "--json")])
     def test_one_of_them(
@@ -214,13 +247,13 @@ class TestWhatIsSaid:
         last = read_csv(ran.out)[-1]
         assert (last["agreement"], float(last["mean"])) == ("rbo", pytest.approx(1))
 
-    def test_inspect(self, commands: dict[str, list[Any]], run_cli: Run, minilm: Path) -> None:
+    def test_inspect(self, commands: dict[str, list[Any]], run_cli: Run) -> None:
         ran = run_cli([*commands["inspect"], "--csv", "--model", "minilm"])
         rows = {row["subdirectory"]: row for row in read_csv(ran.out)}
         assert set(rows) == {"docs|[a]", "more"}
         assert rows["docs|[a]"]["characters_max"] == str(len("Filtering by payload"))
         assert int(rows["docs|[a]"]["tokens"]) >= int(rows["docs|[a]"]["tokens_max"]) > 0
-        assert "1 findings; --json lists all" in ran.err
+        assert "1 finding; --json lists all" in ran.err
         assert "| total | 2 | 3 |" in run_cli([*commands["inspect"], "--md"]).out
 
     def test_plan(self, commands: dict[str, list[Any]], run_cli: Run) -> None:
@@ -244,3 +277,42 @@ class TestWhatIsSaid:
         ]
         assert {row["kind"]: int(row["of_this_kind"]) for row in rows} == document["counts"]
         assert "error" in {row["severity"] for row in rows}
+
+    def test_verify(self, commands: dict[str, list[Any]], run_cli: Run) -> None:
+        values = {row["name"]: row["value"] for row in read_csv(run_cli([*commands["verify"], "--csv"]).out)}
+        document = json.loads(run_cli([*commands["verify"], "--json"]).out)
+        assert values["holds"] == "true"
+        assert float(values["cosine_min"]) == document["drift"]["min"]
+        assert float(values["same_top_3_mean"]) == 1
+        assert float(values["stored_nDCG@10"]) == document["ranking"]["stored"]["mean"]
+        assert values["synthetic"] == "true"
+
+    def test_sweep(self, commands: dict[str, list[Any]], run_cli: Run) -> None:
+        rows = read_csv(run_cli([*commands["sweep"], "--csv"]).out)
+        assert (rows[0]["form"], rows[0]["vector_bytes"], rows[0]["nDCG@10_verdict"]) == (
+            "12 float32",
+            "48",
+            "",
+        )
+        document = json.loads(run_cli([*commands["sweep"], "--json"]).out)
+        assert len(rows) == len(document["variants"]) > 3
+        assert all(row["nDCG@10_verdict"] for row in rows[1:])
+
+    def test_evalset_stats(self, commands: dict[str, list[Any]], run_cli: Run) -> None:
+        ran = run_cli([*commands["evalset stats"], "--csv"])
+        values = {row["name"]: row["value"] for row in read_csv(ran.out)}
+        assert (values["name"], values["queries"], values["synthetic"]) == ("library", "20", "false")
+        assert float(values["judgements_per_query_mean"]) > 0
+        assert int(values["grade_2"]) == 20
+
+    def test_models(self, run_cli: Run) -> None:
+        rows = {row["name"]: row for row in read_csv(run_cli(["models", "--csv"]).out)}
+        assert rows["nomic-embed-code"]["parameters"] == "7070619136"
+        assert rows["ms-marco-MiniLM-L6-v2"]["kind"] == "reranker"
+        assert rows["all-MiniLM-L6-v2"]["bundled"] == "true"
+        assert run_cli(["models", "--csv", "show", "minilm"]).code == 2
+
+    def test_what_was_made_is_no_data(self, commands: dict[str, list[Any]], run_cli: Run) -> None:
+        ran = run_cli([*commands["corpus from-markdown"], "--csv"])
+        assert [row["sections"] for row in read_csv(ran.out)] == ["2"]
+        assert "chunks of at most 40 tokens" in ran.err
