@@ -64,9 +64,8 @@ def print_rows(columns: Sequence[Column[Item]], items: Iterable[Item], form: For
         writer = csv.writer(file)
         writer.writerow(column.name for column in columns)
         writer.writerows([_plain(column.value(item)) for column in columns] for item in items)
-        click.echo(
-            file.getvalue().encode("utf-8", "backslashreplace"), nl=False
-        )  # lines end in CRLF anywhere
+        # As bytes: text would get the platform's line ends and encoding.
+        click.echo(file.getvalue().encode("utf-8", "backslashreplace"), nl=False)
         return
     columns = [column for column in columns if not column.detail]
     heads = [column.head(narrow=form is None) for column in columns]
