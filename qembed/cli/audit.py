@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qembed.cli.options import EMBEDDINGS, JSON
+from qembed.cli.options import EMBEDDINGS, Form, output_options
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from qembed.api.audit import AuditReport, Check
+    from qembed.cli.output import Column
     from qembed.store.audit_findings import AuditFinding
 
 SCHEMA = "qembed.audit/1"
@@ -33,7 +34,7 @@ SHOWN = 3
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
 @click.option("--all", "show_all", is_flag=True, help="List every finding, not only the first of each kind.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@JSON
+@output_options
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -43,7 +44,7 @@ def command(
     strict: bool,
     show_all: bool,
     quiet: bool,
-    as_json: bool,
+    form: Form | None,
 ) -> None:
     """Check embeddings, whoever made them.
 
@@ -63,7 +64,7 @@ def command(
     from rich.text import Text
 
     from qembed.api.audit import EXAMPLES, audit
-    from qembed.cli.output import console, print_json
+    from qembed.cli.output import console, print_json, print_rows
     from qembed.cli.progress import make_progress
 
     report = audit(
@@ -73,8 +74,10 @@ def command(
         examples=None if show_all else EXAMPLES,
         progress=make_progress(quiet=quiet),
     )
-    if as_json:
+    if form == "json":
         print_json(as_document(report, strict=strict))
+    elif form:
+        print_rows(columns(report), report.findings, form)
     else:
         out = console()
         for part in render(report, strict=strict, shown=None if show_all else SHOWN):
@@ -111,6 +114,20 @@ def as_document(report: AuditReport, *, strict: bool = False) -> dict[str, Any]:
         "counts": report.counts,
         "findings": list(report.findings),
     }
+
+
+def columns(report: AuditReport) -> list[Column[AuditFinding]]:
+    """What CSV and Markdown say of a finding."""
+    from qembed.cli.output import Column, quantity
+
+    return [
+        Column("severity", lambda found: found.severity),
+        Column("kind", lambda found: found.kind),
+        Column("of_this_kind", lambda found: report.counts[found.kind], quantity),
+        Column("place", lambda found: _place(report, found)),
+        Column("lines", lambda found: " ".join(map(str, found.lines)), detail=True),
+        Column("reason", lambda found: found.reason),
+    ]
 
 
 def render(

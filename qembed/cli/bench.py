@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qembed.cli.options import EMBEDDINGS, JSON, model_options
+from qembed.cli.options import EMBEDDINGS, Form, model_options, output_options
 
 if TYPE_CHECKING:
     from qembed.progress import Progress
@@ -144,7 +144,7 @@ class Depths(click.ParamType[tuple[int, ...]]):
 @click.option("--no-store", is_flag=True, help="Only print; write nothing.")
 @model_options
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@JSON
+@output_options
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -156,7 +156,7 @@ def command(
     name: str | None,
     no_store: bool,
     quiet: bool,
-    as_json: bool,
+    form: Form | None,
     **choices: Any,
 ) -> None:
     """Compare Qdrant alone with reranking, BM25 and other embeddings on judged queries.
@@ -182,13 +182,11 @@ def command(
 
     progress = make_progress(quiet=quiet)
     if eval_set is None:
-        _agreement(embeddings, queries, progress, as_json=as_json, **choices)
+        _agreement(embeddings, queries, progress, form=form, **choices)
         return
     if queries is not None:
         raise click.UsageError("--queries is for a comparison without judgements; leave --eval-set out then")
-    if _bench(
-        embeddings, eval_set, None if no_store else reports, name, progress, as_json=as_json, **choices
-    ):
+    if _bench(embeddings, eval_set, None if no_store else reports, name, progress, form=form, **choices):
         ctx.exit(3)
 
 
@@ -199,13 +197,14 @@ def _bench(
     name: str | None,
     progress: Progress,
     *,
-    as_json: bool,
+    form: Form | None,
     measures: tuple[str, ...],
     **choices: Any,
 ) -> bool:
     """Whether a gate does not hold."""
     from qembed.api.bench import MEASURES, BenchOptions, bench
     from qembed.api.bench_store import as_document, store_bench
+    from qembed.cli.bench_rows import print_systems
     from qembed.cli.bench_view import show
     from qembed.cli.output import print_json
     from qembed.store import explained
@@ -219,18 +218,21 @@ def _bench(
             with explained(reports):
                 folder = store_bench(result, reports, name)
     finally:  # a full disk does not take the numbers away
-        if as_json:
+        if form == "json":
             print_json({**as_document(result), "folder": str(folder) if folder else None})
+        elif form:
+            print_systems(result, folder, form)
         else:
             show(result, folder)
     return not result.passed
 
 
 def _agreement(
-    embeddings: Path, queries: Path | None, progress: Progress, *, as_json: bool, **choices: Any
+    embeddings: Path, queries: Path | None, progress: Progress, *, form: Form | None, **choices: Any
 ) -> None:
     from qembed.api.bench_agreement import agreement, agreement_document
     from qembed.api.bench_side import SideOptions
+    from qembed.cli.bench_rows import print_agreement
     from qembed.cli.bench_view import show_agreement
     from qembed.cli.output import print_json
 
@@ -255,8 +257,10 @@ def _agreement(
         seed=others["seed"],
         progress=progress,
     )
-    if as_json:
+    if form == "json":
         print_json(agreement_document(found))
+    elif form:
+        print_agreement(found, form)
     else:
         show_agreement(found)
 

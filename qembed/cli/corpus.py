@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from qembed.cli.options import Form, output_options
+
 if TYPE_CHECKING:
-    from qembed.api.markdown_corpus import MarkdownCorpus
-    from qembed.api.package_corpus import PackageCorpus
+    from qembed.api.markdown_corpus import MarkdownCorpus, PageCounts
+    from qembed.api.package_corpus import PackageCorpus, PackageCounts
 
 
 @click.group()
@@ -41,7 +43,7 @@ def command() -> None:
     help="Treat a module as private: only what public modules re-export of it is kept. Repeatable.",
 )
 @click.option("--force", is_flag=True, help="Replace the named packages in a folder that is not empty.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: counts, files and findings.")
+@output_options
 def from_package(
     names: tuple[str, ...],
     output: Path,
@@ -51,7 +53,7 @@ def from_package(
     undocumented: bool,
     exclude: tuple[str, ...],
     force: bool,
-    as_json: bool,
+    form: Form | None,
 ) -> None:
     """Make chunks from the API documentation of installed Python packages.
 
@@ -79,10 +81,10 @@ def from_package(
         force=force,
         on_package=lambda name: click.echo(f"reading {name} ...", err=True) if sys.stderr.isatty() else None,
     )
-    if as_json:
+    if form == "json":
         print_json(_as_document(made))
     else:
-        _print_table(made)
+        _print_packages(made, form)
 
 
 def _as_document(made: PackageCorpus) -> dict[str, Any]:
@@ -96,30 +98,26 @@ def _as_document(made: PackageCorpus) -> dict[str, Any]:
     }
 
 
-def _print_table(made: PackageCorpus) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _print_packages(made: PackageCorpus, form: Form | None) -> None:
+    from qembed.cli.output import Column, print_rows, quantity
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("package", overflow="fold")
-    table.add_column("version", overflow="fold")
-    for heading in ("entries", "chunks", "tokens", "files", "seconds"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for package in made.packages:
-        table.add_row(
-            package.name,
-            package.version,
-            f"{package.entries:,}",
-            f"{package.chunks:,}",
-            f"{package.tokens:,}",
-            f"{len(package.files):,}",
-            f"{package.seconds:.1f}",
-        )
-    Console(file=sys.stdout, width=80, highlight=False).print(table)
-    click.echo(f"\n{made.output}: chunks of at most {made.max_tokens} tokens as {made.model} counts them")
+    columns: list[Column[PackageCounts]] = [
+        Column("package", lambda package: package.name),
+        Column("version", lambda package: package.version),
+        Column("entries", lambda package: package.entries, quantity),
+        Column("chunks", lambda package: package.chunks, quantity),
+        Column("tokens", lambda package: package.tokens, quantity),
+        Column("files", lambda package: len(package.files), quantity),
+        Column("seconds", lambda package: package.seconds, "{:.1f}".format),
+    ]
+    print_rows(columns, made.packages, form)
+    beside = form is not None
+    click.echo(
+        f"{made.output}: chunks of at most {made.max_tokens} tokens as {made.model} counts them", err=beside
+    )
     over_limit = sum(package.over_limit for package in made.packages)
     if over_limit:
-        click.echo(f"{over_limit} chunks are longer, because their name alone reaches the limit")
+        click.echo(f"{over_limit} chunks are longer, because their name alone reaches the limit", err=beside)
     for kind, count in sorted(Counter(finding.kind for finding in made.findings).items()):
         first = next(finding for finding in made.findings if finding.kind == kind)
         click.echo(f"{count} x {kind}, e.g. {first.place}: {first.reason}", err=True)
@@ -140,7 +138,7 @@ def _print_table(made: PackageCorpus) -> None:
 @click.option("--model", default="minilm", show_default=True, help="Model whose tokenizer counts.")
 @click.option("--max-tokens", type=int, help="Tokens of a chunk at most.  [default: what the model reads]")
 @click.option("--force", is_flag=True, help="Replace the pages in a folder that is not empty.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: counts and files.")
+@output_options
 def from_markdown(
     inputs: tuple[Path, ...],
     output: Path,
@@ -148,7 +146,7 @@ def from_markdown(
     model: str,
     max_tokens: int | None,
     force: bool,
-    as_json: bool,
+    form: Form | None,
 ) -> None:
     """Make chunks from Markdown files: one a section, or a few where it is long.
 
@@ -171,10 +169,10 @@ def from_markdown(
         max_tokens=max_tokens,
         force=force,
     )
-    if as_json:
+    if form == "json":
         print_json({**_as_markdown(made), "pages": made.pages})
     else:
-        _print_pages(made)
+        _print_pages(made, form)
 
 
 def _as_markdown(made: MarkdownCorpus) -> dict[str, Any]:
@@ -187,18 +185,21 @@ def _as_markdown(made: MarkdownCorpus) -> dict[str, Any]:
     }
 
 
-def _print_pages(made: MarkdownCorpus) -> None:
-    from qembed.cli.output import console, quantity, table
+def _print_pages(made: MarkdownCorpus, form: Form | None) -> None:
+    from qembed.cli.output import Column, print_rows, quantity
 
-    shown = table("page", ">sections", ">chunks", ">tokens")
-    for page in made.pages:
-        shown.add_row(page.name, quantity(page.sections), quantity(page.chunks), quantity(page.tokens))
-    out = console()
-    out.print(shown)
+    columns: list[Column[PageCounts]] = [
+        Column("page", lambda page: page.name),
+        Column("sections", lambda page: page.sections, quantity),
+        Column("chunks", lambda page: page.chunks, quantity),
+        Column("tokens", lambda page: page.tokens, quantity),
+    ]
+    print_rows(columns, made.pages, form)
     chunks = sum(page.chunks for page in made.pages)
-    out.print(
+    click.echo(
         f"{made.output}: {quantity(chunks)} chunks of at most {made.max_tokens} tokens as {made.model} "
-        "counts them"
+        "counts them",
+        err=form is not None,
     )
     for path in made.empty:
         click.echo(f"{path}: no text", err=True)

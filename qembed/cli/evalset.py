@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from qembed.cli.options import INPUT, JSON, corpus_options
+from qembed.cli.options import INPUT, JSON, Form, corpus_options, output_options
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -92,8 +92,8 @@ def check(
 @command.command("stats", short_help="An eval set in numbers.")
 @FOLDER
 @SPLIT
-@JSON
-def stats(folder: Path, split: str | None, as_json: bool) -> None:
+@output_options
+def stats(folder: Path, split: str | None, form: Form | None) -> None:
     """Count queries, judgements, grades and words of an eval set.
 
     \b
@@ -101,17 +101,19 @@ def stats(folder: Path, split: str | None, as_json: bool) -> None:
       qembed evalset stats scifact/
       qembed evalset stats scifact/ --split train --json
     """
-    from qembed.cli.evalset_view import render_stats, stats_document
-    from qembed.cli.output import print_json
+    from qembed.cli.evalset_view import render_stats, stats_document, stats_values
+    from qembed.cli.output import print_json, print_values
     from qembed.evaluation.eval_set import load_eval_set
     from qembed.evaluation.eval_stats import eval_set_stats
 
     eval_set = load_eval_set(folder, split=split)
     counted = eval_set_stats(eval_set)
-    if as_json:
+    if form == "json":
         print_json(stats_document(eval_set, counted))
-        return
-    _show(render_stats(eval_set, counted))
+    elif form:
+        print_values(stats_values(eval_set, counted), form)
+    else:
+        _show(render_stats(eval_set, counted))
 
 
 @command.command("convert", short_help="Between the files of BEIR and those of TREC.")

@@ -63,6 +63,19 @@ def stats_document(eval_set: EvalSet, counted: EvalSetStats) -> dict[str, Any]:
     }
 
 
+def stats_values(eval_set: EvalSet, counted: EvalSetStats) -> dict[str, Any]:
+    """The counts by name, for CSV and Markdown."""
+    values: dict[str, Any] = {"name": eval_set.card.name, "synthetic": eval_set.card.synthetic}
+    for name, value in stats_document(eval_set, counted).items():
+        if name == "grades":
+            values |= {f"grade_{grade}": number for grade, number in value.items()}
+        elif name.endswith("_per_query"):
+            values |= {f"{name}_{part}": number for part, number in value.items()}
+        elif isinstance(value, int):
+            values[name] = value
+    return values
+
+
 def converted_document(converted: Converted) -> dict[str, Any]:
     """What was converted as one JSON document."""
     return {

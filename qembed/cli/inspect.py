@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from qembed.cli.options import INPUT, JSON, corpus_options
+from qembed.cli.options import INPUT, Form, corpus_options, output_options
 
 if TYPE_CHECKING:
     from qembed.api.inspect import Inspection
+    from qembed.cli.output import Column
     from qembed.corpus.statistics import Holdings
 
 _FINDINGS_SHOWN = 10
@@ -28,7 +31,7 @@ _FINDINGS_SHOWN = 10
     "--groups", type=click.IntRange(min=0), default=5, show_default=True, help="Duplicate groups shown."
 )
 @click.option("--strict", is_flag=True, help="Exit 3 when there is any finding.")
-@JSON
+@output_options
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -38,7 +41,7 @@ def command(
     revision: str | None,
     groups: int,
     strict: bool,
-    as_json: bool,
+    form: Form | None,
     **choices: Any,
 ) -> None:
     """Say what the chunks below INPUT hold.
@@ -53,7 +56,7 @@ def command(
       qembed inspect chunks/ --model minilm --json | jq .total.tokens
     """
     from qembed.api.inspect import inspect
-    from qembed.cli.output import print_json
+    from qembed.cli.output import print_json, print_rows
     from qembed.cli.progress import make_progress
     from qembed.corpus import CorpusOptions
 
@@ -65,12 +68,57 @@ def command(
         groups_shown=groups,
         progress=make_progress(),
     )
-    if as_json:
+    if form == "json":
         print_json(asdict(inspection))
+    elif form:
+        print_rows(columns(inspection), rows(inspection, form), form)
+        _say_findings(inspection)
     else:
         show(inspection)
     if (strict and inspection.findings) or inspection.duplicate_ids:
         ctx.exit(3)
+
+
+def columns(inspection: Inspection) -> list[Column[tuple[str, Holdings]]]:
+    """What CSV and Markdown say of a subdirectory; tokens where a model counts them."""
+    from qembed.cli.output import Column, quantity
+
+    figures = ["files", "chunks", "unique_texts"]
+    figures += [f"characters.{name}" for name in ("total", "p50", "p95", "max")]
+    if inspection.model:
+        figures += [f"tokens.lengths.{name}" for name in ("total", "p50", "p95", "max")]
+        figures += ["tokens.truncated_chunks", "tokens.tokens_lost"]
+    name: Column[tuple[str, Holdings]] = Column("subdirectory", itemgetter(0))
+    return [name, *(Column(_heading(path), _figure(path), quantity) for path in figures)]
+
+
+def _heading(path: str) -> str:
+    """``tokens.lengths.p50`` is ``tokens_p50``."""
+    group, _, last = path.replace(".lengths", "").partition(".")
+    if last == "total":
+        return group
+    return f"{group}_{last}" if last in ("p50", "p95", "max") else last or group
+
+
+def _figure(path: str) -> Callable[[tuple[str, Holdings]], Any]:
+    get = attrgetter(path)
+    return lambda named: None if path.startswith("tokens") and named[1].tokens is None else get(named[1])
+
+
+def rows(inspection: Inspection, form: Form) -> list[tuple[str, Holdings]]:
+    """Every subdirectory; in CSV without the total, so that columns can be added up."""
+    named = list(inspection.subdirectories.items())
+    return [*named, ("total", inspection.total)] if form == "md" and len(named) > 1 else named
+
+
+def _say_findings(inspection: Inspection) -> None:
+    from qembed.cli.output import aside
+    from qembed.report.words import plural
+
+    if inspection.duplicate_ids:
+        aside(f"Ids are not unique, embed would stop: {inspection.duplicate_ids}")
+    if inspection.findings:
+        aside(f"{plural(len(inspection.findings), 'finding')}; --json lists all")
 
 
 def show(inspection: Inspection) -> None:

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qembed.cli.output import print_json
+from qembed.cli.options import Form, output_options
+from qembed.cli.output import Column, console, print_json, print_rows, quantity
 from qembed.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
     from qembed.models.catalog import ModelCard
 
 T4_BYTES = 15_828_320_256
@@ -34,14 +32,11 @@ _POOLING = {
 _LITERAL_WIDTH = 58
 _GB_NOTE = "GB are 1e9 bytes, weights alone; CUDA takes about 0.3. Rules: docs/models.md."
 
-MAX_WIDTH = 100
-"""Wider lines are hard to read, however wide the terminal is."""
-
 
 @click.group(invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of models, every field.")
+@output_options
 @click.pass_context
-def command(ctx: click.Context, as_json: bool) -> None:
+def command(ctx: click.Context, form: Form | None) -> None:
     """List the models that qembed knows, or explain one of them.
 
     Other models work too: --model takes any hub id and any folder.
@@ -53,18 +48,20 @@ def command(ctx: click.Context, as_json: bool) -> None:
       qembed models --json | jq '.[].id'
     """
     if ctx.invoked_subcommand is not None:
+        if form in ("csv", "md"):
+            raise click.UsageError(f"--{form} is for the list of models")
         return
     from qembed.models.catalog import load_catalog
 
     cards = load_catalog()
-    if as_json:
+    if form == "json":
         print_json([_as_dict(card) for card in cards])
         return
-    console = _console()
-    console.print(_overview(cards))
-    console.print()
-    for line in _footnotes(cards):
-        console.print(line)
+    print_rows(_overview(people=form is None), cards, form)
+    if form is None:
+        out = console()
+        for line in _footnotes(cards):
+            out.print(line, markup=False)
 
 
 @command.command("show", short_help="Explain one model.")
@@ -85,13 +82,12 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
     if as_json or (ctx.parent is not None and ctx.parent.params.get("as_json")):
         print_json(_as_dict(card))
         return
-    console = _console()
-    width = min(console.width, MAX_WIDTH)
-    for title, lines in _sections(card, width):
+    out = console()
+    for title, lines in _sections(card, out.width):
         if title:
-            console.print(title, style="bold", soft_wrap=True)
+            out.print(title, style="bold", markup=False, soft_wrap=True)
         for line in lines:
-            console.print(line, soft_wrap=True)
+            out.print(line, markup=False, soft_wrap=True)
 
 
 def _find(name: str) -> ModelCard:
@@ -137,26 +133,26 @@ def literals(text: str) -> list[str]:
     return [json.dumps(piece, ensure_ascii=False) for piece in [*pieces, rest]]
 
 
-def _overview(cards: tuple[ModelCard, ...]) -> Table:
-    from rich.table import Table
+def _overview(*, people: bool) -> list[Column[ModelCard]]:
+    """Columns of the list; marks for people stand for what other columns say to pipes."""
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("\nName", overflow="fold")
-    for header in ("\nParameters", "Dimen-\nsions", "Max\ntokens"):
-        table.add_column(header, justify="right", no_wrap=True)
-    for header in ("Matry-\noshka", "Remote\ncode"):
-        table.add_column(header, no_wrap=True)
-    for card in cards:
+    def name(card: ModelCard) -> str:
         mark = " *" if card.bundled_package else " +" if card.kind == "reranker" else ""
-        table.add_row(
-            card.id.rpartition("/")[2] + mark,
-            count_in_words(card.parameters),
-            str(card.dimensions or "-"),
-            f"{card.max_tokens:,}",
-            "yes" if card.matryoshka else "no",
-            "yes" if card.trust_remote_code else "no",
-        )
-    return table
+        return card.id.rpartition("/")[2] + (mark if people else "")
+
+    return [
+        Column("name", name),
+        Column("id", lambda card: card.id, detail=True),
+        Column("kind", lambda card: card.kind, detail=people),
+        Column("parameters", lambda card: card.parameters, count_in_words, narrow="param-\neters"),
+        Column("dimensions", lambda card: card.dimensions, str, narrow="dimen-\nsions"),
+        Column("max_tokens", lambda card: card.max_tokens, quantity),
+        Column("matryoshka", lambda card: bool(card.matryoshka), narrow="matry-\noshka"),
+        Column("remote_code", lambda card: card.trust_remote_code),
+        Column("weights_format", lambda card: card.weights_format, detail=True),
+        Column("licence", lambda card: card.licence, detail=True),
+        Column("bundled", lambda card: bool(card.bundled_package), detail=True),
+    ]
 
 
 def _footnotes(cards: tuple[ModelCard, ...]) -> Iterator[str]:
@@ -318,12 +314,6 @@ def use_lines(card: ModelCard) -> list[str]:
         if card.remote_code_repository != card.id:
             line += " --code-revision COMMIT"
     return [line]
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False, markup=False, emoji=False)
 
 
 def _as_dict(card: ModelCard) -> dict[str, Any]:

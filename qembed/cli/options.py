@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import click
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Form: TypeAlias = Literal["json", "csv", "md"]
+"""How results are printed, where not for people."""
 
 EMBEDDINGS = click.argument("embeddings", type=click.Path(path_type=Path))
 INPUT = click.argument("input", type=click.Path(path_type=Path))
@@ -44,6 +47,25 @@ class Duration(click.ParamType[float]):
 
 DURATION = Duration()
 _DURATION = re.compile(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s?)?")
+
+
+def output_options(function: Function) -> Function:
+    """``--json``, ``--csv`` and ``--md``, of which one at most: ``form``, None for people."""
+
+    @wraps(function)
+    def with_form(*args: Any, as_json: bool, as_csv: bool, as_md: bool, **kwargs: Any) -> Any:
+        forms: dict[Form, bool] = {"json": as_json, "csv": as_csv, "md": as_md}
+        chosen = [form for form, wanted in forms.items() if wanted]
+        if len(chosen) > 1:
+            raise click.UsageError(f"{' and '.join(f'--{form}' for form in chosen)}: give one of them")
+        return function(*args, form=chosen[0] if chosen else None, **kwargs)
+
+    return _all(
+        cast("Function", with_form),
+        JSON,
+        click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV, numbers unrounded."),
+        click.option("--md", "as_md", is_flag=True, help="Print the rows as a table in Markdown."),
+    )
 
 
 def corpus_options(function: Function) -> Function:

@@ -1,8 +1,13 @@
-"""How results look: rich tables for people, one JSON document for pipes. Data goes to stdout."""
+"""How results look: rich tables for people; JSON, CSV or Markdown for pipes. Data goes to stdout."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import csv
+import io
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import click
 import orjson
@@ -11,6 +16,106 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from qembed.cli.options import Form
+
+Item = TypeVar("Item")
+MAX_WIDTH = 100
+"""Wider lines are hard to read, however wide the terminal is."""
+PIPE_WIDTH = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[Item]):
+    """A column of the rows that a command prints.
+
+    Attributes:
+        name: As CSV has it, in snake_case with its unit; people read spaces.
+        value: What an item has there, unrounded; None and NaN where there is nothing.
+        shown: How people read a value; such a column is aligned right. None for what is no number.
+        detail: Only in CSV: people have enough with less.
+        narrow: The heading in a terminal, where the name takes too much of 80 columns.
+    """
+
+    name: str
+    value: Callable[[Item], Any]
+    shown: Callable[[Any], str] | None = None
+    detail: bool = False
+    narrow: str = ""
+
+    def head(self, *, narrow: bool = False) -> str:
+        """The heading for people, in the spelling of ``table``; ``narrow`` is one word a line."""
+        words = self.narrow or self.name.replace("_", "\n") if narrow else self.name.replace("_", " ")
+        return (">" if self.shown else "") + words
+
+    def text(self, item: Item) -> str:
+        """The cell for people."""
+        value = self.value(item)
+        if _absent(value):
+            return "-"
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        return self.shown(value) if self.shown else str(value)
+
+
+def print_rows(columns: Sequence[Column[Item]], items: Iterable[Item], form: Form | None = None) -> None:
+    """One row an item: a table for people, CSV (RFC 4180, UTF-8) or a table of GitHub's Markdown."""
+    if form == "csv":
+        file = io.StringIO(newline="")
+        writer = csv.writer(file)
+        writer.writerow(column.name for column in columns)
+        writer.writerows([_plain(column.value(item)) for column in columns] for item in items)
+        # As bytes: text would get the platform's line ends and encoding.
+        click.echo(file.getvalue().encode("utf-8", "backslashreplace"), nl=False)
+        return
+    columns = [column for column in columns if not column.detail]
+    heads = [column.head(narrow=form is None) for column in columns]
+    rows = [[column.text(item) for column in columns] for item in items]
+    if form == "md":
+        from qembed.report.markdown import escaped, table_lines
+
+        click.echo("\n".join(table_lines(heads, [map(escaped, row) for row in rows])))
+        return
+    from rich.text import Text
+
+    made = table(*heads)
+    for row in rows:
+        made.add_row(*map(Text, row))
+    console().print(made)
+
+
+def print_values(values: dict[str, Any], form: Form | None = None) -> None:
+    """Results that are no table, one a row; people read their names with spaces too."""
+
+    def named(pair: tuple[str, Any]) -> str:
+        return pair[0] if form == "csv" else pair[0].replace("_", " ")
+
+    name: Column[tuple[str, Any]] = Column("name", named)
+    value: Column[tuple[str, Any]] = Column("value", lambda pair: pair[1], _significant)
+    print_rows([name, value], values.items(), form)
+
+
+def aside(*lines: str) -> None:
+    """What must be known beside rows: on stderr, so that stdout is data only."""
+    for line in lines:
+        click.echo(line, err=True)
+
+
+def _absent(value: Any) -> bool:
+    return value is None or value != value
+
+
+def _plain(value: Any) -> Any:
+    """A cell of CSV."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if _absent(value) else value
+
+
+def _significant(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    return quantity(value) if isinstance(value, int) else str(value)
+
 
 def print_json(document: Any) -> None:
     """One indented JSON document on stdout."""
@@ -18,11 +123,14 @@ def print_json(document: Any) -> None:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A rich console: at most 100 columns on a terminal, 80 in a pipe; NO_COLOR is honoured."""
+    """A rich console: at most 100 columns on a terminal, 80 in a pipe; NO_COLOR and COLUMNS are honoured."""
     from rich.console import Console
 
-    made = Console(stderr=stderr, highlight=False)
-    return made if made.width <= 100 else Console(stderr=stderr, highlight=False, width=100)
+    made = Console(stderr=stderr, highlight=False, emoji=False)
+    if not made.file.isatty() and "COLUMNS" not in os.environ:
+        made.width = PIPE_WIDTH  # rich would take the width of whatever terminal stdin or stderr is
+    made.width = min(made.width, MAX_WIDTH)
+    return made
 
 
 def table(*columns: str) -> Table:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from qembed.cli.options import INPUT, JSON, MAX_LENGTH, TOKEN_BUDGET, TRUNCATE_DIM, corpus_options
+from qembed.cli.options import (
+    INPUT,
+    MAX_LENGTH,
+    TOKEN_BUDGET,
+    TRUNCATE_DIM,
+    Form,
+    corpus_options,
+    output_options,
+)
 
 if TYPE_CHECKING:
     from qembed.api.plan import Plan, PlanOptions
@@ -58,10 +66,10 @@ if TYPE_CHECKING:
 @click.option(
     "--chunk-gb", type=click.FloatRange(min=0, min_open=True), metavar="GB", help="What a chunk takes."
 )
-@JSON
+@output_options
 @click.pass_context
 def command(
-    ctx: click.Context, /, input: Path, model: str | None, device: str, as_json: bool, **choices: Any
+    ctx: click.Context, /, input: Path, model: str | None, device: str, form: Form | None, **choices: Any
 ) -> None:
     """Say what embedding the chunks below INPUT would take; neither the GPU nor the weights are needed.
 
@@ -77,8 +85,8 @@ def command(
       qembed plan chunks/ --device l4 --json | jq .chosen.precision
     """
     from qembed.api.plan import PlanOptions, plan
-    from qembed.cli.output import print_json
-    from qembed.cli.plan_view import show
+    from qembed.cli.output import print_json, print_rows
+    from qembed.cli.plan_view import columns, show
     from qembed.cli.progress import make_progress
     from qembed.corpus import CorpusOptions
     from qembed.models import DEFAULT_MODEL
@@ -95,8 +103,10 @@ def command(
     name = model or DEFAULT_MODEL
     planned = plan(input, model=name, device=device, options=options, progress=make_progress())
     line = command_line(planned, input, name, options)
-    if as_json:
+    if form == "json":
         print_json({**_without_infinity(asdict(planned)), "command": shlex.join(line)})
+    elif form:
+        print_rows(columns(planned), planned.candidates, form)
     else:
         show(planned, line)
     if planned.chosen is None:

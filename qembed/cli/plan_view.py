@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qembed.api.plan import Plan
+    from qembed.cli.output import Column
     from qembed.engine.plan import Candidate
 
 _LINE_WIDTH = 76
@@ -26,6 +27,31 @@ def show(planned: Plan, line: Sequence[str]) -> None:
     for title, rows in _sections(planned):
         out.print(title, style="bold")
         out.print(_rows(rows))
+
+
+def columns(planned: Plan) -> list[Column[Candidate]]:
+    """What CSV and Markdown say of a precision."""
+    from qembed.cli.output import Column, quantity
+
+    return [
+        Column("chosen", lambda each: each == planned.chosen),
+        Column("precision", lambda each: each.precision),
+        Column("workers", lambda each: each.workers, quantity),
+        Column("sharded", lambda each: each.sharded),
+        Column("fit", lambda each: each.fit),
+        Column("weights_bytes", lambda each: each.weights_bytes, quantity),
+        Column("room_bytes", lambda each: each.room_bytes, quantity),
+        Column("safe_tokens", lambda each: each.safe_tokens, quantity, detail=True),
+        Column("budget_tokens", lambda each: each.budget_tokens, quantity),
+        Column("batch_at_longest", lambda each: each.batch_at_longest, quantity),
+        Column("batch_at_median", lambda each: each.batch_at_median, quantity, detail=True),
+        Column("batches", lambda each: each.batches, quantity, detail=True),
+        Column("padding_waste", lambda each: each.padding_waste, "{:.1%}".format, detail=True),
+        Column("least_seconds", lambda each: each.seconds and each.seconds[0], _seconds),
+        Column("most_seconds", lambda each: each.seconds and each.seconds[1], _seconds),
+        Column("measured", lambda each: each.measured, detail=True),
+        Column("reason", lambda each: each.reason),
+    ]
 
 
 def _verdict(planned: Plan, line: Sequence[str]) -> Iterator[str]:
@@ -245,6 +271,10 @@ def _span(seconds: tuple[float, float] | None) -> str:
                 low, high = (f"{value / size:.0f}" for value in seconds)
             return f"{low} to {high} {unit}" if low != high else f"{high} {unit}"
     raise AssertionError
+
+
+def _seconds(value: float) -> str:
+    return f"{value:,.1f}"
 
 
 def _gb(count: float) -> str:

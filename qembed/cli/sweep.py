@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qembed.cli.options import EMBEDDINGS, JSON, model_options
+from qembed.cli.options import EMBEDDINGS, Form, model_options, output_options
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from qembed.api.sweep import SweepResult, Variant
+    from qembed.cli.output import Column
     from qembed.evaluation.statistics import Comparison
 
 _STYLES = {"better": "green", "worse": "red", "equivalent": "cyan", "cannot tell": "yellow"}
+_SYNTHETIC = "SYNTHETIC: a program made these queries and nobody judged them."
 _QUANTIZED = ("fp16", "int8", "binary", "binary-asym")
 
 
@@ -112,8 +114,8 @@ class Listed(click.ParamType[tuple[Any, ...]]):
 )
 @model_options
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@JSON
-def command(embeddings: Path, eval_set: Path, quiet: bool, as_json: bool, **choices: Any) -> None:
+@output_options
+def command(embeddings: Path, eval_set: Path, quiet: bool, form: Form | None, **choices: Any) -> None:
     """Hold shorter and quantised forms of stored vectors against the full ones, on judged queries.
 
     EMBEDDINGS is a file (JSON lines, Parquet or npy; any shard means all) or the folder it lies in. No text
@@ -131,7 +133,7 @@ def command(embeddings: Path, eval_set: Path, quiet: bool, as_json: bool, **choi
     from rich.text import Text
 
     from qembed.api.sweep import SweepOptions, as_document, sweep
-    from qembed.cli.output import console, print_json
+    from qembed.cli.output import aside, console, print_json, print_rows
     from qembed.cli.progress import make_progress
     from qembed.models import EncoderOptions
 
@@ -139,12 +141,37 @@ def command(embeddings: Path, eval_set: Path, quiet: bool, as_json: bool, **choi
     encoder = EncoderOptions(**{name: choices.pop(name) for name in names})
     options = SweepOptions(**choices, encoder=encoder)
     result = sweep(embeddings, eval_set, options, progress=make_progress(quiet=quiet))
-    if as_json:
+    if form == "json":
         print_json(as_document(result))
+        return
+    if form:
+        print_rows(columns(result), result.variants, form)
+        aside(*([_SYNTHETIC] if result.judged.eval_set.card.synthetic else []))
+        aside(*(f"note: {note}" for note in result.notes))
         return
     out = console()
     for part in render(result):
         out.print(part, soft_wrap=isinstance(part, Text) and part.no_wrap is True)
+
+
+def columns(result: SweepResult) -> list[Column[Variant]]:
+    """What CSV and Markdown say of a form."""
+    from qembed.cli.measure_columns import comparison_columns, estimate_columns
+    from qembed.cli.output import Column, quantity
+
+    measure = str(result.measure)
+    return [
+        Column("form", lambda one: one.form.name),
+        Column("dimension", lambda one: one.form.dimension, quantity, detail=True),
+        Column("kind", lambda one: one.form.kind, detail=True),
+        Column("oversample", lambda one: one.form.rescore, quantity, detail=True),
+        Column("vector_bytes", lambda one: one.form.bytes, quantity),
+        Column("rescoring_bytes", lambda one: one.form.rescoring_bytes, quantity),
+        Column("compression", lambda one: one.compression, "{:.3g}x".format),
+        *estimate_columns(measure, lambda one: one.estimate),
+        Column(f"same_top_{result.k}", lambda one: one.overlap, lambda part: f"{int(100 * part)}%"),
+        *comparison_columns(measure, lambda one: one.comparison),
+    ]
 
 
 def render(result: SweepResult) -> Iterator[RenderableType]:
@@ -187,7 +214,7 @@ def _basis(result: SweepResult) -> Iterator[RenderableType]:
         f"answer; {card.level}s are judged"
     )
     if card.synthetic:
-        yield Text("SYNTHETIC: a program made these queries and nobody judged them.", style="bold yellow")
+        yield Text(_SYNTHETIC, style="bold yellow")
     if judged.errors:
         more = f" and {len(judged.errors) - 1:,} more" if len(judged.errors) > 1 else ""
         yield Text(f"note: {judged.errors[0]}{more} (qembed evalset check)", style="yellow")

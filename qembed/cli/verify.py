@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from qembed.cli.options import EMBEDDINGS, JSON
-from qembed.cli.verify_view import grid, render_ranking
+from qembed.cli.options import EMBEDDINGS, Form, output_options
+from qembed.cli.verify_view import grid, measured_values, render_ranking
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -83,7 +83,7 @@ SCHEMA = "qembed.verify/1"
 )
 @click.option("--code-revision", metavar="COMMIT", help="Commit of another repository with that code.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@JSON
+@output_options
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -96,7 +96,7 @@ def command(
     model: str | None,
     reference: str,
     quiet: bool,
-    as_json: bool,
+    form: Form | None,
     eval_set: Path | None,
     split: str | None,
     candidates: int,
@@ -127,7 +127,7 @@ def command(
 
     from qembed.api.verify import verify
     from qembed.api.verify_ranking import RankingOptions
-    from qembed.cli.output import console, print_json
+    from qembed.cli.output import console, print_json, print_values
     from qembed.cli.progress import make_progress
     from qembed.models import EncoderOptions
 
@@ -150,8 +150,10 @@ def command(
         ranking=ranking,
         progress=make_progress(quiet=quiet),
     )
-    if as_json:
+    if form == "json":
         print_json(as_document(report))
+    elif form:
+        print_values(measured_values(report), form)
     else:
         out = console()
         for part in render(report):

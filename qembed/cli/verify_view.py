@@ -8,10 +8,57 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from qembed.api.verify import VerifyReport
     from qembed.api.verify_ranking import Ranking
     from qembed.evaluation.statistics import Estimate
 
 _STYLES = {"better": "green", "worse": "bold red", "equivalent": "green", "cannot tell": "yellow"}
+
+
+def measured_values(report: VerifyReport) -> dict[str, Any]:
+    """What was measured, by name, for CSV and Markdown."""
+    drift, overlap = report.drift, report.overlap
+    values = {
+        "holds": report.holds,
+        "records": report.records,
+        "sample": report.sample,
+        "cosine_mean": drift.mean,
+        "cosine_percentile_1": drift.percentile_1,
+        "cosine_min": drift.min,
+        "min_cosine": report.min_cosine,
+        "identical": drift.identical,
+        "max_difference": drift.max_difference,
+        "non_finite": report.non_finite,
+        "zero": report.zero,
+        "without_text": report.without_text,
+    }
+    if overlap is not None:
+        same = f"same_top_{overlap.k}"
+        values |= {f"{same}_mean": overlap.mean, f"{same}_min": overlap.min}
+        values[f"{same}_changed"] = overlap.changed
+    return values | (_ranking_values(report.ranking) if report.ranking else {})
+
+
+def _ranking_values(found: Ranking) -> dict[str, Any]:
+    sides = {"stored": found.stored, "reference": found.reference}
+    values = {
+        f"{side}_{found.measure}{end}": getattr(estimate, part)
+        for side, estimate in sides.items()
+        for part, end in (("mean", ""), ("low", "_low"), ("high", "_high"))
+    }
+    against = found.comparison
+    return {
+        "synthetic": found.synthetic,
+        **values,
+        "difference": against.difference,
+        "difference_low": against.low,
+        "difference_high": against.high,
+        "p": against.p_adjusted,
+        "verdict": against.verdict,
+        "queries_same": found.same,
+        "queries_reordered": found.reordered,
+        "queries_replaced": found.replaced,
+    }
 
 
 def render_ranking(found: Ranking) -> Iterator[RenderableType]:

@@ -28,11 +28,21 @@ def markdown_table(table: Table) -> Iterator[str]:
     """A table of GitHub's Markdown; small print goes behind the number."""
     yield f"**{escaped(table.caption)}**"
     yield ""
-    yield _line(escaped(name.removeprefix(">")) or " " for name in table.head)
-    yield _line("--:" if name.startswith(">") else "---" for name in table.head)
-    for row in [*table.rows, *table.foot]:
-        yield _line(map(_cell, row))
+    yield from table_lines(table.head, [map(_cell, row) for row in [*table.rows, *table.foot]])
     yield ""
+
+
+def table_lines(head: Sequence[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    """Head and rows of a table; a name in the head that begins with ``>`` stands above numbers.
+
+    Args:
+        head: Names as plain text.
+        rows: Cells in Markdown.
+    """
+    yield _line(escaped(name.removeprefix(">")) or " " for name in head)
+    yield _line("--:" if name.startswith(">") else "---" for name in head)
+    for row in rows:
+        yield _line(row)
 
 
 def code_block(text: str) -> list[str]:

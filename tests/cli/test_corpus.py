@@ -16,9 +16,9 @@ pytestmark = pytest.mark.usefixtures("word_tokenizer")
 
 def test_the_table_fits_80_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["corpus", "from-package", "click", "-o", str(tmp_path / "out")]) == 0
-    table = capsys.readouterr().out.split("\n\n")[0].splitlines()
-    assert table[0].split() == ["package", "version", "entries", "chunks", "tokens", "files", "seconds"]
-    assert table[1].startswith("click ")
+    *table, _ = capsys.readouterr().out.splitlines()  # the last line names the folder, in whole
+    assert table[1].split() == ["package", "version", "entries", "chunks", "tokens", "files", "seconds"]
+    assert table[3].split()[0] == "click"
     assert max(map(len, table)) <= 80
 
 
