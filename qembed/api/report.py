@@ -13,6 +13,7 @@ from qembed.report.stored import StoredBench, read_bench
 from qembed.store import atomic_file
 
 ReportFormat: TypeAlias = Literal["html", "md"]
+CompareFormat: TypeAlias = Literal["html", "md", "json", "csv"]
 REPORT = "report.html"
 
 
@@ -62,17 +63,24 @@ def make_report(
     return stored.folder, page
 
 
-def compare_reports(first: Path, second: Path, *, format: ReportFormat = "html") -> str:
+def compare_reports(first: Path, second: Path, *, format: CompareFormat = "html") -> str:
     """Two stored benches of one eval set, system by system, paired by query; nothing is written.
+
+    Args:
+        first: Before.
+        second: After.
+        format: A page, Markdown, one JSON document, or CSV with a row a system.
 
     Raises:
         InputNotFound: One is not there.
         Mismatch: They have no query, no measure or no system in common.
     """
     from qembed.report.compare import compare_markdown, compare_page, pair_benches
+    from qembed.report.compare_data import compare_csv, compare_json
 
     pair = pair_benches(read_bench(Path(first)), read_bench(Path(second)))
-    return compare_markdown(pair) if format == "md" else compare_page(pair)
+    makers = {"html": compare_page, "md": compare_markdown, "json": compare_json, "csv": compare_csv}
+    return makers[format](pair)
 
 
 def index_reports(reports: Path) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from qembed.api.report import ReportFormat
+    from qembed.api.report import CompareFormat
 
 REPORTS = Path("reports")
 PATH = click.Path(path_type=Path)
@@ -28,10 +28,10 @@ PATH = click.Path(path_type=Path)
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["html", "md"]),
+    type=click.Choice(["html", "md", "json", "csv"]),
     default="html",
     show_default=True,
-    help="The whole page, or Markdown for a pull request.",
+    help="The whole page, or Markdown for a pull request; with --compare also JSON and CSV.",
 )
 @click.option(
     "--embeddings",
@@ -58,7 +58,7 @@ def command(
     pair: tuple[Path, Path] | None,
     reports: Path | None,
     output: Path | None,
-    format_: ReportFormat,
+    format_: CompareFormat,
     embeddings: tuple[Path, ...],
     checks: tuple[Path, ...],
     links: str | None,
@@ -89,10 +89,14 @@ def command(
         _write(index_reports(reports), output or reports / "index.html")
     elif pair:
         text = compare_reports(*pair, format=format_)
-        _write(text, output or (None if format_ == "md" else Path("compare.html")))
+        _write(text, output or (Path("compare.html") if format_ == "html" else None))
+    elif format_ in ("json", "csv"):
+        raise click.UsageError(
+            "a bench is stored as JSON and CSV already: bench.json and per_query.csv beside it"
+        )
     else:
         options = ReportOptions(embeddings=embeddings, checks=checks, links=links)
-        folder, text = make_report(bench or REPORTS, options, format=format_)
+        folder, text = make_report(bench or REPORTS, options, format="md" if format_ == "md" else "html")
         _write(text, output or (None if format_ == "md" else folder / REPORT))
 
 

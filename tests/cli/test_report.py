@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +50,23 @@ class TestReport:
         assert (code, out.splitlines()[0]) == (0, "### No system is shown to have changed.")
         assert run_cli(["report", "--compare", folder, folder, "-o", tmp_path / "c.html"]).code == 0
         assert "What changed?" in (tmp_path / "c.html").read_text()
+
+    def test_compare_as_data(self, folder: Path, run_cli: Run) -> None:
+        code, out, _ = run_cli(["report", "--compare", folder, folder, "--format", "json"])
+        found = json.loads(out)
+        assert (code, found["schema"], found["headline"]) == (
+            0,
+            "qembed.compare/1",
+            "No system is shown to have changed.",
+        )
+        stored = json.loads((folder / "bench.json").read_text())
+        assert [row["name"] for row in found["systems"]] == [system["name"] for system in stored["systems"]]
+        assert all(row["difference"] == 0 and row["p"] == 1 for row in found["systems"])
+        code, out, _ = run_cli(["report", "--compare", folder, folder, "--format", "csv"])
+        rows = list(csv.DictReader(io.StringIO(out)))
+        assert [row["name"] for row in rows] == [row["name"] for row in found["systems"]]
+        assert [float(row["system"]) for row in rows] == [row["system"] for row in found["systems"]]
+        assert run_cli(["report", folder, "--format", "csv"]).code == 2
 
     def test_index(self, folder: Path, run_cli: Run) -> None:
         assert run_cli(["report", "--index", folder.parent]).code == 0
