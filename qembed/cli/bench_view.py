@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qembed.cli.output import console, quantity, share, table
 from qembed.evaluation.eval_findings import severity
+from qembed.report.words import p_value
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -167,7 +168,7 @@ def _verdicts(result: BenchResult) -> RenderableType:
             Text(row.system.name),
             f"{found.difference:+.3f}",
             "-" if found.low != found.low else f"{found.low:+.3f} {found.high:+.3f}",
-            _p(found.p_adjusted),
+            p_value(found.p_adjusted),
             f"{found.wins}/{found.ties}/{found.losses}",
             Text(_verdict(found), style=_STYLES.get(found.verdict, "")),
         )
@@ -338,7 +339,3 @@ def _milliseconds(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.1f}" if value < 100 else quantity(value)
-
-
-def _p(p: float) -> str:
-    return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
