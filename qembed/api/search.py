@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qembed.api.made_with import documents_as_made, model_name
+from qembed.api.made_with import load_query_encoder, model_name
 from qembed.corpus import content_sha256
 from qembed.errors import DimensionMismatch, Mismatch, UsageError
 from qembed.index import Condition, Hit, Index, IndexKind, Point, choose_index, make_index
 from qembed.index.choose import MEMORY_POINTS
-from qembed.models import Encoder, EncoderOptions, fetch, resolve_model
-from qembed.models.weights import weights_sha256
+from qembed.models import Encoder, EncoderOptions
 from qembed.progress import Progress
 from qembed.store import (
     BadLine,
@@ -119,17 +118,9 @@ def open_index(
         progress.phase("loading vectors", total=count, unit="vectors")
         loaded = _load(found, index, progress)
         progress.phase(f"loading {name}")
-        encoder = _load_encoder(name, options, manifest, replaced=model is not None)
+        encoder = load_query_encoder(path, manifest, model, options, dimension=loaded.dimension)
     finally:
         progress.close()
-    _check_same_model(encoder, manifest, path)
-    if encoder.info.dimension != loaded.dimension:
-        raise DimensionMismatch(
-            f"the vectors have {loaded.dimension} dimensions, "
-            f"{encoder.info.id} gives {encoder.info.dimension}",
-            where=str(path),
-            remedy="name the model that made them with --model, or embed the chunks again",
-        )
     return OpenIndex(loaded, encoder, manifest)
 
 
@@ -224,38 +215,3 @@ def _same_length(points: Iterator[Point], dimension: int, path: Path) -> Iterato
                 remedy="qembed audit lists all that is wrong",
             )
         yield point
-
-
-def _load_encoder(
-    name: str, options: EncoderOptions, manifest: Manifest | None, *, replaced: bool
-) -> Encoder:
-    """The model that made the vectors, used as it was then; ``replaced`` where the user names another."""
-    if manifest is None:
-        return Encoder.load(name, options)
-    if not replaced:
-        options = replace(options, revision=options.revision or manifest.model["revision"])
-    source = fetch(resolve_model(name, revision=options.revision))
-    assert source.path is not None
-    if replaced and weights_sha256(source.path) != manifest.model["weights_sha256"]:
-        return Encoder.load(source, options)  # only to say how it differs; the old lengths need not fit it
-    options = replace(documents_as_made(options, manifest), query_prompt=manifest.model["query_prompt"])
-    return Encoder.load(source, options)
-
-
-def _check_same_model(encoder: Encoder, manifest: Manifest | None, path: Path) -> None:
-    if manifest is None or encoder.info.weights_sha256 == manifest.model["weights_sha256"]:
-        return
-    made, now = manifest.model, encoder.info
-    if made["full_dimension"] != now.full_dimension:
-        raise DimensionMismatch(
-            f"{made['id']} made these vectors, with {made['full_dimension']} dimensions; "
-            f"{now.id} has {now.full_dimension}",
-            where=str(path),
-            remedy=f"leave --model out, or embed the chunks again with {now.name}",
-        )
-    raise Mismatch(
-        f"{made['id']} made these vectors (weights {made['weights_sha256'][:12]}); "
-        f"{now.id} has other weights ({now.weights_sha256[:12]})",
-        where=str(path),
-        remedy="vectors of two models do not mix: leave --model out, or embed the chunks again",
-    )
