@@ -100,4 +100,5 @@ def test_command_line(docs: Path, tmp_path: Path, run_cli: Any) -> None:
     ran = run_cli(["corpus", "from-markdown", docs, "-o", tmp_path / "hb", "--force"])
     assert f"{sum(page['chunks'] for page in document['pages'])} chunks of at most 64" in ran.out
     assert "next: qembed embed" in ran.err
-    assert max(map(len, ran.out.splitlines())) <= 80
+    # A line with a path stays whole, so that it can be copied.
+    assert max(len(line) for line in ran.out.splitlines() if str(tmp_path) not in line) <= 80
