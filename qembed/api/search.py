@@ -19,13 +19,12 @@ from qembed.index.choose import MEMORY_POINTS
 from qembed.models import Encoder, EncoderOptions
 from qembed.progress import Progress
 from qembed.store import (
-    BadLine,
     Embeddings,
     Manifest,
     OutputFiles,
     find_embeddings,
+    placed_records,
     read_manifest,
-    read_records,
 )
 
 
@@ -191,19 +190,15 @@ def _load(embeddings: Embeddings, kind: IndexKind, progress: Progress) -> Index:
 
 
 def _points(embeddings: Embeddings, progress: Progress) -> Iterator[Point]:
-    for part in embeddings.parts:
-        for record in read_records(part):
-            if isinstance(record, BadLine):
-                raise _unusable(record.reason, part, embeddings.unit, record.line)
-            if not np.isfinite(record.vector).all() or not record.vector.any():
-                reason = "the vector is zero or not finite; no search can use it"
-                raise _unusable(reason, part, embeddings.unit, record.line)
-            progress.advance(1)
-            yield Point(str(record.id), record.vector, {**record.metadata, "text": record.text or ""})
-
-
-def _unusable(reason: str, file: Path, unit: str, line: int) -> Mismatch:
-    return Mismatch(reason, where=f"{file}, {unit} {line}", remedy="qembed audit lists all that is wrong")
+    for record, place in placed_records(embeddings):
+        if not np.isfinite(record.vector).all() or not record.vector.any():
+            raise Mismatch(
+                "the vector is zero or not finite; no search can use it",
+                where=place,
+                remedy="qembed audit lists all that is wrong",
+            )
+        progress.advance(1)
+        yield Point(str(record.id), record.vector, {**record.metadata, "text": record.text or ""})
 
 
 def _same_length(points: Iterator[Point], dimension: int, path: Path) -> Iterator[Point]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from heapq import heappush, heappushpop
@@ -11,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from qembed.api.verify_compare import Among
-from qembed.errors import DimensionMismatch, Mismatch
+from qembed.errors import DimensionMismatch
 from qembed.progress import Progress
 from qembed.records import Vectors
-from qembed.store import BadLine, Embeddings, Record, read_records
+from qembed.store import Embeddings, Record, placed_records
 
 RANKED_BYTES = 1_000_000_000
 """Vectors that are held in memory to rank all of the file; beyond that those of the sample are ranked."""
@@ -140,7 +139,7 @@ def read_contents(
         DimensionMismatch: Vectors of two lengths.
     """
     seen, sampler, distinct = Contents(), Sampler(size, seed), DistinctVectors(limit_bytes)
-    for record, place in _records(embeddings):
+    for record, place in placed_records(embeddings):
         seen.records += 1
         seen.dimension = seen.dimension or len(record.vector)
         if len(record.vector) != seen.dimension:
@@ -168,12 +167,3 @@ def read_contents(
     distinct.finish()
     seen.ranked = distinct.blocks
     return seen
-
-
-def _records(embeddings: Embeddings) -> Iterator[tuple[Record, str]]:
-    for part in embeddings.parts:
-        for record in read_records(part):
-            place = f"{part}, {embeddings.unit} {record.line}"
-            if isinstance(record, BadLine):
-                raise Mismatch(record.reason, where=place, remedy=_REMEDY)
-            yield record, place

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qembed.cli.options import EMBEDDINGS, Form, output_options
+from qembed.cli.output import grid
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -137,9 +138,9 @@ def render(
     from rich.text import Text
 
     yield Text(str(report.file), style="bold")
-    yield _grid(_facts(report), indent=2)
+    yield grid(_facts(report), indent=2)
     yield Text()
-    yield _grid([(_title(check), _outcome(check)) for check in report.checks], indent=0)
+    yield grid([(_title(check), _outcome(check)) for check in report.checks], indent=0)
     for kind, count in report.counts.items():
         yield Text()
         kept = [finding for finding in report.findings if finding.kind == kind]
@@ -192,7 +193,7 @@ def _examples(report: AuditReport, kept: list[AuditFinding], count: int) -> Iter
     style = "bold red" if severity == "error" else "bold yellow"
     number = _counted(count, 0) if severity == "error" else _counted(0, count)
     yield Text.assemble((kind, style), f" ({number})")
-    yield _grid([(_place(report, finding), finding.reason) for finding in kept], indent=2)
+    yield grid([(_place(report, finding), finding.reason) for finding in kept], indent=2)
     if count > len(kept):
         yield Text(f"  and {count - len(kept):,} more (--all lists them)", style="dim")
 
@@ -236,17 +237,3 @@ def _verdict(report: AuditReport, strict: bool) -> Iterator[Any]:
 def _counted(errors: int, warnings: int) -> str:
     counted = ((errors, "error"), (warnings, "warning"))
     return ", ".join(f"{number:,} {name}{'s' * (number != 1)}" for number, name in counted if number)
-
-
-def _grid(rows: list[tuple[Any, Any]], *, indent: int) -> RenderableType:
-    """Two columns without lines; nothing in them is read as markup."""
-    from rich.padding import Padding
-    from rich.table import Table
-    from rich.text import Text
-
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
-    for row in rows:
-        grid.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
-    return Padding(grid, (0, 0, 0, indent), expand=False)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from qembed.cli.output import grid
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -113,7 +115,7 @@ def render_check(
 
     eval_set = checked.eval_set
     yield f"{eval_set.card.name}: {_kind(eval_set.card)}"
-    yield _grid(_facts(checked))
+    yield grid(_facts(checked))
     for kind, about in KINDS.items():
         found = [each for each in checked.findings if each.kind == kind]
         if not found:
@@ -121,11 +123,11 @@ def render_check(
         style = {"error": "bold red", "warning": "bold yellow", "note": "bold"}[about.severity]
         yield ""
         yield Text.assemble((kind, style), f" ({_count(len(found), about.severity)})")
-        yield _grid([(_place(checked, each), each.reason) for each in found[:shown]])
+        yield grid([(_place(checked, each), each.reason) for each in found[:shown]])
         if shown is not None and len(found) > shown:
             yield f"  and {len(found) - shown:,} more (--all lists them)"
         if about.severity != "note":
-            yield _grid([("next:", about.remedy)])
+            yield grid([("next:", about.remedy)])
     yield ""
     yield _verdict(checked, strict)
 
@@ -147,9 +149,9 @@ def render_draft(made: DraftedEvalSet, input: Path, wanted: int) -> Iterator[Ren
         rows.append(("note", f"{wanted:,} were asked for; the chunks give no more that differ"))
     if made.findings:
         rows.append(("note", f"{_count(len(made.findings), 'part')} of the chunks could not be read"))
-    yield _grid(rows)
+    yield grid(rows)
     yield ""
-    yield _grid([(query.kind, query.text) for query in drafted.queries[:_EXAMPLES]])
+    yield grid([(query.kind, query.text) for query in drafted.queries[:_EXAMPLES]])
     yield ""
     yield Text("The words of each query stand in its chunk: rewrite them as people ask, then judge. Next:")
     yield f"- edit {made.output / 'queries.jsonl'} and {made.output / 'qrels' / 'test.tsv'}"
@@ -159,7 +161,7 @@ def render_draft(made: DraftedEvalSet, input: Path, wanted: int) -> Iterator[Ren
 def render_stats(eval_set: EvalSet, counted: EvalSetStats) -> Iterator[RenderableType]:
     """The counts for people, part by part."""
     yield f"{eval_set.card.name}: {_kind(eval_set.card)}"
-    yield _grid(_counts(counted, eval_set.card.pool_depth))
+    yield grid(_counts(counted, eval_set.card.pool_depth))
     yield _spreads(counted)
     if eval_set.findings:
         number = _count(len(eval_set.findings), "finding")
@@ -275,20 +277,6 @@ def _spreads(counted: EvalSetStats) -> RenderableType:
             name, f"{spread.min:,}", f"{spread.median:,.1f}", f"{spread.mean:,.1f}", f"{spread.max:,}"
         )
     return rows
-
-
-def _grid(rows: Sequence[tuple[str, str]]) -> RenderableType:
-    """Two columns without lines; nothing in them is read as markup."""
-    from rich.padding import Padding
-    from rich.table import Table
-    from rich.text import Text
-
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
-    for row in rows:
-        grid.add_row(*map(Text, row))
-    return Padding(grid, (0, 0, 0, 2), expand=False)
 
 
 def _count(number: int, one: str, many: str = "") -> str:

@@ -13,7 +13,7 @@ import click
 import orjson
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.table import Table
 
     from qembed.cli.options import Form
@@ -149,6 +149,21 @@ def table(*columns: str) -> Table:
             column.removeprefix(">"), justify="right" if right else "left", overflow="fold", no_wrap=right
         )
     return made
+
+
+def grid(rows: Sequence[tuple[Any, ...]], *, indent: int = 2) -> RenderableType:
+    """Columns without lines, the last one folded; nothing in them is read as markup."""
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table.grid(padding=(0, 2, 0, 0))
+    for number in range(len(rows[0]) - 1 if rows else 0):
+        made.add_column(no_wrap=True, justify="right" if number else "left")
+    made.add_column(overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+    return Padding(made, (0, 0, 0, indent), expand=False)
 
 
 def quantity(number: float) -> str:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from qembed.cli.options import EMBEDDINGS, Form, output_options
-from qembed.cli.verify_view import grid, measured_values, render_ranking
+from qembed.cli.output import grid
+from qembed.cli.verify_view import measured_values, render_ranking
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

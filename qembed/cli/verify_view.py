@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from qembed.cli.output import grid
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -129,18 +131,3 @@ def _beyond(found: Ranking) -> str:
 def _estimate(one: Estimate) -> str:
     interval = "" if one.low != one.low else f" ({one.low:.3f} to {one.high:.3f})"
     return f"{one.mean:.3f}{interval}"
-
-
-def grid(rows: list[tuple[Any, ...]], *, indent: int) -> RenderableType:
-    """Columns without lines, the last one folded; nothing in them is read as markup."""
-    from rich.padding import Padding
-    from rich.table import Table
-    from rich.text import Text
-
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    for number in range(len(rows[0]) - 1):
-        grid.add_column(no_wrap=True, justify="right" if number else "left")
-    grid.add_column(overflow="fold")
-    for row in rows:
-        grid.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
-    return Padding(grid, (0, 0, 0, indent), expand=False)

@@ -6,7 +6,6 @@ by the other. They are one item here, named by the smallest of their chunk ids.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +16,7 @@ from qembed.corpus import page_id
 from qembed.errors import DimensionMismatch, Mismatch
 from qembed.progress import Progress
 from qembed.records import Lengths, Vectors
-from qembed.store import BadLine, Embeddings, Record, read_records
+from qembed.store import Embeddings, Record, placed_records
 
 _REMEDY = "qembed audit lists all that is wrong"
 
@@ -72,7 +71,7 @@ def read_collection(embeddings: Embeddings, *, progress: Progress = Progress()) 
     """
     found: dict[str, _Text] = {}
     records = disagreeing = dimension = 0
-    for record, place in _records(embeddings):
+    for record, place in placed_records(embeddings):
         dimension = dimension or len(record.vector)
         text = _check(record, place, dimension)
         records += 1
@@ -99,15 +98,6 @@ def read_collection(embeddings: Embeddings, *, progress: Progress = Progress()) 
         records=records,
         disagreeing=disagreeing,
     )
-
-
-def _records(embeddings: Embeddings) -> Iterator[tuple[Record, str]]:
-    for part in embeddings.parts:
-        for record in read_records(part):
-            place = f"{part}, {embeddings.unit} {record.line}"
-            if isinstance(record, BadLine):
-                raise Mismatch(record.reason, where=place, remedy=_REMEDY)
-            yield record, place
 
 
 def _check(record: Record, place: str, dimension: int) -> str:

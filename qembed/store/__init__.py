@@ -11,6 +11,7 @@ from qembed.store.formats import (
     Writer,
     find_embeddings,
     open_writer,
+    placed_records,
     read_records,
     written_files,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "find_embeddings",
     "forget",
     "open_writer",
+    "placed_records",
     "publish",
     "read_journal",
     "read_manifest",

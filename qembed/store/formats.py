@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol, Self, TypeAlias, get_args
 
 import numpy as np
 
-from qembed.errors import InputNotFound, UsageError
+from qembed.errors import InputNotFound, Mismatch, UsageError
 from qembed.records import Vectors
 from qembed.store.hashed import OutputFile
 from qembed.store.jsonl import BadLine, JsonlPart, Record, jsonl_records
@@ -235,6 +235,21 @@ def read_records(path: Path) -> Iterator[Record | BadLine]:
     if format == "jsonl":
         return jsonl_records(path)
     return (record for _, record in rows(path, format))
+
+
+def placed_records(embeddings: Embeddings) -> Iterator[tuple[Record, str]]:
+    """Every record of all files with its place, file and line or row, for those who need each one whole.
+
+    Raises:
+        Mismatch: A line or row that is no record.
+        UsageError, OSError: As ``read_records``.
+    """
+    for part in embeddings.parts:
+        for record in read_records(part):
+            place = f"{part}, {embeddings.unit} {record.line}"
+            if isinstance(record, BadLine):
+                raise Mismatch(record.reason, where=place, remedy="qembed audit lists all that is wrong")
+            yield record, place
 
 
 def rows(path: Path, format: Format) -> Rows:
