@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qembed.cli.options import EMBEDDINGS, Form, model_options, output_options
+from qembed.cli.options import (
+    EMBEDDINGS,
+    MARGIN,
+    QUERY_MODEL,
+    QUERY_VECTORS,
+    RESAMPLES,
+    SEED,
+    SPLIT,
+    Form,
+    model_options,
+    output_options,
+)
 
 if TYPE_CHECKING:
     from qembed.progress import Progress
@@ -40,7 +51,7 @@ class Depths(click.ParamType[tuple[int, ...]]):
     help="Folder with queries and judgements (BEIR layout), or the name of a bundled one: python_api, "
     "handbook.",
 )
-@click.option("--split", help="Which qrels of the eval set.  [default: its card's, else test]")
+@SPLIT
 @click.option(
     "-b",
     "--baseline",
@@ -97,23 +108,9 @@ class Depths(click.ParamType[tuple[int, ...]]):
     help="Exit 3 unless it holds: 'nDCG@10>=0.45', 'recall@100 no worse than baseline', "
     "'fusion: MRR@10>=0.5'.",
 )
-@click.option(
-    "--margin",
-    type=click.FloatRange(min=0),
-    default=0.01,
-    show_default=True,
-    help="Differences below it do not matter.",
-)
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is random."
-)
-@click.option(
-    "--resamples",
-    type=click.IntRange(min=100),
-    default=10_000,
-    show_default=True,
-    help="Of bootstrap and randomisation test.",
-)
+@MARGIN
+@SEED
+@RESAMPLES
 @click.option(
     "--latency-queries",
     type=click.IntRange(min=0),
@@ -121,11 +118,9 @@ class Depths(click.ParamType[tuple[int, ...]]):
     show_default=True,
     help="Queries that are timed one by one; 0 times none.",
 )
-@click.option("-m", "--model", help="Encodes the queries, where no manifest says which made the vectors.")
+@QUERY_MODEL
 @click.option("--baseline-model", help="The same for the baseline.")
-@click.option(
-    "--query-vectors", type=click.Path(path_type=Path), help="File of embeddings whose ids are query ids."
-)
+@QUERY_VECTORS
 @click.option("--baseline-query-vectors", type=click.Path(path_type=Path), help="The same for the baseline.")
 @click.option(
     "--queries",

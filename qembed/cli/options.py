@@ -17,6 +17,30 @@ Form: TypeAlias = Literal["json", "csv", "md"]
 EMBEDDINGS = click.argument("embeddings", type=click.Path(path_type=Path))
 INPUT = click.argument("input", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
+SPLIT = click.option("--split", help="Which qrels of the eval set.  [default: its card's, else test]")
+MARGIN = click.option(
+    "--margin",
+    type=click.FloatRange(min=0),
+    default=0.01,
+    show_default=True,
+    help="Differences below it do not matter.",
+)
+SEED = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is random."
+)
+RESAMPLES = click.option(
+    "--resamples",
+    type=click.IntRange(min=100),
+    default=10_000,
+    show_default=True,
+    help="Of bootstrap and randomisation test.",
+)
+QUERY_MODEL = click.option(
+    "-m", "--model", help="Encodes the queries, where no manifest says which made the vectors."
+)
+QUERY_VECTORS = click.option(
+    "--query-vectors", type=click.Path(path_type=Path), help="File of embeddings whose ids are query ids."
+)
 MAX_LENGTH = click.option(
     "--max-length", type=click.IntRange(min=4), metavar="N", help="Tokens read of each text."
 )

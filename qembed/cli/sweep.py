@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qembed.cli.options import EMBEDDINGS, Form, model_options, output_options
+from qembed.cli.options import (
+    EMBEDDINGS,
+    MARGIN,
+    QUERY_MODEL,
+    QUERY_VECTORS,
+    RESAMPLES,
+    SEED,
+    SPLIT,
+    Form,
+    model_options,
+    output_options,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -60,7 +71,7 @@ class Listed(click.ParamType[tuple[Any, ...]]):
     required=True,
     help="Folder with queries and judgements (BEIR layout).",
 )
-@click.option("--split", help="Which qrels of the eval set.  [default: its card's, else test]")
+@SPLIT
 @click.option(
     "--dims",
     type=Listed(),
@@ -91,27 +102,11 @@ class Listed(click.ParamType[tuple[Any, ...]]):
 @click.option(
     "--measure", default="nDCG@10", show_default=True, help="What decides, e.g. recall@100 or MRR@10."
 )
-@click.option(
-    "--margin",
-    type=click.FloatRange(min=0),
-    default=0.01,
-    show_default=True,
-    help="Differences below it do not matter.",
-)
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is random."
-)
-@click.option(
-    "--resamples",
-    type=click.IntRange(min=100),
-    default=10_000,
-    show_default=True,
-    help="Of bootstrap and randomisation test.",
-)
-@click.option("-m", "--model", help="Encodes the queries, where no manifest says which made the vectors.")
-@click.option(
-    "--query-vectors", type=click.Path(path_type=Path), help="File of embeddings whose ids are query ids."
-)
+@MARGIN
+@SEED
+@RESAMPLES
+@QUERY_MODEL
+@QUERY_VECTORS
 @model_options
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @output_options

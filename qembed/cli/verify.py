@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from qembed.cli.options import EMBEDDINGS, Form, output_options
+from qembed.cli.options import EMBEDDINGS, SPLIT, Form, output_options
 from qembed.cli.output import grid
 from qembed.cli.verify_view import measured_values, render_ranking
 
@@ -45,7 +45,7 @@ SCHEMA = "qembed.verify/1"
     type=click.Path(path_type=Path),
     help="Also tell whether judged queries (BEIR layout) are answered in another order.",
 )
-@click.option("--split", help="Which qrels of the eval set.  [default: its card's, else test]")
+@SPLIT
 @click.option(
     "--candidates",
     type=click.IntRange(min=1),
