@@ -14,7 +14,7 @@ help:  ## Show this list.
 
 setup: $(INSTALLED)  ## Make the virtual environment and install qembed with its tools.
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt hatch_build.py qembed/kernels/kernels.cpp
 	@echo "== making $(VENV) and installing qembed (the first time: one to five minutes)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "qembed needs Python 3.11 or newer; try: make PYTHON=python3.12 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -1,9 +1,10 @@
 """The CPU kernels (``qembed.models.cpu_kernels``) against torch's own, by share of what the CPU multiplies.
 
 Interleaved rounds in one process; the best round counts. A batch is as many texts of one length as give 2,048
-tokens. The peak is a product of 2,048 x 2,048 matrices in the same round; "share" is the linear layers'
-arithmetic alone (attention, activations and norms come on top) over that peak. Fidelity is the cosine to
-plain fp32 over texts of the API documentation of installed packages, or of your chunks.
+tokens. The peak is a product of 2,048 x 2,048 matrices in the same round, by oneDNN (int16: by the kernels);
+"share" is the linear layers' arithmetic alone (attention, activations and norms come on top) over that peak.
+Fidelity is the cosine to plain fp32 over texts of the API documentation of installed packages, or of your
+chunks.
 
     python benchmarks/cpu_kernels.py
     python benchmarks/cpu_kernels.py --threads 1 --input FOLDER --model minilm
@@ -23,6 +24,7 @@ import numpy as np
 import torch
 
 import qembed
+from qembed import kernels
 from qembed.api.package_corpus import corpus_from_package
 from qembed.corpus import CorpusOptions, read_chunks
 from qembed.models import Encoder, EncoderOptions
@@ -46,13 +48,14 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=200, help="How many the cosines are taken over.")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    precisions = ("fp32", "bf16") if cpu_has_bf16() else ("fp32",)
+    ways = [("fp32", "plain"), ("fp32", "auto")]
+    ways += [] if kernels.unavailable(sixteen=True) else [("int16", "auto")]
+    ways += [("bf16", "plain"), ("bf16", "auto")] if cpu_has_bf16() else []
     encoders = {
-        (precision, kernels): Encoder.load(
-            arguments.model, EncoderOptions(device="cpu", precision=precision, kernels=kernels)
+        (precision, which): Encoder.load(
+            arguments.model, EncoderOptions(device="cpu", precision=precision, kernels=which)
         )
-        for precision in precisions
-        for kernels in ("plain", "auto")
+        for precision, which in ways
     }
     info = encoders["fp32", "plain"].info
     operations = 2 * linear_parameters(encoders["fp32", "plain"])
@@ -85,27 +88,26 @@ def measure(encoders: dict[tuple[str, str], Encoder], length: int, rounds: int, 
     """Best tokens a second of each encoder, and the peak of its precision, in the same rounds."""
     random = np.random.default_rng(1)
     ids = list(random.integers(1000, 20000, (max(1, BATCH_TOKENS // length), length), dtype=np.int32))
-    squares = {
-        precision: torch.randn(PEAK_SIZE, PEAK_SIZE).to(getattr(torch, name))
-        for precision, name in (("fp32", "float32"), ("bf16", "bfloat16"))
-        if (precision, "auto") in encoders
-    }
+    square = torch.randn(PEAK_SIZE, PEAK_SIZE)
+    halved = square.bfloat16()
     # torch multiplies fp32 by MKL, which is not the fastest on every CPU; the packed product is.
-    packed = torch.ops.mkldnn._reorder_linear_weight(squares["fp32"], PEAK_SIZE)
+    packed = torch.ops.mkldnn._reorder_linear_weight(square, PEAK_SIZE)
+    compiled = kernels.PackedWeight(square, None, sixteen=True) if ("int16", "auto") in encoders else None
     peaks: dict[str, Callable[[], object]] = {
-        "fp32": lambda: torch.ops.mkldnn._linear_pointwise(squares["fp32"], packed, None, "none", [], None),
-        "bf16": lambda: squares["bf16"] @ squares["bf16"],
+        "fp32": lambda: torch.ops.mkldnn._linear_pointwise(square, packed, None, "none", [], None),
+        "bf16": lambda: halved @ halved,
+        "int16": lambda: compiled and compiled.linear(square),
     }
     best: dict[tuple[str, str], float] = {}
     for _ in range(rounds):
-        for (precision, kernels), encoder in encoders.items():
-            keep(best, (precision, kernels), seconds(lambda encoder=encoder: encoder.submit(ids).result()))
+        for (precision, which), encoder in encoders.items():
+            keep(best, (precision, which), seconds(lambda encoder=encoder: encoder.submit(ids).result()))
             with torch.inference_mode():
                 keep(best, (precision, "peak"), seconds(peaks[precision]))
     tokens = sum(map(len, ids))
-    for (precision, kernels), encoder in encoders.items():
+    for (precision, which), encoder in encoders.items():
         peak = 2 * PEAK_SIZE**3 / best[precision, "peak"]
-        rate = tokens / best[precision, kernels]
+        rate = tokens / best[precision, which]
         label = f"{precision} {encoder.info.kernels}"
         share = rate * operations / peak
         print(f"{length:>6}  {label:<18}{rate:>10,.0f}{share:>8.0%}{peak / 1e9:>8,.0f} GFLOP/s")

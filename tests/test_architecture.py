@@ -25,6 +25,7 @@ ORDER = (
     "records",
     "progress",
     "corpus",
+    "kernels",
     "models",
     "engine",
     "store",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def model_facts(source: ModelSource) -> ModelFacts:
 
 
 def _from_card(card: ModelCard) -> ModelFacts:
-    sizes = asdict(card.weight_bytes)
+    sizes = card.weight_bytes.by_dtype()
     doubtful = [field for field in ("architecture", "parameters", "max_tokens") if field in card.unverified]
     return ModelFacts(
         id=card.id,
@@ -95,7 +95,7 @@ def _from_folder(source: ModelSource, counter: TokenCounter) -> ModelFacts:
         id=source.id,
         architecture=architecture,
         parameters=parameters,
-        weight_bytes=asdict(weight_bytes_by_rule(parameters, architecture.linear_parameters)),
+        weight_bytes=weight_bytes_by_rule(parameters, architecture.linear_parameters).by_dtype(),
         published_bytes=weight_bytes(source.path) or 4 * parameters,
         dimensions=_dimensions(source.path, architecture.hidden),
         max_tokens=counter.max_tokens,

@@ -26,6 +26,7 @@ THRESHOLDS: dict[str | None, tuple[float, str]] = {
     "fp32": (0.99999, "the same arithmetic in another order"),
     "fp16": (0.9999, "rounded to 11 bits; 0.999999 with all-MiniLM-L6-v2"),
     "bf16": (0.999, "rounded to 8 bits; 0.9999 with all-MiniLM-L6-v2"),
+    "int16": (0.99999, "rounded to 16 bits; 0.9999997 with all-MiniLM-L6-v2"),
     "int8": (0.99, "weights and inputs of 8 bits; 0.994 with all-MiniLM-L6-v2"),
     "nf4": (0.9, "weights of 4 bits; 0.92 with all-MiniLM-L6-v2"),
     None: (0.999, "the precision is not recorded; as for bf16"),

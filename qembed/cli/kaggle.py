@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qembed.cli.options import JSON
+from qembed.cli.options import JSON, PRECISIONS
 from qembed.errors import OutputExists
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from qembed.api.kaggle_check import Check
 
 SCHEMA = "qembed.kaggle-check/1"
-PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8", "nf4")
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 MODEL = click.option(

@@ -12,6 +12,7 @@ import click
 from qembed.cli.options import (
     INPUT,
     MAX_LENGTH,
+    PRECISIONS,
     TOKEN_BUDGET,
     TRUNCATE_DIM,
     Form,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--precision",
-    type=click.Choice(["auto", "fp32", "fp16", "bf16", "int8", "nf4"]),
+    type=click.Choice(PRECISIONS),
     default="auto",
     show_default=True,
     help="Work out this one only; auto compares all.",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from qembed.cli.options import EMBEDDINGS, SPLIT, Form, output_options
+from qembed.cli.options import EMBEDDINGS, PRECISIONS, SPLIT, Form, output_options
 from qembed.cli.output import grid
 from qembed.cli.verify_view import measured_values, render_ranking
 
@@ -36,8 +36,8 @@ SCHEMA = "qembed.verify/1"
     "--min-cosine",
     type=click.FloatRange(-1, 1),
     metavar="C",
-    help="Least cosine of a sampled vector.  [default: by recorded precision: fp32 .99999, "
-    "fp16 .9999, bf16 .999, int8 .99, nf4 .9]",
+    help="Least cosine of a sampled vector.  [default: by recorded precision: fp32 and int16 "
+    ".99999, fp16 .9999, bf16 .999, int8 .99, nf4 .9]",
 )
 @click.option(
     "-e",
@@ -66,7 +66,7 @@ SCHEMA = "qembed.verify/1"
 )
 @click.option(
     "--query-precision",
-    type=click.Choice(["auto", "fp32", "fp16", "bf16", "int8", "nf4"]),
+    type=click.Choice(PRECISIONS),
     help="Of the queries that ask the stored vectors.  [default: that in which these were made]",
 )
 @click.option("-m", "--model", help="The model that made the vectors, where no manifest says so.")

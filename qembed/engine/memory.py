@@ -24,7 +24,7 @@ from qembed.models.catalog import Architecture
 
 Attention: TypeAlias = Literal["flash", "memory-efficient", "math"]
 
-ELEMENT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 2, "nf4": 2}
+ELEMENT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int16": 4, "int8": 2, "nf4": 2}
 """Bytes of an element of the states; quantised models compute in fp16."""
 
 QUANTISED = ("int8", "nf4")
@@ -90,7 +90,7 @@ def forward_bytes(
 
     Args:
         architecture: The transformer.
-        dtype: ``fp32``, ``fp16``, ``bf16``, ``int8`` or ``nf4``.
+        dtype: ``fp32``, ``fp16``, ``bf16``, ``int16``, ``int8`` or ``nf4``.
         longest_tokens: Of the batch; masks and scores of a token are as long as that.
         attention: The kernel.
         masked: Whether there is padding, hence a mask.

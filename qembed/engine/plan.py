@@ -81,7 +81,7 @@ class Candidate:
     """One precision on some devices, worked out.
 
     Attributes:
-        precision: ``fp32``, ``fp16``, ``bf16``, ``int8`` or ``nf4``.
+        precision: ``fp32``, ``fp16``, ``bf16``, ``int16``, ``int8`` or ``nf4``.
         workers: Processes; each has one device, or all of them if sharded.
         sharded: Whether one worker spreads the model over all devices.
         fit: ``fits``; ``tight``: only with a smaller buffer; ``no``.
@@ -134,7 +134,8 @@ def candidates(model: Model, device: Device, lengths: Lengths, limits: Limits) -
     """
     found = []
     for precision in model.weight_bytes:
-        if limits.precision not in ("auto", precision):
+        for_cpus = precision == "int16" and device.capability is not None
+        if limits.precision not in ("auto", precision) or (for_cpus and limits.precision == "auto"):
             continue
         whole = None if limits.shard else _candidate(model, device, precision, lengths, limits, shard=False)
         if whole is not None:
@@ -149,8 +150,8 @@ def candidates(model: Model, device: Device, lengths: Lengths, limits: Limits) -
 def choose(found: Sequence[Candidate]) -> Candidate | None:
     """The fastest that fits; of equally fast ones the first named. None where none fits."""
     fitting = [candidate for candidate in found if candidate.fit == "fits"]
-    # bf16 before fp16: as fast, and it does not overflow.
-    order = ("bf16", "fp16", "fp32", "int8", "nf4")
+    # bf16 before fp16: as fast, and it does not overflow. int16 before both: as fast, and more exact.
+    order = ("int16", "bf16", "fp16", "fp32", "int8", "nf4")
     return min(
         fitting, key=lambda each: (round(each.rank_seconds, 3), order.index(each.precision)), default=None
     )
@@ -161,7 +162,9 @@ def unsupported(precision: str, device: Device) -> str:
     if device.capability is None:
         if precision in device.tflops:
             return ""
-        return "this CPU has no bf16 arithmetic" if precision == "bf16" else "needs a GPU"
+        return f"this CPU has no {precision} arithmetic" if precision in ("bf16", "int16") else "needs a GPU"
+    if precision == "int16":
+        return "for CPUs"
     least = MIN_CAPABILITY.get(precision)
     if least is None or device.capability >= least:
         return ""

@@ -120,6 +120,7 @@ def _here(wanted: str) -> Device:
 def _cpu() -> Device:
     import psutil
 
+    from qembed import kernels
     from qembed.models.device import cpu_has_bf16, device_name
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -127,6 +128,8 @@ def _cpu() -> Device:
     tflops = {dtype: peak * cores for dtype, peak in preset.tflops.items()}
     if not cpu_has_bf16():
         del tflops["bf16"]
+    if kernels.unavailable(sixteen=True):
+        del tflops["int16"]
     return replace(
         preset,
         reported=f"{device_name('cpu')} ({cores} cores)",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any, Final, Literal, TypeAlias
@@ -75,6 +75,15 @@ class WeightBytes:
     bf16: Count
     int8: Count
     nf4: Count
+
+    @property
+    def int16(self) -> int:
+        """For CPUs: read as fp32, then packed layer by layer, so that is where the memory peaks."""
+        return self.fp32
+
+    def by_dtype(self) -> dict[str, int]:
+        """Every dtype's."""
+        return {**asdict(self), "int16": self.int16}
 
 
 @dataclass(frozen=True, slots=True)

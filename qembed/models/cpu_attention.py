@@ -1,17 +1,16 @@
-"""Self-attention for bfloat16 on a CPU by whole matrix products.
+"""Self-attention on a CPU for models that see both ways, by qembed's own kernels or by whole products.
 
 torch's fused CPU kernel multiplies small blocks, which costs more than it saves where only AVX-512 is there:
-at 12 heads of 32 and 256 tokens the same takes 0.63 ms here and 1.57 ms there (one core, Zen 5). Used for
-bidirectional attention with one key a query head; everything else goes to transformers' ``sdpa``.
+at 12 heads of 32 and 256 tokens ``qembed.kernels`` take a third of its time, and whole products in bfloat16
+half. Everything that is more than padding and one key a query head goes to transformers' ``sdpa``.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, Final
-
-NAME: Final = "qembed_bmm"
-"""By which transformers knows it; it then stands in ``EncoderInfo.attention``."""
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, TypeAlias
 
 MAX_TOKENS: Final = 4096
 _SCORES: Final = 1 << 20
@@ -20,14 +19,17 @@ _SCORES: Final = 1 << 20
 _SAFE: Final = 1e30
 """Sums of exponentials are trusted between 1 / this and this; bfloat16 reaches 3e38."""
 
+Attend: TypeAlias = "Callable[[Any, Any, Any, list[tuple[int, int]], float], Any]"
+"""Of query, key, value, spans and scale."""
 
-def register() -> None:
-    """Make the kernel known to transformers, with the masks that ``sdpa`` gets."""
+
+def register(name: str) -> None:
+    """Make one of ``ATTENTIONS`` known to transformers, with the masks that ``sdpa`` gets."""
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-    AttentionInterface.register(NAME, attention)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
+    AttentionInterface.register(name, partial(attention, name=name))
+    AttentionMaskInterface.register(name, sdpa_mask)
 
 
 def attention(
@@ -39,6 +41,8 @@ def attention(
     dropout: float = 0.0,
     scaling: float | None = None,
     is_causal: bool | None = None,
+    *,
+    name: str,
     **kwargs: Any,
 ) -> tuple[Any, None]:
     """What ``AttentionInterface`` asks for.
@@ -50,6 +54,7 @@ def attention(
         dropout: Must be 0 here, as for every model that is not trained.
         scaling: Of the scores; one over the root of the head width when None.
         is_causal: Instead of the module's.
+        name: Of ``ATTENTIONS``.
         kwargs: Handed on to ``sdpa``.
 
     Returns:
@@ -58,11 +63,11 @@ def attention(
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
-    if not causal and not dropout and kwargs.get("position_bias") is None and _fits(query, key, value):
+    if not causal and not dropout and kwargs.get("position_bias") is None and _fits(query, key, value, name):
         spans = _spans(attention_mask, query.shape[0], query.shape[2])
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
         if spans is not None:
-            return _attend(query, key, value, spans, scale), None
+            return ATTENTIONS[name](query, key, value, spans, scale), None
     result, _ = sdpa_attention_forward(
         module,
         query,
@@ -77,14 +82,15 @@ def attention(
     return result, None
 
 
-def _fits(query: Any, key: Any, value: Any) -> bool:
+def _fits(query: Any, key: Any, value: Any, name: str) -> bool:
     import torch
 
+    dtype, longest = (torch.bfloat16, MAX_TOKENS) if name == BMM else (torch.float32, math.inf)
     return bool(
-        query.dtype == torch.bfloat16
+        query.dtype == key.dtype == value.dtype == dtype
         and query.device.type == "cpu"
         and query.shape == key.shape == value.shape
-        and query.shape[2] <= MAX_TOKENS
+        and query.shape[2] <= longest
     )
 
 
@@ -111,8 +117,17 @@ def _spans(mask: Any, texts: int, tokens: int) -> list[tuple[int, int]] | None:
     return spans
 
 
-def _attend(query: Any, key: Any, value: Any, spans: list[tuple[int, int]], scale: float) -> Any:
-    """Attention of some texts at a time."""
+def _compiled(
+    query: Any, key: Any, value: Any, spans: list[tuple[int, int]], scale: float, *, sixteen: bool
+) -> Any:
+    """Attention by ``qembed.kernels``."""
+    from qembed import kernels
+
+    return kernels.attention(query, key, value, spans, scale, sixteen)
+
+
+def _bmm(query: Any, key: Any, value: Any, spans: list[tuple[int, int]], scale: float) -> Any:
+    """Attention in bfloat16 by whole products, some texts at a time."""
     import torch
 
     texts, heads, tokens, width = query.shape
@@ -172,3 +187,12 @@ def _real(spans: list[tuple[int, int]], tokens: int) -> Any:
     for row, (start, end) in zip(real, spans, strict=True):
         row[:, start:end] = 1
     return real
+
+
+BMM, FP32, INT16 = "qembed_bmm", "qembed_fp32", "qembed_int16"
+ATTENTIONS: Final[dict[str, Attend]] = {
+    BMM: _bmm,
+    FP32: partial(_compiled, sixteen=False),
+    INT16: partial(_compiled, sixteen=True),
+}
+"""By the name that transformers knows, which then stands in ``EncoderInfo.attention``."""

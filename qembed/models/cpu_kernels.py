@@ -1,98 +1,115 @@
-"""Faster arithmetic on x86 CPUs for any model: prepacked linear layers, and attention by whole products.
+"""Faster arithmetic on x86 CPUs for any model: prepacked linear layers, attention, and norms.
 
-torch multiplies float32 by MKL, which takes AVX2 on AMD's processors, and lays bfloat16 weights out anew in
-every call; oneDNN on weights that were laid out once does neither (``benchmarks/cpu_kernels.py`` has the
-numbers). The result is checked against the plain modules; where the check fails, those stay.
+``compiled``: ``qembed.kernels``, in float32 or 16-bit integers. ``packed``: oneDNN's products, for bfloat16
+and for CPUs without AVX-512. torch multiplies float32 by MKL, which takes AVX2 on AMD's processors, and lays
+bfloat16 weights out anew in every call; oneDNN on weights that were laid out once does neither
+(``benchmarks/cpu_kernels.py`` has the numbers). The result is checked against the plain modules; where the
+check fails, those stay.
 """
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
+from inspect import signature
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import torch
 from torch import nn
 
+from qembed import kernels
+from qembed.errors import UsageError
 from qembed.models import cpu_attention
+from qembed.models.cpu_memory import keep_freed_memory
+from qembed.models.cpu_modules import (
+    AddNorm,
+    CompiledLinear,
+    FastLinear,
+    FeedForward,
+    Int16Linear,
+    PackedLinear,
+)
+from qembed.models.encoder import EncoderInfo, attention_of
 from qembed.records import Vectors
 
 Kernels: TypeAlias = Literal["auto", "plain"]
 
-LEAST_COSINE: Final = {torch.float32: 0.999999, torch.bfloat16: 0.9995}
-"""Between vectors of the plain modules and of the packed ones, for the worst of the check's texts."""
-
-_ROWS_HINT: Final = 2048
-"""Tokens of a batch for which oneDNN chooses the layout; any number works."""
+LEAST_COSINE: Final = {"fp32": 0.999999, "int16": 0.99999, "bf16": 0.9995}
+"""Between vectors of the plain modules and of the fast ones, for the worst of the check's texts."""
 
 
-class PackedLinear(nn.Module):
-    """``nn.Linear`` with its weight in oneDNN's own layout; the public layout is gone, so no memory is added.
-
-    Attributes:
-        weight: An opaque tensor: dtype and device can be asked, numbers cannot.
-        bias: As before, or None.
-        activation: ``gelu`` computes it along with the product; ``none``.
-    """
-
-    def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
-        self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), _ROWS_HINT)
-        self.bias = None if linear.bias is None else linear.bias.detach()
-        self.activation = "none"
-
-    def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """(..., in_features) -> (..., out_features)."""
-        exact = "none" if self.activation == "gelu" else None
-        result: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
-            states, self.weight, self.bias, self.activation, [], exact
-        )
-        return result
-
-    def unpacked(self) -> nn.Linear:
-        """The linear layer that it was made from, to the last bit."""
-        linear = nn.Linear(self.in_features, self.out_features, bias=self.bias is not None, device="meta")
-        linear.weight = nn.Parameter(self.weight.to_dense(), requires_grad=False)
-        linear.bias = None if self.bias is None else nn.Parameter(self.bias, requires_grad=False)
-        return linear.eval()
-
-
-def accelerate(model: Any, vectors: Callable[[], Vectors]) -> str:
+def accelerate(model: Any, precision: str, vectors: Callable[[], Vectors]) -> str:
     """Replace the model's kernels where that is known to be faster and found to be right.
 
     Args:
-        model: A SentenceTransformer on a CPU, in float32 or bfloat16.
+        model: A SentenceTransformer on a CPU, in bfloat16 for ``bf16`` and in float32 for the others.
+        precision: ``fp32``, ``int16`` or ``bf16``; others stay plain.
         vectors: Runs the model over a few texts; called before and after.
 
     Returns:
-        What is in use: ``packed``, ``packed+bmm`` (attention too), or ``plain`` with the reason behind it.
+        What is in use: ``compiled`` (``qembed.kernels``), ``packed`` (oneDNN), ``packed+bmm`` (attention by
+        whole products too), or ``plain`` with the reason behind it.
     """
-    dtype = next((parameter.dtype for parameter in model.parameters()), None)
-    if dtype is None or (reason := _unsuitable(dtype)):
-        return f"plain: {reason}" if dtype else "plain"
+    if reason := _unsuitable(model, precision):
+        return f"plain: {reason}"
     undo: list[Callable[[], None]] = []
     try:
         expected = vectors()
-        kernels = "packed" + ("+bmm" if dtype == torch.bfloat16 and _swap_attention(model, undo) else "")
-        _pack(model, undo)
-        _fuse_gelu(model, undo)
+        used = _replace(model, precision, undo)
         least = _least_cosine(expected, vectors())
-        reason = "" if least >= LEAST_COSINE[dtype] else f"packed gave cosine {least:.6f}"
+        reason = "" if least >= LEAST_COSINE[precision] else f"{used} gave cosine {least:.6f}"
     except Exception as error:  # private operations of torch, and models that read their weights themselves
         reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
     if reason:
         for step in reversed(undo):
             step()
         return f"plain: {reason}"
-    return kernels
+    keep_freed_memory()
+    return used
 
 
-def _unsuitable(dtype: torch.dtype) -> str:
-    if dtype not in LEAST_COSINE:
-        return f"no kernels for {dtype}"
+def accelerated(model: Any, info: EncoderInfo, asked: str, vectors: Callable[[], Vectors]) -> EncoderInfo:
+    """``accelerate``, and what is loaded then.
+
+    Args:
+        model: As ``accelerate``.
+        info: What was loaded before.
+        asked: The precision that the user asked for; where ``auto`` chose int16 and it does not suit the
+            model, that is float32 now.
+        vectors: As ``accelerate``.
+
+    Raises:
+        UsageError: int16 was asked for and does not suit the model.
+    """
+    used = accelerate(model, info.dtype, vectors)
+    dtype = info.dtype
+    if dtype == "int16" and used.startswith("plain"):
+        if asked == "int16":
+            raise UsageError(
+                f"{info.name} does not run in int16: {used.partition(': ')[2]}", remedy="--precision fp32"
+            )
+        dtype, used = "fp32", accelerate(model, "fp32", vectors)
+    return replace(info, dtype=dtype, kernels=used, attention=attention_of(model))
+
+
+def _unsuitable(model: nn.Module, precision: str) -> str:
+    if not any(type(module) is nn.Linear for module in model.modules()):
+        return "no linear layers"
+    return missing(precision)
+
+
+def missing(precision: str) -> str:
+    """Why there are no faster kernels for a precision here; empty where there are."""
+    if precision not in LEAST_COSINE:
+        return f"no kernels for {precision}"
+    compiled = kernels.unavailable(precision == "int16")
+    if not compiled and precision != "bf16":
+        return ""
+    if precision == "int16":
+        return compiled
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return f"no kernels for {platform.machine()}"
     names = ("_reorder_linear_weight", "_linear_pointwise")
@@ -102,6 +119,22 @@ def _unsuitable(dtype: torch.dtype) -> str:
     return ""
 
 
+def _replace(model: Any, precision: str, undo: list[Callable[[], None]]) -> str:
+    compiled = precision != "bf16" and not kernels.unavailable(precision == "int16")
+    if not compiled:
+        swapped = precision == "bf16" and not has_amx() and _swap_attention(model, cpu_attention.BMM, undo)
+        _pack(model, PackedLinear, undo)
+        _fuse_gelu(model, undo)
+        return "packed+bmm" if swapped else "packed"
+    sixteen = precision == "int16"
+    _swap_attention(model, cpu_attention.INT16 if sixteen else cpu_attention.FP32, undo)
+    _pack(model, Int16Linear if sixteen else CompiledLinear, undo)
+    _fuse_gelu(model, undo)
+    _fuse_norm(model, undo)
+    _fuse_mlp(model, undo)
+    return "compiled"
+
+
 def _children(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
     """Every module below, with its parent and its name there."""
     for parent in list(model.modules()):
@@ -109,17 +142,20 @@ def _children(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
             yield parent, name, child
 
 
-def _pack(model: nn.Module, undo: list[Callable[[], None]]) -> None:
-    packed: dict[nn.Module, PackedLinear] = {}  # a module may stand in two places
+def _pack(model: nn.Module, kind: type[FastLinear], undo: list[Callable[[], None]]) -> None:
+    packed: dict[nn.Module, FastLinear] = {}  # a module may stand in two places
     for parent, name, child in _children(model):
         if type(child) is nn.Linear:  # others read their weight in ways of their own
-            new = packed[child] = packed.get(child) or PackedLinear(child)
+            new = packed[child] = packed.get(child) or kind(child)
             setattr(parent, name, new)
-            undo.append(partial(_unpack, parent, name, new))
+            exact = kind is not Int16Linear
+            undo.append(
+                partial(_unpack, parent, name, new) if exact else partial(setattr, parent, name, child)
+            )
     packed.clear()
 
 
-def _unpack(parent: nn.Module, name: str, packed: PackedLinear) -> None:
+def _unpack(parent: nn.Module, name: str, packed: FastLinear) -> None:
     setattr(parent, name, packed.unpacked())
 
 
@@ -127,26 +163,60 @@ def _fuse_gelu(model: nn.Module, undo: list[Callable[[], None]]) -> None:
     """The exact GELU behind a linear layer, as models of BERT's family name the two."""
     for parent in list(model.modules()):
         dense, act = getattr(parent, "dense", None), getattr(parent, "intermediate_act_fn", None)
-        if isinstance(dense, PackedLinear) and type(act).__name__ == "GELUActivation":
-            dense.activation = "gelu"
+        if isinstance(dense, FastLinear) and type(act).__name__ == "GELUActivation":
+            dense.gelu = True
             parent.intermediate_act_fn = nn.Identity()
             undo.append(partial(setattr, parent, "intermediate_act_fn", act))
 
 
-def _swap_attention(model: Any, undo: list[Callable[[], None]]) -> bool:
-    """Whether attention goes through ``cpu_attention`` now; AMX serves torch's own kernel better."""
+def _fuse_norm(model: nn.Module, undo: list[Callable[[], None]]) -> None:
+    """A linear layer, a sum and a norm, as models of BERT's family write them."""
+    for parent, name, child in _children(model):
+        parts = dict(child.named_children())
+        norm = parts.get("LayerNorm")
+        if (
+            set(parts) == {"dense", "LayerNorm", "dropout"}
+            and list(signature(child.forward).parameters) == ["hidden_states", "input_tensor"]
+            and isinstance(parts["dense"], FastLinear)
+            and type(norm) is nn.LayerNorm
+            and norm.bias is not None
+            and len(norm.normalized_shape) == 1
+        ):
+            setattr(parent, name, AddNorm(child))
+            undo.append(partial(setattr, parent, name, child))
+
+
+def _fuse_mlp(model: nn.Module, undo: list[Callable[[], None]]) -> None:
+    """Both linear layers, as a layer of models of BERT's family calls them."""
+    for layer in list(model.modules()):
+        first, output = getattr(layer, "intermediate", None), getattr(layer, "output", None)
+        up = getattr(first, "dense", None)
+        fused = isinstance(getattr(first, "intermediate_act_fn", None), nn.Identity)
+        if isinstance(up, CompiledLinear) and up.gelu and fused and isinstance(output, AddNorm):
+            down = output.dense
+            if isinstance(down, CompiledLinear) and (down.in_features, down.out_features) == (
+                up.out_features,
+                up.in_features,
+            ):
+                layer.intermediate, layer.output = nn.Identity(), FeedForward(up, output)
+                undo.append(partial(setattr, layer, "intermediate", first))
+                undo.append(partial(setattr, layer, "output", output))
+
+
+def _swap_attention(model: Any, name: str, undo: list[Callable[[], None]]) -> bool:
+    """Whether attention goes through ``cpu_attention`` now."""
     transformer = getattr(model[0], "auto_model", None)
-    if getattr(getattr(transformer, "config", None), "_attn_implementation", None) != "sdpa" or has_amx():
+    if getattr(getattr(transformer, "config", None), "_attn_implementation", None) != "sdpa":
         return False
-    cpu_attention.register()
+    cpu_attention.register(name)
     assert transformer is not None
     undo.append(lambda: transformer.set_attn_implementation("sdpa"))
-    transformer.set_attn_implementation(cpu_attention.NAME)
+    transformer.set_attn_implementation(name)
     return True
 
 
 def has_amx() -> bool:
-    """Whether the CPU multiplies tiles."""
+    """Whether the CPU multiplies tiles; torch's own attention is served better by them."""
     supported = getattr(torch.cpu, "_is_amx_tile_supported", None)
     return bool(supported and supported())
 

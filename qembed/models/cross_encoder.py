@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from qembed.errors import UsageError
-from qembed.models.encoder import EncoderInfo, Pending, attention_of, describe
+from qembed.models.encoder import EncoderInfo, Pending, describe
 from qembed.models.features import PROBES, SPECIAL, Features, checked_layout, on_device, too_long
 from qembed.models.files import read_json
 from qembed.models.loading import EncoderOptions, load_model
@@ -76,7 +75,7 @@ class PairEncoder:
         )
         encoder = cls(model, info)
         if options.kernels == "auto" and device == "cpu":
-            encoder._accelerate()
+            encoder._accelerate(options.precision)
         return encoder
 
     def submit(self, ids: Sequence[TokenIds]) -> Pending:
@@ -110,11 +109,10 @@ class PairEncoder:
         with torch.inference_mode():
             return Pending.of(self._model(features)["scores"].float().reshape(-1, 1))
 
-    def _accelerate(self) -> None:
-        from qembed.models.cpu_kernels import accelerate
+    def _accelerate(self, asked: str) -> None:
+        from qembed.models.cpu_kernels import accelerated
 
-        kernels = accelerate(self._model, self._probe_states)
-        self.info = replace(self.info, kernels=kernels, attention=attention_of(self._model))
+        self.info = accelerated(self._model, self.info, asked, self._probe_states)
 
     def _probe_states(self) -> Vectors:
         """The states that the head reads, of the probes: a vector a pair, its tokens' mean, without padding.

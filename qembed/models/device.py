@@ -8,11 +8,12 @@ from typing import Literal, TypeAlias, get_args
 
 from qembed.errors import UsageError
 
-Precision: TypeAlias = Literal["auto", "fp32", "fp16", "bf16", "int8", "nf4"]
+Precision: TypeAlias = Literal["auto", "fp32", "fp16", "bf16", "int16", "int8", "nf4"]
 PRECISIONS = get_args(Precision)
 _MIN_BF16_CAPABILITY = (8, 0)
-_TORCH_NAMES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
-_CPU_BF16_FLAGS = {"amx_bf16", "avx512_bf16"}
+_TORCH_NAMES = {"fp32": "float32", "int16": "float32", "fp16": "float16", "bf16": "bfloat16"}
+_AMX = "amx_bf16"
+_CPU_BF16_FLAGS = {_AMX, "avx512_bf16"}
 _KINDS = "auto, cpu, cpu*N, cuda, cuda:N, cuda:0,cuda:1, mps"
 _CPUINFO = Path("/proc/cpuinfo")
 
@@ -66,24 +67,44 @@ def pick_device(device: str) -> str:
 
 
 def pick_precision(precision: Precision, device: str) -> str:
-    """``fp32``, ``fp16``, ``bf16``, ``int8`` or ``nf4`` for a device.
+    """``fp32``, ``fp16``, ``bf16``, ``int16``, ``int8`` or ``nf4`` for a device.
 
-    ``auto`` is bf16 on a GPU of compute capability 8 or more and on a CPU that multiplies it (AVX512-BF16 or
-    AMX-BF16), fp16 on other GPUs, fp32 elsewhere. fp16 on a CPU is taken as asked; few CPUs are fast at it.
+    ``auto`` on a GPU is bf16 from compute capability 8 on, and fp16 below; on a CPU bf16 with AMX, int16
+    where ``qembed.kernels`` has it (AVX512-VNNI), else bf16 with AVX512-BF16, else fp32. fp16 on a CPU is
+    taken as asked; few CPUs are fast at it.
 
     Raises:
-        UsageError: bf16 where it is only emulated (slowly); int8 or nf4 without bitsandbytes, or on mps.
+        UsageError: bf16 where it is only emulated (slowly); int16 elsewhere than on such a CPU; int8 or nf4
+            without bitsandbytes, or on mps.
     """
     if precision in ("int8", "nf4"):
         _check_quantized(precision, device)
         return precision
+    if precision == "int16":
+        _check_int16(device)
+        return precision
     has_bf16 = _has_bf16(device)
     if precision == "auto":
+        if device == "cpu" and not _cpu_has(_AMX) and not _why_no_int16():
+            return "int16"
         return "bf16" if has_bf16 else ("fp16" if device.startswith("cuda") else "fp32")
     if precision == "bf16" and not has_bf16 and device != "mps":
         other = "fp16" if device.startswith("cuda") else "fp32"
         raise UsageError(f"{device} only emulates bf16", remedy=f"--precision {other}")
     return precision
+
+
+def _why_no_int16() -> str:
+    from qembed import kernels
+
+    return kernels.unavailable(sixteen=True)
+
+
+def _check_int16(device: str) -> None:
+    if device != "cpu":
+        raise UsageError("--precision int16 is for CPUs", remedy="--precision auto")
+    if reason := _why_no_int16():
+        raise UsageError(f"--precision int16 does not run here: {reason}", remedy="--precision fp32")
 
 
 def compute_dtype(precision: str, device: str) -> str:
@@ -104,14 +125,17 @@ def _has_bf16(device: str) -> bool:
 
 def cpu_has_bf16() -> bool:
     """Whether this CPU multiplies bfloat16 itself: AVX512-BF16 or AMX-BF16 (x86 only)."""
-    flags = _cpuinfo("flags")
-    if flags:
-        return bool(_CPU_BF16_FLAGS & set(flags[0].split()))
+    if _cpuinfo("flags"):
+        return any(map(_cpu_has, _CPU_BF16_FLAGS))
     import torch
 
     # Elsewhere than on Linux only torch can be asked, and not every version answers.
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, lambda: False)() for name in names)
+
+
+def _cpu_has(flag: str) -> bool:
+    return any(flag in flags.split() for flags in _cpuinfo("flags")[:1])
 
 
 def _check_quantized(precision: str, device: str) -> None:

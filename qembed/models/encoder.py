@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,8 @@ class EncoderInfo:
         revision: Commit on the hub; None for local and bundled models.
         weights_sha256: Hash of the weights (``models.weights``).
         config_sha256: Hash of what lies beside them: tokenizer, prompts, pooling.
-        dtype: Of weights and arithmetic: ``fp32``, ``fp16``, ``bf16``; or ``int8``, ``nf4`` for the weights.
+        dtype: Of weights and arithmetic: ``fp32``, ``fp16``, ``bf16``, ``int16``; or ``int8``, ``nf4`` for
+            the weights.
         device: E.g. ``cpu`` or ``cuda:0``.
         device_name: E.g. ``Tesla T4``.
         dimension: Of the vectors that come out.
@@ -44,8 +45,8 @@ class EncoderInfo:
         document_prompt: Put before documents.
         attention: Attention kernel that transformers chose, e.g. ``sdpa``.
         differences: Where the loaded model says otherwise than the catalog; the model wins.
-        kernels: ``plain``, with a reason where faster ones were refused; or ``packed``, ``packed+bmm``
-            (``models.cpu_kernels``).
+        kernels: ``plain``, with a reason where faster ones were refused; or ``compiled``, ``packed``,
+            ``packed+bmm`` (``models.cpu_kernels``).
     """
 
     name: str
@@ -136,7 +137,7 @@ class Encoder:
         loaded, device, dtype = load_model(source, options)
         encoder = cls(loaded, _describe(loaded, source, options, dtype), load_tokenizer(source))
         if options.kernels == "auto" and device == "cpu":
-            encoder._accelerate()
+            encoder._accelerate(options.precision)
         return encoder
 
     def count(self, texts: Sequence[str], role: Role = "document") -> Lengths:
@@ -176,13 +177,12 @@ class Encoder:
         features = self._model.preprocess(list(texts), prompt=self._prompts.of(role) or None)
         return on_device(features, self._model.device)
 
-    def _accelerate(self) -> None:
-        from qembed.models.cpu_kernels import accelerate
+    def _accelerate(self, asked: str) -> None:
+        from qembed.models.cpu_kernels import accelerated
 
         large = sum(parameter.numel() for parameter in self._model.parameters()) > _LARGE_PARAMETERS
         texts = PROBES[:2] if large else [*PROBES, " ".join(PROBES)]
-        kernels = accelerate(self._model, lambda: self.encode(texts))
-        self.info = replace(self.info, kernels=kernels, attention=attention_of(self._model))
+        self.info = accelerated(self._model, self.info, asked, lambda: self.encode(texts))
 
     def _forward(self, features: Features) -> Pending:
         import torch

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from qembed.errors import QembedError, UsageError
-from qembed.models.device import Precision, compute_dtype, pick_device, pick_precision
+from qembed.models.device import Precision, compute_dtype, cpu_has_bf16, pick_device, pick_precision
 from qembed.models.resolve import ModelSource, fetch_code
 from qembed.models.tokens import require_tokenizer
 from qembed.models.trust import check_trust, code_repositories
-from qembed.models.weights import require_safetensors
+from qembed.models.weights import require_safetensors, stored_in_16_bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +79,30 @@ def load_model(
         for repository in code_repositories(source.path):
             fetch_code(repository, options.code_revision)
     device = _first_of_all_gpus() if options.shard else pick_device(options.device)
-    dtype = pick_precision(options.precision, device)
+    dtype = _pick_precision(source.path, options, device)
     model = _load(source, options, device, dtype, trusted, library_class)
     config = transformer_config(model)
     if getattr(config, "use_cache", False):
         config.use_cache = False  # a decoder would keep the keys and values of every layer for a next token
     _set_max_length(model, options.max_length)
     return model, device, dtype
+
+
+def _pick_precision(folder: Path, options: EncoderOptions, device: str) -> str:
+    """``pick_precision``, by which ``auto`` takes int16 only where that costs no memory.
+
+    Weights are read as float32 for int16, so those that are stored in 16 bits would grow.
+    """
+    dtype = pick_precision(options.precision, device)
+    if dtype != "int16":
+        return dtype
+    if options.precision == "int16":
+        if options.kernels == "plain":
+            raise UsageError("int16 needs the compiled kernels", remedy="kernels='auto'")
+        return dtype
+    if options.kernels == "auto" and not stored_in_16_bits(folder):
+        return dtype
+    return "bf16" if cpu_has_bf16() else "fp32"
 
 
 def transformer_config(model: Any) -> Any:

@@ -122,7 +122,7 @@ class MultiVectorTokens:
         length = getattr(model[0], "document_length", None)
         tokens = cls(model, replace(info, max_tokens=min(info.max_tokens, length or info.max_tokens)))
         if options.kernels == "auto" and device == "cpu":
-            tokens._accelerate()
+            tokens._accelerate(options.precision)
         return tokens
 
     def states(self, ids: Sequence[TokenIds]) -> TokenStates:
@@ -140,16 +140,15 @@ class MultiVectorTokens:
         mask = made["attention_mask"].bool()
         return TokenStates(made["token_embeddings"], _never_none(mask, torch.ones_like(mask)))
 
-    def _accelerate(self) -> None:
-        from qembed.models.cpu_kernels import accelerate
+    def _accelerate(self, asked: str) -> None:
+        from qembed.models.cpu_kernels import accelerated
 
         def vectors() -> npt.NDArray[np.float32]:
             made = self.states_of_texts(PROBES)
             found: npt.NDArray[np.float32] = made.states[made.matched].float().numpy()
             return found
 
-        kernels = accelerate(self._model, vectors)
-        self.info = replace(self.info, kernels=kernels)
+        self.info = accelerated(self._model, self.info, asked, vectors)
 
 
 def load_token_model(source: ModelSource, options: EncoderOptions) -> TokenModel:

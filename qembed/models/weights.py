@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from hashlib import file_digest, sha256
+from math import prod
 from pathlib import Path
 
 import orjson
@@ -69,6 +70,22 @@ def _transformers(folder: Path) -> list[Path]:
 def weight_bytes(folder: Path) -> int:
     """Bytes of all weight files on disk."""
     return sum(path.stat().st_size for path in weight_files(folder))
+
+
+def stored_in_16_bits(folder: Path) -> bool:
+    """Whether most of the weights' numbers are float16 or bfloat16 in the files."""
+    from safetensors import SafetensorError, safe_open
+
+    sizes = {True: 0, False: 0}
+    try:
+        for file in weight_files(folder):
+            with safe_open(file, framework="numpy") as tensors:
+                for name in tensors.keys():  # noqa: SIM118
+                    piece = tensors.get_slice(name)
+                    sizes[piece.get_dtype() in ("F16", "BF16")] += prod(piece.get_shape())
+    except SafetensorError:
+        return False  # said with more words where the weights are loaded
+    return sizes[True] > sizes[False]
 
 
 def weights_sha256(folder: Path) -> str:

@@ -220,8 +220,9 @@ class TestOptions:
         (option,) = [parameter for parameter in command.params if parameter.name == "min_cosine"]
         said = getattr(option, "help", "")
         text = (REPOSITORY / "docs" / "verify.md").read_text(encoding="utf-8")
+        assert "fp32 and int16 .99999" in said
         for dtype, (threshold, _) in THRESHOLDS.items():
-            assert dtype is None or f"{dtype} {threshold:g}".replace(" 0.", " .") in said
+            assert dtype in (None, "fp32") or f"{dtype} {threshold:g}".replace(" 0.", " .") in said
             assert f"| {dtype or 'not recorded'} | {threshold:g} |" in text
 
 

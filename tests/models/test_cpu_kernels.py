@@ -1,4 +1,4 @@
-"""Packed linear layers against torch's own; what cannot be packed stays as it was, to the last bit."""
+"""Faster modules against torch's own; where they do not suit, all stays as it was, to the last bit."""
 
 from __future__ import annotations
 
@@ -13,15 +13,24 @@ import pytest
 import torch
 from torch import nn
 
+from qembed import kernels
+from qembed.errors import UsageError
 from qembed.models import Encoder, EncoderOptions, cpu_kernels
-from qembed.models.cpu_kernels import PackedLinear, accelerate
+from qembed.models.cpu_kernels import (
+    AddNorm,
+    CompiledLinear,
+    FastLinear,
+    FeedForward,
+    Int16Linear,
+    PackedLinear,
+    accelerate,
+)
 from qembed.models.device import cpu_has_bf16
 
 TEXTS = ["vector search", "a point is a vector and a payload " * 3, "x", "filter: the index of a chunk"]
 
-pytestmark = pytest.mark.skipif(
-    bool(cpu_kernels._unsuitable(torch.float32)), reason="this machine or this torch has no packed kernels"
-)
+needs_fp32 = pytest.mark.skipif(bool(kernels.unavailable(False)), reason=kernels.unavailable(False))
+needs_int16 = pytest.mark.skipif(bool(kernels.unavailable(True)), reason=kernels.unavailable(True))
 needs_bf16 = pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU only emulates bf16")
 
 
@@ -34,34 +43,114 @@ def least_cosine(a: Encoder, b: Encoder) -> float:
 
 
 def linears(encoder: Encoder) -> tuple[int, int]:
-    kinds = [type(module) for module in encoder._model.modules()]
-    return kinds.count(nn.Linear), kinds.count(PackedLinear)
+    modules = list(encoder._model.modules())
+    return [type(module) for module in modules].count(nn.Linear), sum(
+        isinstance(module, FastLinear) for module in modules
+    )
+
+
+@pytest.fixture
+def no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine without the compiled kernels, or without AVX-512."""
+    monkeypatch.setattr("qembed.kernels.unavailable", lambda sixteen: "not here")
+    if reason := cpu_kernels.missing("fp32"):
+        pytest.skip(reason)
+
+
+@pytest.fixture(params=[pytest.param("compiled", marks=needs_fp32), "packed"])
+def used(request: pytest.FixtureRequest) -> str:
+    """The kernels that are used."""
+    if request.param == "packed":
+        request.getfixturevalue("no_kernels")
+    return str(request.param)
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.bfloat16, marks=needs_bf16)])
-def test_a_packed_layer(bias: bool, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(
+    ("kind", "dtype", "tolerance"),
+    [
+        (PackedLinear, torch.float32, 1e-5),
+        pytest.param(PackedLinear, torch.bfloat16, 2e-2, marks=needs_bf16),
+        pytest.param(CompiledLinear, torch.float32, 1e-5, marks=needs_fp32),
+        pytest.param(Int16Linear, torch.float32, 1e-3, marks=needs_int16),
+    ],
+)
+def test_a_layer(kind: type[FastLinear], dtype: torch.dtype, tolerance: float, bias: bool) -> None:
+    if kind is PackedLinear and (reason := cpu_kernels.missing("bf16")):
+        pytest.skip(reason)
     torch.manual_seed(1)
     linear = nn.Linear(24, 40, bias=bias, dtype=dtype).eval().requires_grad_(False)
-    packed = PackedLinear(linear)
+    fast = kind(linear)
     states = torch.randn(3, 5, 24, dtype=dtype)
     expected = linear(states)
-    tolerance = 1e-5 if dtype == torch.float32 else 2e-2
-    assert packed(states).shape == (3, 5, 40)
-    assert torch.allclose(packed(states), expected, atol=tolerance)
-    packed.activation = "gelu"
-    assert torch.allclose(packed(states), nn.functional.gelu(expected), atol=tolerance)
-    back = packed.unpacked()
-    assert torch.equal(back.weight, linear.weight)
-    assert torch.equal(back(states), expected)
+    assert fast(states).shape == (3, 5, 40)
+    assert torch.allclose(fast(states), expected, atol=tolerance)
+    fast.gelu = True
+    assert torch.allclose(fast(states), nn.functional.gelu(expected), atol=tolerance)
+    if kind is not Int16Linear:
+        back = fast.unpacked()
+        assert torch.equal(back.weight, linear.weight)
+        assert torch.equal(back(states), expected)
 
 
 @pytest.mark.parametrize("kind", ["plain", "prompt-excluded", "last-token", "dense"])
-def test_float32_gives_the_same_vectors(tiny_models: Callable[[str], Path], kind: str) -> None:
-    packed, plain = load(tiny_models(kind)), load(tiny_models(kind), kernels="plain")
-    assert (packed.info.kernels, plain.info.kernels) == ("packed", "plain")
-    assert linears(packed) == (0, linears(plain)[0])
-    assert least_cosine(packed, plain) > 0.999999
+def test_float32_gives_the_same_vectors(tiny_models: Callable[[str], Path], kind: str, used: str) -> None:
+    fast, plain = load(tiny_models(kind)), load(tiny_models(kind), kernels="plain")
+    assert (fast.info.kernels, plain.info.kernels) == (used, "plain")
+    assert linears(fast) == (0, linears(plain)[0])
+    assert least_cosine(fast, plain) > 0.999999
+
+
+@needs_int16
+class TestInt16:
+    def test_the_bundled_model(self, minilm: Path) -> None:
+        fast, plain = load(minilm, "int16"), load(minilm, "fp32", "plain")
+        assert (fast.info.dtype, fast.info.kernels, fast.info.attention) == (
+            "int16",
+            "compiled",
+            "qembed_int16",
+        )
+        assert least_cosine(fast, plain) > 0.999998
+        alone = np.concatenate([fast.encode([text]) for text in TEXTS])
+        assert cpu_kernels._least_cosine(alone, fast.encode(TEXTS)) > 0.999999
+
+    def test_what_a_layer_becomes(self, minilm: Path) -> None:
+        encoder = load(minilm, "int16")
+        kinds = [type(module) for module in encoder._model.modules()]
+        assert (kinds.count(FeedForward), kinds.count(AddNorm)) == (6, 12)
+        assert kinds.count(Int16Linear) == 37  # six a layer, and the pooler
+
+    def test_many_tokens_and_few_give_the_same(self, minilm: Path) -> None:
+        encoder = load(minilm, "int16")
+        text = "a point is a vector and a payload " * 40  # above the limit of the MLP in one
+        assert torch.get_num_threads() * 96 < 256 * 4
+        together = encoder.encode([text, *TEXTS, text, text])
+        assert cpu_kernels._least_cosine(together[[0, -1]], encoder.encode([text, text])) > 0.999999
+
+    def test_auto_goes_back_to_fp32(self, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        plain = load(tiny, "fp32", "plain")
+        monkeypatch.setattr("qembed.models.loading.pick_precision", lambda *_: "int16")
+        monkeypatch.setitem(cpu_kernels.LEAST_COSINE, "int16", 1.1)
+        encoder = load(tiny, "auto")
+        assert (encoder.info.dtype, encoder.info.kernels) == ("fp32", "compiled")
+        assert least_cosine(encoder, plain) > 0.999999
+
+    def test_what_was_asked_for_is_not_changed(self, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(cpu_kernels.LEAST_COSINE, "int16", 1.1)
+        with pytest.raises(UsageError, match="does not run in int16: compiled gave cosine") as caught:
+            load(tiny, "int16")
+        assert caught.value.remedy == "--precision fp32"
+        with pytest.raises(UsageError, match="needs the compiled kernels"):
+            load(tiny, "int16", "plain")
+
+    def test_auto_does_not_let_16_bit_weights_grow(
+        self, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("qembed.models.loading.pick_precision", lambda *_: "int16")
+        encoder = load(tiny, "fp32", "plain")
+        encoder._model.bfloat16().save_pretrained(str(tmp_path / "halved"))
+        assert load(tmp_path / "halved", "auto").info.dtype == ("bf16" if cpu_has_bf16() else "fp32")
+        assert load(tmp_path / "halved", "int16").info.dtype == "int16"
 
 
 @needs_bf16
@@ -83,11 +172,14 @@ def test_torchs_own_attention_where_the_cpu_multiplies_tiles(
     assert load(minilm, "bf16").info.attention == "sdpa"
 
 
-def test_the_public_layout_is_freed() -> None:
+@pytest.mark.parametrize("kind", [PackedLinear, pytest.param(CompiledLinear, marks=needs_fp32)])
+def test_the_public_layout_is_freed(kind: type[FastLinear]) -> None:
+    if reason := cpu_kernels.missing("fp32"):
+        pytest.skip(reason)
     model = nn.Sequential(nn.Linear(8, 8))
     weight = weakref.ref(model[0].weight)
     undo: list[Any] = []
-    cpu_kernels._pack(model, undo)
+    cpu_kernels._pack(model, kind, undo)
     gc.collect()
     assert weight() is None
 
@@ -101,33 +193,45 @@ class TestStaysPlain:
         assert encoder.info.attention == plain.info.attention
         assert np.array_equal(encoder.encode(TEXTS), plain.encode(TEXTS))
 
-    def test_wrong_vectors(self, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        right = PackedLinear.forward
-        monkeypatch.setattr(PackedLinear, "forward", lambda self, states: right(self, states).abs())
-        self.refused(tiny, "packed gave cosine")
+    def broken(self, monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any]) -> None:
+        for kind in (PackedLinear, CompiledLinear):
+            right = kind.forward
+            monkeypatch.setattr(
+                kind, "forward", lambda self, states, right=right: change(right(self, states))
+            )
 
-    def test_vectors_that_are_not_finite(self, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        right = PackedLinear.forward
-        monkeypatch.setattr(PackedLinear, "forward", lambda self, states: right(self, states) * torch.nan)
-        self.refused(tiny, "packed gave cosine -1")
+    def test_wrong_vectors(self, tiny: Path, used: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.broken(monkeypatch, torch.abs)
+        self.refused(tiny, f"{used} gave cosine")
 
+    def test_vectors_that_are_not_finite(
+        self, tiny: Path, used: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.broken(monkeypatch, lambda states: states * torch.nan)
+        self.refused(tiny, f"{used} gave cosine -1")
+
+    @pytest.mark.usefixtures("used")
     def test_an_operation_that_fails(self, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        def boom(self: Any, states: Any) -> Any:
+        def boom(_: Any) -> Any:
             raise RuntimeError("no such kernel")
 
-        monkeypatch.setattr(PackedLinear, "forward", boom)
+        self.broken(monkeypatch, boom)
         self.refused(tiny, "RuntimeError: no such kernel")
 
+    @pytest.mark.usefixtures("no_kernels")
     def test_another_processor(self, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("platform.machine", lambda: "aarch64")
         self.refused(tiny, "aarch64")
 
+    @pytest.mark.usefixtures("no_kernels")
     def test_a_torch_without_onednn(self, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: False)
         self.refused(tiny, "lacks the operations")
 
     def test_half_precision(self, tiny: Path) -> None:
-        assert load(tiny, "fp16").info.kernels == "plain: no kernels for torch.float16"
+        assert load(tiny, "fp16").info.kernels == "plain: no kernels for fp16"
 
-    def test_a_model_without_weights(self) -> None:
-        assert accelerate(nn.Sequential(), lambda: pytest.fail("run for nothing")) == "plain"
+    def test_a_model_without_linear_layers(self) -> None:
+        model = nn.Sequential(nn.Embedding(4, 4))
+        found = accelerate(model, "fp32", lambda: pytest.fail("run for nothing"))
+        assert found == "plain: no linear layers"

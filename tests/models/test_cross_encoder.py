@@ -88,22 +88,27 @@ def test_padding_changes_nothing(make: Make) -> None:
     assert np.allclose(by_ids(encoder), alone, atol=1e-5)
 
 
-def test_packed_kernels(make: Make) -> None:
-    packed = load(make("plain"), EncoderOptions(device="cpu", precision="fp32"))
-    if cpu_kernels._unsuitable(torch.float32):
-        pytest.skip("this machine or this torch has no packed kernels")
-    assert packed.info.kernels == "packed"
-    assert np.allclose(by_ids(packed), by_the_library(make("plain")), atol=1e-4)
+@pytest.mark.skipif(bool(cpu_kernels.missing("fp32")), reason=cpu_kernels.missing("fp32"))
+class TestFasterKernels:
+    def test_same_logits(self, make: Make) -> None:
+        fast = load(make("plain"), EncoderOptions(device="cpu", precision="fp32"))
+        assert fast.info.kernels in ("compiled", "packed")
+        assert np.allclose(by_ids(fast), by_the_library(make("plain")), atol=1e-4)
 
+    @pytest.mark.skipif(bool(cpu_kernels.missing("int16")), reason=cpu_kernels.missing("int16"))
+    def test_in_16_bits(self, make: Make) -> None:
+        fast = load(make("plain"), EncoderOptions(device="cpu", precision="int16"))
+        assert (fast.info.dtype, fast.info.kernels) == ("int16", "compiled")
+        assert np.allclose(by_ids(fast), by_the_library(make("plain")), atol=0.02)
 
-def test_packed_kernels_that_are_wrong_are_refused(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    if cpu_kernels._unsuitable(torch.float32):
-        pytest.skip("this machine or this torch has no packed kernels")
-    right = cpu_kernels.PackedLinear.forward
-    monkeypatch.setattr(cpu_kernels.PackedLinear, "forward", lambda self, states: right(self, states).abs())
-    encoder = load(make("plain"), EncoderOptions(device="cpu", precision="fp32"))
-    assert encoder.info.kernels.startswith("plain: packed gave cosine")
-    assert np.allclose(by_ids(encoder), by_the_library(make("plain")), atol=1e-5)
+    def test_wrong_ones_are_refused(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+        for kind in (cpu_kernels.PackedLinear, cpu_kernels.CompiledLinear):
+            right = kind.forward
+            monkeypatch.setattr(kind, "forward", lambda self, states, right=right: right(self, states).abs())
+        encoder = load(make("plain"), EncoderOptions(device="cpu", precision="fp32"))
+        assert encoder.info.kernels.startswith("plain: ")
+        assert "gave cosine" in encoder.info.kernels
+        assert np.allclose(by_ids(encoder), by_the_library(make("plain")), atol=1e-5)
 
 
 @pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU only emulates bf16")

@@ -89,6 +89,12 @@ def cpu_with(monkeypatch: pytest.MonkeyPatch, folder: Path, flags: str) -> None:
     monkeypatch.setattr("qembed.models.device._CPUINFO", file)
 
 
+@pytest.fixture
+def no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qembed.kernels.unavailable", lambda sixteen: "the CPU has no AVX512-VNNI")
+
+
+@pytest.mark.usefixtures("no_kernels")
 class TestCpuPrecision:
     @pytest.mark.parametrize(
         ("flags", "found"),
@@ -117,6 +123,23 @@ class TestCpuPrecision:
         monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: answers, raising=False)
         monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False, raising=False)
         assert pick_precision("auto", "cpu") == found
+
+    @pytest.mark.parametrize(("flags", "found"), [("avx512_bf16", "int16"), ("amx_bf16", "bf16")])
+    def test_auto_is_int16_where_the_kernels_have_it_unless_there_are_tiles(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: str, found: str
+    ) -> None:
+        cpu_with(monkeypatch, tmp_path, flags)
+        monkeypatch.setattr("qembed.kernels.unavailable", lambda sixteen: "" if sixteen else "?")
+        assert pick_precision("auto", "cpu") == found
+        assert pick_precision("int16", "cpu") == "int16"
+        assert compute_dtype("int16", "cpu") == "float32"
+
+    def test_int16_elsewhere(self) -> None:
+        with pytest.raises(UsageError, match="the CPU has no AVX512-VNNI") as caught:
+            pick_precision("int16", "cpu")
+        assert caught.value.remedy == "--precision fp32"
+        with pytest.raises(UsageError, match="for CPUs"):
+            pick_precision("int16", "mps")
 
     def test_the_processors_name(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         cpu_with(monkeypatch, tmp_path, "")
