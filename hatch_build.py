@@ -23,8 +23,16 @@ KERNELS = Path("qembed", "kernels")
 COMPILERS = ("c++", "g++", "clang++")
 CPU = ("avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni", "fma")  # checked before anything runs
 # The warnings are about the compilers' own headers: registers that are undefined on purpose.
-FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-Wno-uninitialized", "-Wno-maybe-uninitialized")
-LINKED = ("-static-libstdc++", "-static-libgcc", "-pthread")
+FLAGS = (
+    "-std=c++17",
+    "-O3",
+    "-fPIC",
+    "-shared",
+    "-fopenmp",
+    "-Wno-uninitialized",
+    "-Wno-maybe-uninitialized",
+)
+LINKED = ("-static-libstdc++", "-static-libgcc")
 
 
 class KernelsHook(BuildHookInterface):
@@ -62,6 +70,7 @@ def _compile(source: Path, library: Path) -> str:
     except OSError as error:
         return f"{compiler[0]}: {error.strerror}"
     if done.returncode:
+        made.unlink(missing_ok=True)
         return f"{shlex.join(command)}: {(done.stderr.strip().splitlines() or ['no words'])[-1]}"
     made.replace(library)  # a process that has the old one open keeps it
     return ""

@@ -24,6 +24,7 @@ class Peer:
         variables: Environment variables of its process.
         install: What to run when it is not installed.
         adapters: Python file of the class.
+        by_hand: An engine driven by this benchmark's own code, where the others are what users pick.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Peer:
     variables: Mapping[str, str] = field(default_factory=dict)
     install: str = ""
     adapters: Path = ADAPTERS
+    by_hand: bool = False
 
 
 def batches(sizes: Sequence[int] = BATCH_SIZES, **more: Any) -> list[dict[str, Any]]:
@@ -88,7 +90,15 @@ PEERS = (
         "openvino",
         install=OPENVINO_INSTALL,
     ),
-    Peer("OpenVINO bf16", "OpenVino", {}, batches(), "openvino", install="pip install openvino"),
+    Peer(
+        "OpenVINO bf16",
+        "OpenVino",
+        {},
+        batches(),
+        "openvino",
+        install="pip install openvino",
+        by_hand=True,
+    ),
     Peer(
         "OpenVINO fp32",
         "OpenVino",
@@ -96,6 +106,7 @@ PEERS = (
         batches(),
         "openvino",
         install="pip install openvino",
+        by_hand=True,
     ),
     Peer("fastembed", "FastEmbed", {}, ONNX_SETTINGS, "fastembed", install="pip install fastembed"),
     Peer("infinity fp32", "Infinity", {}, batches((4, 8, 32)), "infinity", install=INFINITY_INSTALL),
@@ -117,4 +128,5 @@ PEERS = (
     ),
     Peer("qembed fp32", "Qembed", {"precision": "fp32"}, QEMBED_SETTINGS),
     Peer("qembed auto", "Qembed", {"precision": "auto"}, QEMBED_SETTINGS),
+    Peer("qembed bf16", "Qembed", {"precision": "bf16"}, QEMBED_SETTINGS),
 )

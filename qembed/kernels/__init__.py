@@ -7,6 +7,8 @@ fast, an error of 1e-4 of a typical result) instead of float32's. Threads are to
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -24,15 +26,14 @@ _SIGNATURES: Final = {
         None,
         (_FLAG, _POINTER, _LONG, _LONG, *[_POINTER] * 3, _LONG, _FLAG, _POINTER, _LONG),
     ),
-    "feed_forward": (
-        None,
-        (_FLAG, _POINTER, *[_LONG] * 3, *[_POINTER] * 8, _FLOAT, _POINTER, _LONG),
-    ),
     "attention": (
         None,
         (_FLAG, *[_POINTER] * 3, *[_POINTER] * 2, *[_LONG] * 4, _FLOAT, _POINTER, _LONG),
     ),
-    "add_norm": (None, (*[_POINTER] * 2, *[_LONG] * 2, *[_POINTER] * 2, _FLOAT, _POINTER, _LONG)),
+    "encoder": (
+        None,
+        (_FLAG, *[_POINTER] * 2, *[_LONG] * 4, _POINTER, *[_LONG] * 2, *[_FLOAT] * 2, _POINTER, _LONG),
+    ),
 }
 
 
@@ -90,7 +91,7 @@ class PackedWeight:
         panels = self.words.view(torch.float32).view(-1, width, _COLUMNS)
         return panels.transpose(1, 2).reshape(-1, width)[:rows].clone()
 
-    def pointers(self) -> tuple[int, int, int]:
+    def addresses(self) -> tuple[int, int, int]:
         """Where the packed numbers, their scales and the bias lie."""
         return _at(self.words), _at(self._scale), _at(self._bias)
 
@@ -104,52 +105,13 @@ class PackedWeight:
             _at(flat),
             len(flat),
             width,
-            *self.pointers(),
+            *self.addresses(),
             rows,
             gelu,
             _at(result),
             torch.get_num_threads(),
         )
         return result.view(*states.shape[:-1], rows)
-
-
-def feed_forward(
-    states: torch.Tensor,
-    up: PackedWeight,
-    down: PackedWeight,
-    weight: torch.Tensor,
-    bias: torch.Tensor,
-    eps: float,
-) -> torch.Tensor:
-    """norm(down(gelu(up(states))) + states), the MLP of BERT's family.
-
-    Args:
-        states: (..., width).
-        up: (wide, width).
-        down: (width, wide), of the same kind.
-        weight: Of the norm, float32 (width,), contiguous; bias likewise.
-        eps: Added to the variance.
-    """
-    assert up.shape == down.shape[::-1] == (up.shape[0], states.shape[-1])
-    assert up.sixteen == down.sixteen
-    flat = states.float().contiguous()
-    result = torch.empty_like(flat)
-    wide, width = up.shape
-    _loaded().qembed_feed_forward(
-        up.sixteen,
-        _at(flat),
-        flat.numel() // width,
-        width,
-        wide,
-        *up.pointers(),
-        *down.pointers(),
-        _at(weight),
-        _at(bias),
-        eps,
-        _at(result),
-        torch.get_num_threads(),
-    )
-    return result
 
 
 def attention(
@@ -172,20 +134,21 @@ def attention(
         (texts, tokens, heads, width); zeros outside the spans.
 
     Raises:
-        ValueError: The scale is not above 0.
+        ValueError: The scale is not above 0, or the states are not float32.
     """
     if not scale > 0:
         raise ValueError(f"scale {scale} is not above 0")
+    if not query.dtype == key.dtype == value.dtype == torch.float32:
+        raise ValueError(f"attention of {query.dtype} is not known here")
     texts, heads, tokens, width = query.shape
     states = [x if x.stride(3) == 1 else x.contiguous() for x in (query, key, value)]
     strides = (ctypes.c_int64 * 9)(*(stride for x in states for stride in x.stride()[:3]))
-    ends = (ctypes.c_int64 * (2 * texts))(*(end for span in spans for end in span))
     result = torch.empty((texts, tokens, heads, width))
     _loaded().qembed_attention(
         sixteen,
         *map(_at, states),
         strides,
-        ends,
+        _flat(spans),
         texts,
         heads,
         tokens,
@@ -197,36 +160,114 @@ def attention(
     return result
 
 
-def add_norm(
-    states: torch.Tensor, residual: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float
-) -> torch.Tensor:
-    """Layer norm of ``states + residual`` over the last dimension.
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """A layer norm; float32 (width,), contiguous."""
 
-    Args:
-        states: (..., width); residual likewise.
-        weight: float32 (width,), contiguous; bias likewise.
-        eps: Added to the variance.
+    weight: torch.Tensor
+    bias: torch.Tensor
 
-    Raises:
-        ValueError: The shapes differ.
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer of BERT's family, all weights of one kind.
+
+    Attributes:
+        query: (width, width); key, value and out likewise.
+        up: (wide, width), followed by the exact GELU.
+        down: (width, wide).
+        attention_norm: Of out's result plus the layer's input.
+        output_norm: Of down's result plus what attention_norm gave.
     """
-    if states.shape != residual.shape:
-        raise ValueError(f"states {tuple(states.shape)} and residual {tuple(residual.shape)} differ in shape")
-    flat, other = states.float().contiguous(), residual.float().contiguous()
-    result = torch.empty_like(flat)
-    width = flat.shape[-1]
-    _loaded().qembed_add_norm(
-        _at(flat),
-        _at(other),
-        flat.numel() // width,
-        width,
-        _at(weight),
-        _at(bias),
-        eps,
-        _at(result),
-        torch.get_num_threads(),
-    )
-    return result
+
+    query: PackedWeight
+    key: PackedWeight
+    value: PackedWeight
+    out: PackedWeight
+    up: PackedWeight
+    down: PackedWeight
+    attention_norm: Norm
+    output_norm: Norm
+
+    def addresses(self) -> list[int]:
+        """Where everything lies, as ``qembed_encoder`` reads it."""
+        weights = (self.query, self.key, self.value, self.out, self.up, self.down)
+        norms = (self.attention_norm, self.output_norm)
+        return [
+            *(address for weight in weights for address in weight.addresses()),
+            *(address for norm in norms for address in (_at(norm.weight), _at(norm.bias))),
+        ]
+
+
+class Encoder:
+    """Layers of BERT's family, one behind the other."""
+
+    def __init__(self, layers: Sequence[Layer], heads: int, scale: float, eps: float) -> None:
+        """Check that the shapes fit each other.
+
+        Args:
+            layers: At least one, all alike.
+            heads: Of attention.
+            scale: Of its scores, above 0.
+            eps: Added to the variance by every norm.
+
+        Raises:
+            ValueError: They do not.
+        """
+        wide, width = layers[0].up.shape
+        for layer in layers:
+            inner = [each.shape for each in (layer.query, layer.key, layer.value, layer.out)]
+            norms = (layer.attention_norm, layer.output_norm)
+            vectors = [vector for norm in norms for vector in (norm.weight, norm.bias)]
+            if inner != [(width, width)] * 4 or (layer.up.shape, layer.down.shape) != (
+                (wide, width),
+                (width, wide),
+            ):
+                raise ValueError("the layers' shapes do not fit each other")
+            if any(x.shape != (width,) or x.dtype != torch.float32 or x.stride() != (1,) for x in vectors):
+                raise ValueError("the norms are not in float32")
+        if width % heads or not scale > 0:
+            raise ValueError(f"{heads} heads of scale {scale} do not fit a width of {width}")
+        self._layers, self._heads, self._scale, self._eps = tuple(layers), heads, scale, eps
+        self._sixteen, self._wide, self._width = layers[0].query.sixteen, wide, width
+        addresses = [address for layer in layers for address in layer.addresses()]
+        self._addresses = (ctypes.c_void_p * len(addresses))(*addresses)
+
+    def __call__(self, states: torch.Tensor, spans: list[tuple[int, int]]) -> torch.Tensor:
+        """Of float32 states (texts, tokens, width), those behind the last layer.
+
+        Args:
+            states: Are not changed.
+            spans: First and last + 1 real token of each text.
+        """
+        texts, tokens, width = states.shape
+        if width != self._width:
+            raise ValueError(f"states of {width} numbers; the layers have {self._width}")
+        result = states.float().contiguous()
+        if result.data_ptr() == states.data_ptr():
+            result = result.clone()
+        room = torch.empty((4, texts, tokens, width))
+        _loaded().qembed_encoder(
+            self._sixteen,
+            _at(result),
+            _flat(spans),
+            texts,
+            self._heads,
+            tokens,
+            width // self._heads,
+            self._addresses,
+            len(self._layers),
+            self._wide,
+            self._scale,
+            self._eps,
+            _at(room),
+            torch.get_num_threads(),
+        )
+        return result
+
+
+def _flat(spans: list[tuple[int, int]]) -> ctypes.Array[ctypes.c_int64]:
+    return (ctypes.c_int64 * (2 * len(spans)))(*(end for span in spans for end in span))
 
 
 def _loaded() -> ctypes.CDLL:

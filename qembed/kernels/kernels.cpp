@@ -12,20 +12,13 @@
 #include <immintrin.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <condition_variable>
 #include <cstdint>
 #include <cstdlib>
-#include <functional>
 #include <limits>
 #include <memory>
-#include <mutex>
-#include <thread>
 #include <utility>
 #include <vector>
-
-#include <unistd.h>
 
 namespace {
 
@@ -34,7 +27,7 @@ typedef uint32_t __attribute__((may_alias)) word;  // of a float array, or of tw
 #define INLINE_LAMBDA __attribute__((always_inline))
 
 constexpr long kLanes = 16, kColumns = 2 * kLanes, kRows = 12;
-constexpr long kBlock = 8 * kRows;  // rows that one task stages and multiplies: they stay in the L2 cache
+constexpr long kBlock = 4 * kRows;  // rows that one task stages and multiplies: they stay in the L2 cache
 constexpr double kLength = 46340;   // of a scaled row or column: kLength^2 < 2^31
 
 long round_up(long value, long unit) { return (value + unit - 1) / unit * unit; }
@@ -73,71 +66,14 @@ T *scratch(int slot, long count) {
   return static_cast<T *>(memory[slot].get());
 }
 
-// Threads that wait between calls without spinning: torch's own threads have the cores then.
-class Pool {
- public:
-  // work(0) ... work(tasks - 1), each once, in any order, on up to `threads` threads.
-  void run(long tasks, long threads, const std::function<void(long)> &work) {
-    threads = std::min(threads, tasks);
-    std::unique_lock<std::mutex> only(running_, std::try_to_lock);
-    if (threads <= 1 || !only.owns_lock()) {  // another caller has the threads: this one does its work alone
-      for (long task = 0; task < tasks; task++) work(task);
-      return;
-    }
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      while (long(threads_.size()) < threads - 1) threads_.emplace_back([this, id = long(threads_.size())] { wait(id); });
-      work_ = &work;
-      tasks_ = tasks;
-      next_ = 0;
-      wanted_ = busy_ = threads - 1;
-      turn_++;
-    }
-    start_.notify_all();
-    take();
-    std::unique_lock<std::mutex> lock(mutex_);
-    done_.wait(lock, [this] { return busy_ == 0; });
-  }
-
-  // After a fork the threads are not there; a new pool is made and the old one is left as it is.
-  static Pool &instance() {
-    static std::mutex guard;
-    static Pool *pool = nullptr;
-    static pid_t owner = 0;
-    std::lock_guard<std::mutex> lock(guard);
-    if (owner != getpid()) {
-      pool = new Pool;
-      owner = getpid();
-    }
-    return *pool;
-  }
-
- private:
-  void take() {
-    for (long task; (task = next_.fetch_add(1)) < tasks_;) (*work_)(task);
-  }
-
-  void wait(long id) {
-    long seen = 0;
-    for (;;) {
-      {
-        std::unique_lock<std::mutex> lock(mutex_);
-        start_.wait(lock, [&] { return turn_ != seen && id < wanted_; });
-        seen = turn_;
-      }
-      take();
-      std::lock_guard<std::mutex> lock(mutex_);
-      if (--busy_ == 0) done_.notify_one();
-    }
-  }
-
-  std::mutex running_, mutex_;
-  std::condition_variable start_, done_;
-  std::vector<std::thread> threads_;
-  const std::function<void(long)> *work_ = nullptr;
-  std::atomic<long> next_{0};
-  long tasks_ = 0, wanted_ = 0, busy_ = 0, turn_ = 0;
-};
+// work(0) ... work(tasks - 1), each once, in any order. OpenMP's threads are those of torch, which are awake for a
+// while after torch has used them: threads of our own would have to share the cores with them.
+template <class Work>
+void parallel(long tasks, long threads, Work &&work) {
+  threads = std::max(1L, std::min(threads, tasks));
+#pragma omp parallel for schedule(dynamic, 1) num_threads(int(threads)) if (threads > 1)
+  for (long task = 0; task < tasks; task++) work(task);
+}
 
 // ---------------------------------------------------------------- functions of a register
 
@@ -178,12 +114,16 @@ struct Float32 {
   // Factor by which k numbers are scaled, given the sum of their squares and the largest.
   static float factor(float, float, long) { return 1; }
 
-  // A row of A: the numbers times the factor, in words.
-  static INLINE void convert(const float *x, long k, float, word *row) {
+  // A row of A: the numbers times the factor, in words. Returns the sum of what it holds.
+  static INLINE float convert(const float *x, long k, float, word *row) {
+    __m512 sum = _mm512_setzero_ps();
     for (long i = 0; i < k; i += kLanes) {
       const __mmask16 some = lanes(k - i);
-      _mm512_mask_storeu_ps(row + i, some, _mm512_maskz_loadu_ps(some, x + i));
+      const __m512 v = _mm512_maskz_loadu_ps(some, x + i);
+      _mm512_mask_storeu_ps(row + i, some, v);
+      sum = _mm512_add_ps(sum, v);
     }
+    return _mm512_reduce_add_ps(sum);
   }
 
   // A row of B out of kDepth rows of numbers.
@@ -211,11 +151,15 @@ struct Int16 {
     return float(std::min({whole, 32767.0 / most, 1e36}));
   }
 
-  static INLINE void convert(const float *x, long k, float factor, word *row) {
+  static INLINE float convert(const float *x, long k, float factor, word *row) {
+    __m512i sum = _mm512_setzero_si512();
     for (long i = 0; i < k; i += kLanes) {
-      __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes(k - i), x + i), _mm512_set1_ps(factor));
-      _mm256_storeu_si256((__m256i *)((int16_t *)row + i), _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(v)));
+      const __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes(k - i), x + i), _mm512_set1_ps(factor));
+      const __m512i whole = _mm512_cvtps_epi32(v);
+      _mm256_storeu_si256((__m256i *)((int16_t *)row + i), _mm512_cvtepi32_epi16(whole));
+      sum = _mm512_add_epi32(sum, whole);
     }
+    return float(_mm512_reduce_add_epi32(sum));
   }
 
   static INLINE __m512i join(const __m512 *rows, __m512 factor) {
@@ -292,13 +236,22 @@ struct Weight {  // (n, k), in panels
   long panels() const { return (n + kColumns - 1) / kColumns; }
 };
 
-// out = act(x weight^T + bias) for at most kBlock rows and some panels.
+// At most kBlock rows of k numbers, ready to be multiplied.
+template <class Kind>
+struct Staged {
+  long rows, words, stride;
+  word *a;
+  float scale[kBlock];
+
+  Staged(const float *x, long count, long k) : rows(count), words(words_of<Kind>(k)), stride(row_stride(words)) {
+    a = scratch<word>(0, kBlock * stride);
+    for (long r = 0; r < rows; r++) scale[r] = stage<Kind>(x + r * k, k, a + r * stride);
+  }
+};
+
+// out = act(x weight^T + bias) for some panels.
 template <class Kind, bool kGelu>
-void linear_block(const float *x, long rows, const Weight &weight, long first_panel, long end_panel, float *out) {
-  const long words = words_of<Kind>(weight.k), stride = row_stride(words);
-  word *a = scratch<word>(0, kBlock * stride);
-  float row_scale[kBlock];
-  for (long r = 0; r < rows; r++) row_scale[r] = stage<Kind>(x + r * weight.k, weight.k, a + r * stride);
+void multiply(const Staged<Kind> &x, const Weight &weight, long first_panel, long end_panel, float *out) {
   for (long panel = first_panel; panel < end_panel; panel++) {
     const long column = panel * kColumns;
     const float *scale = weight.scale + column, *bias = weight.bias + column;
@@ -306,11 +259,11 @@ void linear_block(const float *x, long rows, const Weight &weight, long first_pa
     const __m512 scales[] = {_mm512_loadu_ps(scale), _mm512_loadu_ps(scale + kLanes)};
     const __m512 biases[] = {_mm512_loadu_ps(bias), _mm512_loadu_ps(bias + kLanes)};
     auto store = [&](long r, int half, __m512 sum) INLINE_LAMBDA {
-      const __m512 of_both = _mm512_mul_ps(scales[half], _mm512_set1_ps(row_scale[r]));
+      const __m512 of_both = _mm512_mul_ps(scales[half], _mm512_set1_ps(x.scale[r]));
       const __m512 value = _mm512_fmadd_ps(sum, of_both, biases[half]);
       _mm512_mask_storeu_ps(out + r * weight.n + column + half * kLanes, some[half], kGelu ? gelu_of(value) : value);
     };
-    rows_times_panel<Kind>(a, stride, rows, words, weight.packed + panel * words * kColumns,
+    rows_times_panel<Kind>(x.a, x.stride, x.rows, x.words, weight.packed + panel * x.words * kColumns,
                            [&](long r, __m512 left, __m512 right) INLINE_LAMBDA {
                              store(r, 0, left);
                              store(r, 1, right);
@@ -318,15 +271,21 @@ void linear_block(const float *x, long rows, const Weight &weight, long first_pa
   }
 }
 
+// For all of at most kBlock rows.
+template <class Kind, bool kGelu>
+void linear_rows(const float *x, long rows, const Weight &weight, float *out) {
+  multiply<Kind, kGelu>(Staged<Kind>(x, rows, weight.k), weight, 0, weight.panels(), out);
+}
+
 template <class Kind, bool kGelu>
 void linear(const float *x, long m, const Weight &weight, float *y, long threads) {
   const long blocks = (m + kBlock - 1) / kBlock, panels = weight.panels();
   // Few rows, as of a query: the columns are shared out instead.
   const long parts = !blocks || blocks >= threads ? 1 : std::min(panels, (threads + blocks - 1) / blocks);
-  Pool::instance().run(blocks * parts, threads, [&](long task) {
+  parallel(blocks * parts, threads, [&](long task) {
     const long first = task / parts * kBlock, rows = std::min(kBlock, m - first), part = task % parts;
-    linear_block<Kind, kGelu>(x + first * weight.k, rows, weight, panels * part / parts,
-                              panels * (part + 1) / parts, y + first * weight.n);
+    multiply<Kind, kGelu>(Staged<Kind>(x + first * weight.k, rows, weight.k), weight, panels * part / parts,
+                          panels * (part + 1) / parts, y + first * weight.n);
   });
 }
 
@@ -402,19 +361,18 @@ INLINE float largest_of(const float *x, long count) {
   return _mm512_reduce_max_ps(most);
 }
 
-// 2^(by (s - top)) in place of each score, at most 1; returns their sum, and the sum of their squares. The top is
-// the largest score, or what none can exceed if that is so low that no square can underflow.
-INLINE std::pair<float, float> exponentials(float *scores, long count, float by, float limit) {
-  const __m512 shift = _mm512_set1_ps(limit * by <= 30 ? -limit * by : -largest_of(scores, count) * by);
-  __m512 sum = _mm512_setzero_ps(), squares = _mm512_setzero_ps();
+// 2^(by (s - top)) in place of each score; returns the sum of their squares. The top is the largest score, or 0 where
+// none can be so large that it matters.
+INLINE float exponentials(float *scores, long count, float by, float limit) {
+  const __m512 shift = _mm512_set1_ps(limit * by <= 30 ? 0 : -largest_of(scores, count) * by);
+  __m512 squares = _mm512_setzero_ps();
   for (long i = 0; i < count; i += kLanes) {
     __m512 e = exp2_of(_mm512_fmadd_ps(_mm512_loadu_ps(scores + i), _mm512_set1_ps(by), shift));
     e = _mm512_maskz_mov_ps(lanes(count - i), e);
     _mm512_storeu_ps(scores + i, e);
-    sum = _mm512_add_ps(sum, e);
     squares = _mm512_fmadd_ps(e, e, squares);
   }
-  return {_mm512_reduce_add_ps(sum), _mm512_reduce_add_ps(squares)};
+  return _mm512_reduce_add_ps(squares);
 }
 
 // softmax(scale q k^T) v of one head of one text.
@@ -442,10 +400,11 @@ void attend(const float *q, long q_step, const float *k, long k_step, const floa
                              });
     for (long r = 0; r < rows; r++) {
       float *row = scores + r * stride;
-      const auto [sum, squares] = exponentials(row, count, scale * float(M_LOG2E) * key_scale * row_scale[r], Kind::kLimit);
+      const float by = scale * float(M_LOG2E) * key_scale * row_scale[r];
+      const float squares = exponentials(row, count, by, Kind::kLimit);
       const float factor = Kind::factor(squares, std::sqrt(squares), count);
-      Kind::convert(row, count, factor, (word *)row);  // in place: what is written lies behind what is read
-      row_scale[r] = value_scale / (factor * sum);
+      // In place: what is written lies behind what is read. By the sum after rounding, so weights add up to 1.
+      row_scale[r] = value_scale / Kind::convert(row, count, factor, (word *)row);
     }
     for (long column = 0; column < width; column += kColumns) {
       const __mmask16 some[] = {lanes(width - column), lanes(width - column - kLanes)};
@@ -462,13 +421,17 @@ void attend(const float *q, long q_step, const float *k, long k_step, const floa
 
 // ---------------------------------------------------------------- layer norm
 
-void norm_row(const float *x, const float *residual, long n, const float *weight, const float *bias, float eps,
-              float *y) {
+struct Norm {
+  const float *weight, *bias;
+  float eps;
+};
+
+// y = norm(x + residual); y may be the residual.
+void norm_row(const float *x, const float *residual, long n, const Norm &norm, float *y) {
   __m512 sum = _mm512_setzero_ps(), squares = _mm512_setzero_ps();
   for (long i = 0; i < n; i += kLanes) {
     const __mmask16 some = lanes(n - i);
-    __m512 v = _mm512_maskz_loadu_ps(some, x + i);
-    if (residual) v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(some, residual + i));
+    const __m512 v = _mm512_add_ps(_mm512_maskz_loadu_ps(some, x + i), _mm512_maskz_loadu_ps(some, residual + i));
     _mm512_mask_storeu_ps(y + i, some, v);
     sum = _mm512_add_ps(sum, v);
   }
@@ -478,36 +441,80 @@ void norm_row(const float *x, const float *residual, long n, const float *weight
     __m512 v = _mm512_maskz_sub_ps(some, _mm512_maskz_loadu_ps(some, y + i), mean);
     squares = _mm512_fmadd_ps(v, v, squares);
   }
-  const __m512 by = _mm512_set1_ps(1 / std::sqrt(_mm512_reduce_add_ps(squares) / n + eps));
+  const __m512 by = _mm512_set1_ps(1 / std::sqrt(_mm512_reduce_add_ps(squares) / n + norm.eps));
   for (long i = 0; i < n; i += kLanes) {
     const __mmask16 some = lanes(n - i);
     __m512 v = _mm512_mul_ps(_mm512_sub_ps(_mm512_maskz_loadu_ps(some, y + i), mean), by);
-    v = _mm512_fmadd_ps(v, _mm512_maskz_loadu_ps(some, weight + i), _mm512_maskz_loadu_ps(some, bias + i));
+    v = _mm512_fmadd_ps(v, _mm512_maskz_loadu_ps(some, norm.weight + i), _mm512_maskz_loadu_ps(some, norm.bias + i));
     _mm512_mask_storeu_ps(y + i, some, v);
   }
 }
 
-struct Norm {
-  const float *weight, *bias;
-  float eps;
+// ---------------------------------------------------------------- an encoder of BERT's family
+
+struct Layer {
+  Weight query, key, value, out, up, down;
+  Norm attention_norm, output_norm;
 };
 
-// ---------------------------------------------------------------- the MLP behind attention
-
-// norm(down(gelu(up(x))) + x), a block of rows at a time: the wide states in between stay in the L2 cache.
+// What happens to each row by itself between two attentions: the end of one layer and the beginning of the next.
 template <class Kind>
-void feed_forward(const float *x, long m, const Weight &up, const Weight &down, const Norm &norm, float *y,
-                  long threads) {
-  const long blocks = (m + kBlock - 1) / kBlock;
-  Pool::instance().run(blocks, threads, [&](long block) {
-    const long first = block * kBlock, rows = std::min(kBlock, m - first);
-    const float *in = x + first * up.k;
-    float *out = y + first * down.n, *wide = scratch<float>(1, kBlock * up.n);
-    linear_block<Kind, true>(in, rows, up, 0, up.panels(), wide);
-    linear_block<Kind, false>(wide, rows, down, 0, down.panels(), out);
-    for (long r = 0; r < rows; r++)
-      norm_row(out + r * down.n, in + r * down.n, down.n, norm.weight, norm.bias, norm.eps, out + r * down.n);
+void rows_of_layer(float *x, long rows, const Layer *ended, const float *context, const Layer *begun, float *query,
+                   float *key, float *value) {
+  if (ended) {
+    const long n = ended->out.n;
+    float *wide = scratch<float>(1, kBlock * ended->up.n), *states = scratch<float>(2, kBlock * n);
+    linear_rows<Kind, false>(context, rows, ended->out, states);
+    for (long r = 0; r < rows; r++) norm_row(states + r * n, x + r * n, n, ended->attention_norm, x + r * n);
+    linear_rows<Kind, true>(x, rows, ended->up, wide);
+    linear_rows<Kind, false>(wide, rows, ended->down, states);
+    for (long r = 0; r < rows; r++) norm_row(states + r * n, x + r * n, n, ended->output_norm, x + r * n);
+  }
+  if (begun) {
+    const Staged<Kind> staged(x, rows, begun->query.k);
+    multiply<Kind, false>(staged, begun->query, 0, begun->query.panels(), query);
+    multiply<Kind, false>(staged, begun->key, 0, begun->key.panels(), key);
+    multiply<Kind, false>(staged, begun->value, 0, begun->value.panels(), value);
+  }
+}
+
+struct Batch {
+  long texts, tokens, heads, width;
+  const int64_t *spans;
+  long rows() const { return texts * tokens; }
+  long row() const { return heads * width; }
+};
+
+template <class Kind>
+void attention(const Heads &q, const Heads &k, const Heads &v, const Batch &batch, float scale, float *out,
+               long threads) {
+  parallel(batch.texts * batch.heads, threads, [&](long task) {
+    const long text = task / batch.heads, head = task % batch.heads;
+    const long start = batch.spans[2 * text], end = batch.spans[2 * text + 1];
+    float *to = out + text * batch.tokens * batch.row() + head * batch.width;
+    for (long token = 0; token < batch.tokens; token++)
+      if (token < start || token >= end) std::fill_n(to + token * batch.row(), batch.width, 0.0f);
+    if (start < end)
+      attend<Kind>(q.at(text, head, start), q.token, k.at(text, head, start), k.token, v.at(text, head, start),
+                   v.token, end - start, batch.width, scale, to + start * batch.row(), batch.row());
   });
+}
+
+// x in place; states: room for 4 times as much.
+template <class Kind>
+void encoder(float *x, const Batch &batch, const std::vector<Layer> &layers, float scale, float *states,
+             long threads) {
+  const long m = batch.rows(), n = batch.row(), blocks = (m + kBlock - 1) / kBlock;
+  float *query = states, *key = query + m * n, *value = key + m * n, *context = value + m * n;
+  auto heads_of = [&](const float *data) { return Heads{data, batch.tokens * n, batch.width, n}; };
+  for (size_t i = 0; i <= layers.size(); i++) {
+    const Layer *ended = i ? &layers[i - 1] : nullptr, *begun = i < layers.size() ? &layers[i] : nullptr;
+    parallel(blocks, threads, [&](long block) {
+      const long at = block * kBlock * n, rows = std::min(kBlock, m - block * kBlock);
+      rows_of_layer<Kind>(x + at, rows, ended, context + at, begun, query + at, key + at, value + at);
+    });
+    if (begun) attention<Kind>(heads_of(query), heads_of(key), heads_of(value), batch, scale, context, threads);
+  }
 }
 
 }  // namespace
@@ -552,42 +559,35 @@ void qembed_linear(int sixteen, const float *x, long m, long k, const void *pack
   of_kind(x, m, weight, y, threads);
 }
 
-// y (m, n) = norm(down(gelu(up(x))) + x), with up (wide, n) and down (n, wide) as for qembed_linear.
-void qembed_feed_forward(int sixteen, const float *x, long m, long n, long wide, const void *up,
-                         const float *up_scale, const float *up_bias, const void *down, const float *down_scale,
-                         const float *down_bias, const float *norm_weight, const float *norm_bias, float eps,
-                         float *y, long threads) {
-  auto *of_kind = sixteen ? feed_forward<Int16> : feed_forward<Float32>;
-  of_kind(x, m, {(const word *)up, up_scale, up_bias, wide, n}, {(const word *)down, down_scale, down_bias, n, wide},
-          {norm_weight, norm_bias, eps}, y, threads);
-}
-
 // out (texts, tokens, heads, width) = softmax(scale q k^T) v within each text's span; zeros outside of it.
 // strides: of text, head and token for q, k and v in turn, in floats. spans: start and end of each text.
-void qembed_attention(int sixteen, const float *q, const float *k, const float *v, const int64_t *strides, const int64_t *spans,
-                      long texts, long heads, long tokens, long width, float scale, float *out, long threads) {
+void qembed_attention(int sixteen, const float *q, const float *k, const float *v, const int64_t *strides,
+                      const int64_t *spans, long texts, long heads, long tokens, long width, float scale, float *out,
+                      long threads) {
   const Heads of_q{q, strides[0], strides[1], strides[2]}, of_k{k, strides[3], strides[4], strides[5]},
       of_v{v, strides[6], strides[7], strides[8]};
-  Pool::instance().run(texts * heads, threads, [&](long task) {
-    const long text = task / heads, head = task % heads, start = spans[2 * text], end = spans[2 * text + 1];
-    float *to = out + (text * tokens * heads + head) * width;
-    for (long token = 0; token < tokens; token++)
-      if (token < start || token >= end) std::fill_n(to + token * heads * width, width, 0.0f);
-    if (start < end)
-      (sixteen ? attend<Int16> : attend<Float32>)(
-          of_q.at(text, head, start), of_q.token, of_k.at(text, head, start), of_k.token, of_v.at(text, head, start),
-          of_v.token, end - start, width, scale, to + start * heads * width, heads * width);
-  });
+  (sixteen ? attention<Int16> : attention<Float32>)(of_q, of_k, of_v, {texts, tokens, heads, width, spans}, scale, out,
+                                                    threads);
 }
 
-// y = layer norm of x + residual, row by row; residual may be null.
-void qembed_add_norm(const float *x, const float *residual, long m, long n, const float *weight, const float *bias,
-                     float eps, float *y, long threads) {
-  const long blocks = (m + kBlock - 1) / kBlock;
-  Pool::instance().run(blocks, threads, [&](long block) {
-    for (long row = block * kBlock; row < std::min(m, (block + 1) * kBlock); row++)
-      norm_row(x + row * n, residual ? residual + row * n : nullptr, n, weight, bias, eps, y + row * n);
-  });
+// x (texts, tokens, heads * width) through layers of BERT's family, in place. addresses: for each layer those of
+// packed numbers, scales and bias of query, key, value, out, up and down, then of weight and bias of both norms.
+// wide: outputs of up. states: room for 4 times x.
+void qembed_encoder(int sixteen, float *x, const int64_t *spans, long texts, long heads, long tokens, long width,
+                    const void *const *addresses, long count, long wide, float scale, float eps, float *states,
+                    long threads) {
+  const long n = heads * width;
+  std::vector<Layer> layers;
+  for (const void *const *at = addresses; count > 0; count--, at += 22) {
+    auto weight = [&](long which, long rows, long k) {
+      return Weight{(const word *)at[3 * which], (const float *)at[3 * which + 1], (const float *)at[3 * which + 2],
+                    rows, k};
+    };
+    auto norm = [&](long which) { return Norm{(const float *)at[18 + 2 * which], (const float *)at[19 + 2 * which], eps}; };
+    layers.push_back({weight(0, n, n), weight(1, n, n), weight(2, n, n), weight(3, n, n), weight(4, wide, n),
+                      weight(5, n, wide), norm(0), norm(1)});
+  }
+  (sixteen ? encoder<Int16> : encoder<Float32>)(x, {texts, tokens, heads, width, spans}, layers, scale, states, threads);
 }
 
 }  // extern "C"

@@ -82,8 +82,8 @@ class WeightBytes:
         return self.fp32
 
     def by_dtype(self) -> dict[str, int]:
-        """Every dtype's."""
-        return {**asdict(self), "int16": self.int16}
+        """Every dtype's, the widest first."""
+        return {"fp32": self.fp32, "int16": self.int16, **asdict(self)}
 
 
 @dataclass(frozen=True, slots=True)

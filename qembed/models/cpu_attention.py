@@ -64,7 +64,7 @@ def attention(
 
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     if not causal and not dropout and kwargs.get("position_bias") is None and _fits(query, key, value, name):
-        spans = _spans(attention_mask, query.shape[0], query.shape[2])
+        spans = spans_of(attention_mask, query.shape[0], query.shape[2])
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
         if spans is not None:
             return ATTENTIONS[name](query, key, value, spans, scale), None
@@ -94,7 +94,7 @@ def _fits(query: Any, key: Any, value: Any, name: str) -> bool:
     )
 
 
-def _spans(mask: Any, texts: int, tokens: int) -> list[tuple[int, int]] | None:
+def spans_of(mask: Any, texts: int, tokens: int) -> list[tuple[int, int]] | None:
     """First and last + 1 real token of each text; None where the mask is more than padding."""
     import torch
 

@@ -13,7 +13,6 @@ import platform
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from inspect import signature
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
@@ -24,14 +23,7 @@ from qembed import kernels
 from qembed.errors import UsageError
 from qembed.models import cpu_attention
 from qembed.models.cpu_memory import keep_freed_memory
-from qembed.models.cpu_modules import (
-    AddNorm,
-    CompiledLinear,
-    FastLinear,
-    FeedForward,
-    Int16Linear,
-    PackedLinear,
-)
+from qembed.models.cpu_modules import CompiledEncoder, CompiledLinear, FastLinear, Int16Linear, PackedLinear
 from qembed.models.encoder import EncoderInfo, attention_of
 from qembed.records import Vectors
 
@@ -130,8 +122,7 @@ def _replace(model: Any, precision: str, undo: list[Callable[[], None]]) -> str:
     _swap_attention(model, cpu_attention.INT16 if sixteen else cpu_attention.FP32, undo)
     _pack(model, Int16Linear if sixteen else CompiledLinear, undo)
     _fuse_gelu(model, undo)
-    _fuse_norm(model, undo)
-    _fuse_mlp(model, undo)
+    _fuse_encoder(model, undo)
     return "compiled"
 
 
@@ -169,38 +160,16 @@ def _fuse_gelu(model: nn.Module, undo: list[Callable[[], None]]) -> None:
             undo.append(partial(setattr, parent, "intermediate_act_fn", act))
 
 
-def _fuse_norm(model: nn.Module, undo: list[Callable[[], None]]) -> None:
-    """A linear layer, a sum and a norm, as models of BERT's family write them."""
+def _fuse_encoder(model: nn.Module, undo: list[Callable[[], None]]) -> None:
+    """All layers of models of BERT's family, which name their parts alike."""
     for parent, name, child in _children(model):
-        parts = dict(child.named_children())
-        norm = parts.get("LayerNorm")
-        if (
-            set(parts) == {"dense", "LayerNorm", "dropout"}
-            and list(signature(child.forward).parameters) == ["hidden_states", "input_tensor"]
-            and isinstance(parts["dense"], FastLinear)
-            and type(norm) is nn.LayerNorm
-            and norm.bias is not None
-            and len(norm.normalized_shape) == 1
-        ):
-            setattr(parent, name, AddNorm(child))
+        if name == "encoder" and hasattr(child, "layer"):
+            try:
+                fused = CompiledEncoder(child)
+            except (ValueError, AttributeError):  # another family: its parts were replaced one by one
+                continue
+            setattr(parent, name, fused)
             undo.append(partial(setattr, parent, name, child))
-
-
-def _fuse_mlp(model: nn.Module, undo: list[Callable[[], None]]) -> None:
-    """Both linear layers, as a layer of models of BERT's family calls them."""
-    for layer in list(model.modules()):
-        first, output = getattr(layer, "intermediate", None), getattr(layer, "output", None)
-        up = getattr(first, "dense", None)
-        fused = isinstance(getattr(first, "intermediate_act_fn", None), nn.Identity)
-        if isinstance(up, CompiledLinear) and up.gelu and fused and isinstance(output, AddNorm):
-            down = output.dense
-            if isinstance(down, CompiledLinear) and (down.in_features, down.out_features) == (
-                up.out_features,
-                up.in_features,
-            ):
-                layer.intermediate, layer.output = nn.Identity(), FeedForward(up, output)
-                undo.append(partial(setattr, layer, "intermediate", first))
-                undo.append(partial(setattr, layer, "output", output))
 
 
 def _swap_attention(model: Any, name: str, undo: list[Callable[[], None]]) -> bool:

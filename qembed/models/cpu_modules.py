@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import nn
 
 from qembed import kernels
+from qembed.models import cpu_attention
 
 _ROWS_HINT: Final = 2048
 """Tokens of a batch for which oneDNN chooses the layout; any number works."""
-
-_FUSED_ROWS: Final = 96
-"""Tokens for each thread from which on the MLP in one, which shares out rows only, keeps all threads busy."""
 
 
 class FastLinear(nn.Module):
@@ -87,37 +85,66 @@ class Int16Linear(CompiledLinear):
     sixteen = True
 
 
-class AddNorm(nn.Module):
-    """What models of BERT's family end attention and the MLP with, its last two steps in one."""
+class CompiledEncoder(nn.Module):
+    """The layers of a model of BERT's family in one call; what that cannot serve goes through the layers.
 
-    def __init__(self, output: nn.Module) -> None:
+    Raises (when made):
+        ValueError, AttributeError: The layers are not of that family.
+    """
+
+    def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
-        self.dense: nn.Module = output.get_submodule("dense")
-        self.LayerNorm: nn.Module = output.get_submodule("LayerNorm")
+        self.layers = encoder
+        made = [_layer_of(layer) for layer in encoder.get_submodule("layer").children()]
+        attention: Any = encoder.get_submodule("layer.0.attention.self")
+        heads, (width, _) = int(attention.num_attention_heads), made[0].query.shape
+        eps = {norm.eps for norm in encoder.modules() if type(norm) is nn.LayerNorm}
+        if len(eps) != 1:
+            raise ValueError(f"norms of several eps: {eps}")
+        self._run = kernels.Encoder(made, heads, (width // heads) ** -0.5, eps.pop())
 
-    def forward(self, hidden_states: torch.Tensor, input_tensor: torch.Tensor) -> torch.Tensor:
-        """LayerNorm(dense(hidden_states) + input_tensor)."""
-        norm = self.LayerNorm
-        assert isinstance(norm, nn.LayerNorm)
-        return kernels.add_norm(self.dense(hidden_states), input_tensor, norm.weight, norm.bias, norm.eps)
+    def forward(self, hidden_states: torch.Tensor, attention_mask: Any = None, **kwargs: Any) -> Any:
+        """What the encoder's own ``forward`` gives, of which the last states are filled in."""
+        from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
+
+        asked = any(kwargs.get(name) for name in ("output_hidden_states", "output_attentions"))
+        foreign = any(kwargs.get(name) is not None for name in ("encoder_hidden_states", "past_key_values"))
+        spans = cpu_attention.spans_of(attention_mask, *hidden_states.shape[:2])
+        if asked or foreign or spans is None:
+            return self.layers(hidden_states, attention_mask=attention_mask, **kwargs)
+        return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=self._run(hidden_states, spans))
 
 
-class FeedForward(nn.Module):
-    """The MLP of models of BERT's family in one, for more than a few tokens; it takes what came before it."""
+def _layer_of(layer: nn.Module) -> kernels.Layer:
+    attention, ends = layer.get_submodule("attention.self"), layer.get_submodule("attention.output")
+    mlp, output = layer.get_submodule("intermediate"), layer.get_submodule("output")
+    if getattr(attention, "is_causal", False) or getattr(attention, "is_decoder", False):
+        raise ValueError("the layers see one way only")
+    if hasattr(attention, "distance_embedding") or hasattr(layer, "crossattention"):
+        raise ValueError("attention has more parts than are known here")
+    if not getattr(mlp.get_submodule("dense"), "gelu", False):
+        raise ValueError("the MLP has another activation")
+    return kernels.Layer(
+        query=_packed(attention, "query"),
+        key=_packed(attention, "key"),
+        value=_packed(attention, "value"),
+        out=_packed(ends, "dense"),
+        up=_packed(mlp, "dense"),
+        down=_packed(output, "dense"),
+        attention_norm=_norm(ends),
+        output_norm=_norm(output),
+    )
 
-    def __init__(self, up: CompiledLinear, output: AddNorm) -> None:
-        super().__init__()
-        self.up, self.output = up, output
 
-    def forward(self, hidden_states: torch.Tensor, input_tensor: torch.Tensor) -> torch.Tensor:
-        """LayerNorm(down(gelu(up(hidden_states))) + input_tensor); both are the same."""
-        rows = hidden_states.numel() // hidden_states.shape[-1]
-        if hidden_states is not input_tensor or rows < _FUSED_ROWS * torch.get_num_threads():
-            plain: torch.Tensor = self.output(self.up(hidden_states), input_tensor)
-            return plain
-        norm, down = self.output.LayerNorm, self.output.dense
-        assert isinstance(norm, nn.LayerNorm)
-        assert isinstance(down, CompiledLinear)
-        return kernels.feed_forward(
-            hidden_states, self.up.packed, down.packed, norm.weight, norm.bias, norm.eps
-        )
+def _norm(output: nn.Module) -> kernels.Norm:
+    norm = output.get_submodule("LayerNorm")
+    if type(norm) is not nn.LayerNorm or norm.bias is None:
+        raise ValueError(f"the norm is a {type(norm).__name__}")
+    return kernels.Norm(norm.weight.detach(), norm.bias.detach())
+
+
+def _packed(parent: nn.Module, name: str) -> kernels.PackedWeight:
+    linear = parent.get_submodule(name)
+    if not isinstance(linear, CompiledLinear):
+        raise ValueError(f"{name} is a {type(linear).__name__}")
+    return linear.packed

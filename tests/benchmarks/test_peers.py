@@ -122,6 +122,23 @@ def test_the_report_takes_ratios_within_a_round_and_counts_equal_fidelity_only(r
     assert list(rows)[2:] == ["ST ONNX int8", "qembed auto", "qembed fp32", "ST bf16", "users' loop"]
 
 
+def test_libraries_and_engines_driven_by_hand_are_told_apart_in_every_class_of_fidelity(report):
+    text = report(
+        {
+            "OpenVINO bf16": ((1.0, 1.0), 0.99995),
+            "ST OpenVINO": ((2.0, 2.0), 0.99995),
+            "ST fp32": ((4.0, 4.0), 1.0),
+            "qembed auto": ((1.0, 1.0), 0.999999),
+        }
+    )
+
+    assert [line.partition(" of mean")[0] for line in text.splitlines() if line.startswith("- qembed")] == [
+        "- qembed auto: 4.00 times ST fp32, the fastest library",
+        "- qembed auto: 2.00 times ST OpenVINO, the fastest library",
+        "- qembed auto: 1.00 times OpenVINO bf16, the fastest peer",
+    ]
+
+
 def test_a_table_is_padded(benchmark):
     table = benchmark["common"].markdown_table(("", "n"), [("long name", "1"), ("x", "1,000")])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ GB = 1_000_000_000
 def known(name: str = "nomic-embed-code", **measured: Capacity) -> Model:
     card = find_model(name)
     assert card is not None
-    return Model(card.architecture, asdict(card.weight_bytes), measured)
+    return Model(card.architecture, card.weight_bytes.by_dtype(), measured)
 
 
 def worked_out(
@@ -139,6 +139,19 @@ class TestSupport:
         cpu = replace(find_device("cpu"), tflops={"fp32": 1.0})
         dtypes = ("fp32", "fp16", "bf16", "int8", "nf4")
         assert [dtype for dtype in dtypes if not unsupported(dtype, cpu)] == ["fp32"]
+        assert unsupported("int16", cpu) == "this CPU has no int16 arithmetic"
+
+    def test_int16_is_for_cpus(self) -> None:
+        fast = replace(find_device("cpu"), memory_bytes=3 * GB, tflops={"fp32": 1.0, "int16": 2.0})
+        found = candidates(known("minilm"), fast, LENGTHS, Limits())
+        assert [each.precision for each in found if each.fit == "fits"] == ["fp32", "int16"]
+        best = choose(found)
+        assert best is not None
+        assert best.precision == "int16"
+        on_a_card = candidates(known("minilm"), find_device("t4"), LENGTHS, Limits())
+        assert "int16" not in [each.precision for each in on_a_card]
+        (asked,) = candidates(known("minilm"), find_device("t4"), LENGTHS, Limits(precision="int16"))
+        assert (asked.fit, asked.reason) == ("no", "for CPUs")
 
 
 class TestProperties:
