@@ -22,8 +22,9 @@ import torch
 from common import machine_line, markdown_table, sample, unique_texts
 from sentence_transformers import SentenceTransformer
 
+from qembed import kernels
 from qembed.api.package_corpus import corpus_from_package
-from qembed.models import resolve_model
+from qembed.models import Encoder, EncoderOptions, resolve_model
 
 PACKAGES = ("click", "rich")
 # The 16 levels of NF4, from QLoRA (arXiv 2305.14314), appendix E.
@@ -80,9 +81,16 @@ def main() -> None:
         "int8, simulated": rounded(model, round_int8, inputs=True),
         "nf4, simulated": rounded(model, round_nf4, inputs=False),
     }
+    found = {
+        name: other.encode(texts, batch_size=32, convert_to_tensor=True).double().numpy()
+        for name, other in others.items()
+    }
+    if not kernels.unavailable(sixteen=True):
+        encoder = Encoder.load("minilm", EncoderOptions(device="cpu", precision="int16"))
+        batches = [texts[start : start + 32] for start in range(0, len(texts), 32)]
+        found["int16"] = np.concatenate([encoder.encode(batch) for batch in batches]).astype(np.float64)
     rows = []
-    for precision, other in others.items():
-        vectors = other.encode(texts, batch_size=32, convert_to_tensor=True).double().numpy()
+    for precision, vectors in found.items():
         lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(reference, axis=1)
         cosines = (vectors * reference).sum(axis=1) / lengths
         figures = (cosines.mean(), np.percentile(cosines, 1), cosines.min())
