@@ -33,11 +33,13 @@ test: setup  ## The tests (a few minutes; `.venv/bin/pytest -m slow` runs the lo
 lint: setup  ## Format check, lint and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/clang-format --dry-run --Werror qembed/kernels/kernels.cpp
 	$(BIN)/mypy
 
 format: setup  ## Format and repair what ruff can repair.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/clang-format -i qembed/kernels/kernels.cpp
 
 bench: setup  ## Measure qembed against the loop that users write and against other encoders (ten minutes).
 	$(BIN)/python benchmarks/embed_cpu.py
