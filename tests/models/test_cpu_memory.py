@@ -12,10 +12,9 @@ from qembed.models import cpu_memory
 from qembed.models.cpu_memory import keep_freed_memory
 
 ALLOCATES = """
-import resource, sys, torch
+import resource, torch
 from qembed.models.cpu_memory import keep_freed_memory
-if sys.argv[1] == "kept":
-    assert keep_freed_memory()
+assert keep_freed_memory()
 torch.set_num_threads(1)
 for _ in range(3):
     torch.zeros(2 << 20)  # 8 MB
@@ -34,15 +33,9 @@ def not_told_before() -> None:
 
 @pytest.mark.skipif(not hasattr(cpu_memory.ctypes.CDLL(None), "mallopt"), reason="no glibc")
 def test_pages_are_not_asked_for_again() -> None:
-    faults = {
-        how: int(
-            subprocess.run(
-                [sys.executable, "-c", ALLOCATES, how], check=True, capture_output=True, text=True
-            ).stdout
-        )
-        for how in ("kept", "given back")
-    }
-    assert faults["kept"] < faults["given back"] / 5
+    """60 blocks of 2,048 pages: glibc by itself mostly asks for all of them anew."""
+    done = subprocess.run([sys.executable, "-c", ALLOCATES], check=True, capture_output=True, text=True)
+    assert int(done.stdout) < 4 * 2048
 
 
 def test_on_another_system(monkeypatch: pytest.MonkeyPatch) -> None:
