@@ -32,7 +32,7 @@ _SIGNATURES: Final = {
     ),
     "encoder": (
         None,
-        (_FLAG, *[_POINTER] * 2, *[_LONG] * 4, _POINTER, *[_LONG] * 2, *[_FLOAT] * 2, _POINTER, _LONG),
+        (_FLAG, *[_POINTER] * 3, *[_LONG] * 4, _POINTER, *[_LONG] * 2, *[_FLOAT] * 2, _POINTER, _LONG),
     ),
 }
 
@@ -243,12 +243,12 @@ class Encoder:
         texts, tokens, width = states.shape
         if width != self._width:
             raise ValueError(f"states of {width} numbers; the layers have {self._width}")
-        result = states.float().contiguous()
-        if result.data_ptr() == states.data_ptr():
-            result = result.clone()
+        flat = states.float().contiguous()
+        result = torch.empty_like(flat)
         room = torch.empty((4, texts, tokens, width))
         _loaded().qembed_encoder(
             self._sixteen,
+            _at(flat),
             _at(result),
             _flat(spans),
             texts,

@@ -516,10 +516,10 @@ void attention(const Heads& q, const Heads& k, const Heads& v, const Batch& batc
   });
 }
 
-// x in place; states: room for 4 times as much.
+// From `in` to x; states: room for 4 times as much.
 template <class Kind>
-void encoder(float* x, const Batch& batch, const std::vector<Layer>& layers, float scale, float* states,
-             long threads) {
+void encoder(const float* in, float* x, const Batch& batch, const std::vector<Layer>& layers, float scale,
+             float* states, long threads) {
   const long m = batch.rows(), n = batch.row(), blocks = (m + kBlock - 1) / kBlock;
   float *query = states, *key = query + m * n, *value = key + m * n, *context = value + m * n;
   auto heads_of = [&](const float* data) { return Heads{data, batch.tokens * n, batch.width, n}; };
@@ -527,6 +527,7 @@ void encoder(float* x, const Batch& batch, const std::vector<Layer>& layers, flo
     const Layer *ended = i ? &layers[i - 1] : nullptr, *begun = i < layers.size() ? &layers[i] : nullptr;
     parallel(blocks, threads, [&](long block) {
       const long at = block * kBlock * n, rows = std::min(kBlock, m - block * kBlock);
+      if (!ended) std::copy_n(in + at, rows * n, x + at);
       rows_of_layer<Kind>(x + at, rows, ended, context + at, begun, query + at, key + at, value + at);
     });
     if (begun)
@@ -589,12 +590,12 @@ void qembed_attention(int sixteen, const float* q, const float* k, const float* 
                                                     scale, out, threads);
 }
 
-// x (texts, tokens, heads * width) through layers of BERT's family, in place. addresses: for each layer those
+// y: x (texts, tokens, heads * width) behind layers of BERT's family. addresses: for each layer those
 // of packed numbers, scales and bias of query, key, value, out, up and down, then of weight and bias of both
 // norms. wide: outputs of up. states: room for 4 times x.
-void qembed_encoder(int sixteen, float* x, const int64_t* spans, long texts, long heads, long tokens,
-                    long width, const void* const* addresses, long count, long wide, float scale, float eps,
-                    float* states, long threads) {
+void qembed_encoder(int sixteen, const float* x, float* y, const int64_t* spans, long texts, long heads,
+                    long tokens, long width, const void* const* addresses, long count, long wide, float scale,
+                    float eps, float* states, long threads) {
   const long n = heads * width;
   std::vector<Layer> layers;
   for (const void* const* at = addresses; count > 0; count--, at += 22) {
@@ -608,7 +609,7 @@ void qembed_encoder(int sixteen, float* x, const int64_t* spans, long texts, lon
     layers.push_back({weight(0, n, n), weight(1, n, n), weight(2, n, n), weight(3, n, n), weight(4, wide, n),
                       weight(5, n, wide), norm(0), norm(1)});
   }
-  (sixteen ? encoder<Int16> : encoder<Float32>)(x, {texts, tokens, heads, width, spans}, layers, scale,
+  (sixteen ? encoder<Int16> : encoder<Float32>)(x, y, {texts, tokens, heads, width, spans}, layers, scale,
                                                 states, threads);
 }
 

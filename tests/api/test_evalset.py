@@ -57,6 +57,8 @@ class TestCheck:
 
     @pytest.mark.parametrize("format", FORMATS)
     def test_embeddings(self, tmp_path: Path, format: str) -> None:
+        if format == "parquet":
+            pytest.importorskip("pyarrow")
         metadata = {"subdirectory": "docs", "filename": "a.md"}
         with open_writer(format, tmp_path, "eco", dimension=2, records=2) as writer:  # type: ignore[arg-type]
             writer.add(["a", "b"], ["A", "B"], np.ones((2, 2), dtype=np.float32), [metadata, metadata])

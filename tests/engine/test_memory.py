@@ -202,6 +202,7 @@ FLAT = {**QWEN2, "intermediate_size": 256}
 class TestAgainstTorch:
     """The same figures counted by torch's allocator on a CPU."""
 
+    @pytest.mark.filterwarnings("ignore:Warning. Profiler clears events")  # torch 2.10
     @pytest.mark.parametrize(("dtype", "masked"), [("fp32", True), ("bf16", False)])
     @pytest.mark.parametrize(
         ("family", "sizes", "kernel"),
