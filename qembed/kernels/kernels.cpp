@@ -28,7 +28,7 @@ typedef uint32_t __attribute__((may_alias)) word;  // of a float array, or of tw
 #define INLINE_LAMBDA __attribute__((always_inline))
 
 constexpr long kLanes = 16, kColumns = 2 * kLanes, kRows = 12;
-constexpr long kBlock = 4 * kRows;  // rows that one task stages and multiplies: they stay in the L2 cache
+constexpr long kBlock = 3 * kRows;  // rows that one task stages and multiplies: they stay in the L2 cache
 constexpr double kLength = 46340;   // of a scaled row or column: kLength^2 < 2^31
 
 long round_up(long value, long unit) { return (value + unit - 1) / unit * unit; }
