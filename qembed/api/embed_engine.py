@@ -22,8 +22,9 @@ from qembed.engine.presets import load_presets
 from qembed.engine.probe import measure_threads
 from qembed.kaggle import on_kaggle
 from qembed.models import Encoder
-from qembed.models.device import list_devices, pick_precision
+from qembed.models.device import list_devices
 from qembed.models.encoder import EncoderInfo
+from qembed.models.loading import precision_of
 
 _PROBED_TOKENS = 500_000
 """Half a minute's work for a small model on a CPU: from here on a probe of a second may pay."""
@@ -157,7 +158,7 @@ def _spec(work: Work, device: str, label: str, threads: int | None = None) -> Wo
     options, source = work.options, work.source
     wanted = replace(options.encoder, device=device)
     exact = replace(wanted, precision="fp32", shard=False)
-    is_exact = pick_precision(options.encoder.precision, device) == "fp32"
+    is_exact = precision_of(source, options.encoder, device) == "fp32"
     return WorkerSpec(
         device=label,
         load=partial(Encoder.load, source, wanted),

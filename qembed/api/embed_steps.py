@@ -28,7 +28,8 @@ from qembed.models import (
     check_reachable,
     load_tokenizer,
 )
-from qembed.models.device import list_devices, pick_precision
+from qembed.models.device import list_devices
+from qembed.models.loading import precision_of
 from qembed.models.weights import weight_bytes
 from qembed.progress import Progress
 from qembed.records import Lengths
@@ -123,7 +124,7 @@ def check_model_can_run(source: ModelSource, options: EmbedOptions) -> None:
             f"{card.id} has {card.parameters / 1e9:.2f} billion parameters and this machine has no GPU",
             remedy="choose a small model (--model minilm), or force this one with --device cpu",
         )
-    dtype = pick_precision(options.encoder.precision, device)
+    dtype = precision_of(source, options.encoder, device)
     if card:
         check_fits(card.id, getattr(card.weight_bytes, dtype), device, dtype)
     elif source.path is not None:

@@ -162,9 +162,12 @@ def plan(
     notes: list[str] = []
     limits = _limits(hardware, options)
     read = clip(corpus.lengths, max_tokens)
+    weight_bytes = dict(facts.weight_bytes)
+    if options.precision == "auto" and facts.better_in_16_bits:
+        del weight_bytes["int16"]
     known = Model(
         facts.architecture,
-        facts.weight_bytes,
+        weight_bytes,
         measured_for(hardware.reported, facts.id, note=notes.append),
     )
     found = [_widened(each, corpus.estimated) for each in candidates(known, hardware, read, limits)]

@@ -11,6 +11,7 @@ from qembed.errors import UsageError
 from qembed.models import ModelSource, TokenCounter, fetch, load_tokenizer
 from qembed.models.catalog import Architecture, ModelCard, weight_bytes_by_rule
 from qembed.models.files import read_json
+from qembed.models.loading import LARGE_PARAMETERS
 from qembed.models.weights import weight_bytes, weight_files
 
 _KEYS = {
@@ -52,6 +53,12 @@ class ModelFacts:
     max_tokens: int
     figures_from: str
     notes: tuple[str, ...] = ()
+
+    @property
+    def better_in_16_bits(self) -> bool:
+        """Whether ``auto`` leaves int16 out because of memory, as ``models.loading.precision_of`` does."""
+        halved = self.published_bytes < 0.75 * self.weight_bytes["fp32"]
+        return halved or self.parameters > LARGE_PARAMETERS
 
 
 def model_facts(source: ModelSource) -> ModelFacts:

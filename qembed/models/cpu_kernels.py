@@ -13,7 +13,7 @@ import platform
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -26,8 +26,6 @@ from qembed.models.cpu_memory import keep_freed_memory
 from qembed.models.cpu_modules import CompiledEncoder, CompiledLinear, FastLinear, Int16Linear, PackedLinear
 from qembed.models.encoder import EncoderInfo, attention_of
 from qembed.records import Vectors
-
-Kernels: TypeAlias = Literal["auto", "plain"]
 
 LEAST_COSINE: Final = {"fp32": 0.999999, "int16": 0.99999, "bf16": 0.9995}
 """Between vectors of the plain modules and of the fast ones, for the worst of the check's texts."""
@@ -97,11 +95,10 @@ def missing(precision: str) -> str:
     """Why there are no faster kernels for a precision here; empty where there are."""
     if precision not in LEAST_COSINE:
         return f"no kernels for {precision}"
-    compiled = kernels.unavailable(precision == "int16")
-    if not compiled and precision != "bf16":
+    if _is_compiled(precision):
         return ""
     if precision == "int16":
-        return compiled
+        return kernels.unavailable(sixteen=True)
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return f"no kernels for {platform.machine()}"
     names = ("_reorder_linear_weight", "_linear_pointwise")
@@ -111,9 +108,12 @@ def missing(precision: str) -> str:
     return ""
 
 
+def _is_compiled(precision: str) -> bool:
+    return precision != "bf16" and not kernels.unavailable(precision == "int16")
+
+
 def _replace(model: Any, precision: str, undo: list[Callable[[], None]]) -> str:
-    compiled = precision != "bf16" and not kernels.unavailable(precision == "int16")
-    if not compiled:
+    if not _is_compiled(precision):
         swapped = precision == "bf16" and not has_amx() and _swap_attention(model, cpu_attention.BMM, undo)
         _pack(model, PackedLinear, undo)
         _fuse_gelu(model, undo)

@@ -12,15 +12,13 @@ from qembed.errors import UsageError
 from qembed.models.device import device_name
 from qembed.models.features import PROBES, Features, layout_of, on_device
 from qembed.models.files import Prompts, Role, prompts_of
-from qembed.models.loading import EncoderOptions, load_model, transformer_config
+from qembed.models.loading import LARGE_PARAMETERS, EncoderOptions, load_model, transformer_config
 from qembed.models.resolve import ModelSource, fetch, resolve_model
 from qembed.models.tokens import TokenCounter, TokenIds, load_tokenizer, reader_with
 from qembed.models.weights import config_sha256, weights_sha256
 from qembed.records import Lengths, Vectors
 
 _DEFAULTS = EncoderOptions()
-_LARGE_PARAMETERS = 1_000_000_000
-"""Beyond this the check of the kernels takes two short texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +178,7 @@ class Encoder:
     def _accelerate(self, asked: str) -> None:
         from qembed.models.cpu_kernels import accelerated
 
-        large = sum(parameter.numel() for parameter in self._model.parameters()) > _LARGE_PARAMETERS
+        large = sum(parameter.numel() for parameter in self._model.parameters()) > LARGE_PARAMETERS
         texts = PROBES[:2] if large else [*PROBES, " ".join(PROBES)]
         self.info = accelerated(self._model, self.info, asked, lambda: self.encode(texts))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from qembed.errors import QembedError, UsageError
@@ -13,7 +12,10 @@ from qembed.models.device import Precision, compute_dtype, cpu_has_bf16, pick_de
 from qembed.models.resolve import ModelSource, fetch_code
 from qembed.models.tokens import require_tokenizer
 from qembed.models.trust import check_trust, code_repositories
-from qembed.models.weights import require_safetensors, stored_in_16_bits
+from qembed.models.weights import require_safetensors, stored_in_16_bits, weight_bytes
+
+LARGE_PARAMETERS = 1_000_000_000
+"""Beyond this a model's memory on a CPU comes before its speed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def load_model(
         for repository in code_repositories(source.path):
             fetch_code(repository, options.code_revision)
     device = _first_of_all_gpus() if options.shard else pick_device(options.device)
-    dtype = _pick_precision(source.path, options, device)
+    dtype = precision_of(source, options, device)
     model = _load(source, options, device, dtype, trusted, library_class)
     config = transformer_config(model)
     if getattr(config, "use_cache", False):
@@ -88,10 +90,14 @@ def load_model(
     return model, device, dtype
 
 
-def _pick_precision(folder: Path, options: EncoderOptions, device: str) -> str:
-    """``pick_precision``, by which ``auto`` takes int16 only where that costs no memory.
+def precision_of(source: ModelSource, options: EncoderOptions, device: str) -> str:
+    """``pick_precision`` for a model: ``auto`` takes int16 only where memory does not speak against it.
 
-    Weights are read as float32 for int16, so those that are stored in 16 bits would grow.
+    Weights are read as float32 for int16: those that are stored in 16 bits would grow, and those of a large
+    model take twice what bfloat16 takes. Where the files are not here yet, the catalog says how it is.
+
+    Raises:
+        UsageError: As ``pick_precision``; or int16 with the plain kernels.
     """
     dtype = pick_precision(options.precision, device)
     if dtype != "int16":
@@ -100,9 +106,16 @@ def _pick_precision(folder: Path, options: EncoderOptions, device: str) -> str:
         if options.kernels == "plain":
             raise UsageError("int16 needs the compiled kernels", remedy="kernels='auto'")
         return dtype
-    if options.kernels == "auto" and not stored_in_16_bits(folder):
+    if options.kernels == "auto" and not _better_in_16_bits(source):
         return dtype
     return "bf16" if cpu_has_bf16() else "fp32"
+
+
+def _better_in_16_bits(source: ModelSource) -> bool:
+    if source.path is not None:
+        return stored_in_16_bits(source.path) or weight_bytes(source.path) > 4 * LARGE_PARAMETERS
+    card = source.card
+    return card is not None and (card.published_dtype != "fp32" or card.parameters > LARGE_PARAMETERS)
 
 
 def transformer_config(model: Any) -> Any:

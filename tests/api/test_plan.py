@@ -131,6 +131,13 @@ class TestPlan:
         with pytest.raises(UsageError, match="--max-length 65"):
             plan(eco, model=str(tiny), device="t4", options=PlanOptions(max_length=65))
 
+    @pytest.mark.parametrize(("model", "counts"), [("minilm", True), ("nomic-embed-code", False)])
+    def test_int16_is_left_out_where_embed_leaves_it_out(self, eco: Path, model: str, counts: bool) -> None:
+        planned = plan(eco, model=model, device="cpu")
+        assert ("int16" in [each.precision for each in planned.candidates]) is counts
+        asked = plan(eco, model=model, device="cpu", options=PlanOptions(precision="int16"))
+        assert [each.precision for each in asked.candidates] == ["int16"]
+
     def test_what_stops_it(self, eco: Path, tmp_path: Path, write_chunks: WriteChunks) -> None:
         with pytest.raises(UsageError, match="no device preset"):
             plan(eco, model="minilm", device="t5")

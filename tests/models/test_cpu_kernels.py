@@ -15,7 +15,7 @@ from torch import nn
 
 from qembed import kernels
 from qembed.errors import UsageError
-from qembed.models import Encoder, EncoderOptions, cpu_kernels
+from qembed.models import Encoder, EncoderOptions, ModelSource, cpu_kernels, find_model
 from qembed.models.cpu_kernels import (
     CompiledEncoder,
     CompiledLinear,
@@ -25,6 +25,7 @@ from qembed.models.cpu_kernels import (
     accelerate,
 )
 from qembed.models.device import cpu_has_bf16
+from qembed.models.loading import precision_of
 
 TEXTS = ["vector search", "a point is a vector and a payload " * 3, "x", "filter: the index of a chunk"]
 
@@ -160,6 +161,19 @@ class TestInt16:
         encoder._model.bfloat16().save_pretrained(str(tmp_path / "halved"))
         assert load(tmp_path / "halved", "auto").info.dtype == ("bf16" if cpu_has_bf16() else "fp32")
         assert load(tmp_path / "halved", "int16").info.dtype == "int16"
+
+    @pytest.mark.parametrize(
+        ("name", "halved"), [("minilm", False), ("qwen3-0.6b", True), ("nomic-embed-code", True)]
+    )
+    def test_before_the_files_are_here_the_catalog_knows(
+        self, name: str, halved: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("qembed.models.loading.pick_precision", lambda *_: "int16")
+        card = find_model(name)
+        assert card is not None
+        source = ModelSource(name, card.id, "hub", path=None, revision=None, card=card)
+        found = precision_of(source, EncoderOptions(), "cpu")
+        assert found == (("bf16" if cpu_has_bf16() else "fp32") if halved else "int16")
 
 
 @needs_bf16
