@@ -166,3 +166,10 @@ class TestQuantized:
         assert pick_precision("nf4", "cuda:0") == "nf4"
         assert compute_dtype("nf4", "cuda:0") == compute_dtype("int8", "cuda:0") == found
         assert compute_dtype("fp32", "cuda:0") == "float32"
+
+
+def test_the_command_line_names_every_precision() -> None:
+    from qembed.cli import options
+    from qembed.models import PRECISIONS
+
+    assert options.PRECISIONS == PRECISIONS
