@@ -14,7 +14,7 @@ help:  ## Show this list.
 
 setup: $(INSTALLED)  ## Make the virtual environment and install qembed with its tools.
 
-$(INSTALLED): pyproject.toml constraints.txt hatch_build.py qembed/kernels/kernels.cpp
+$(INSTALLED): pyproject.toml constraints.txt hatch_build.py qembed/models/cpu/kernels.cpp
 	@echo "== making $(VENV) and installing qembed (the first time: one to five minutes)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "qembed needs Python 3.11 or newer; try: make PYTHON=python3.12 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -33,13 +33,13 @@ test: setup  ## The tests (a few minutes; `.venv/bin/pytest -m slow` runs the lo
 lint: setup  ## Format check, lint and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/clang-format --dry-run --Werror qembed/kernels/kernels.cpp
+	$(BIN)/clang-format --dry-run --Werror qembed/models/cpu/kernels.cpp
 	$(BIN)/mypy
 
 format: setup  ## Format and repair what ruff can repair.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/clang-format -i qembed/kernels/kernels.cpp
+	$(BIN)/clang-format -i qembed/models/cpu/kernels.cpp
 
 bench: setup  ## Measure qembed against the loop that users write and against other encoders (ten minutes).
 	$(BIN)/python benchmarks/embed_cpu.py

@@ -1,4 +1,4 @@
-"""Compiles ``qembed/kernels/kernels.cpp`` while qembed is installed or its wheel is built.
+"""Compiles ``qembed/models/cpu/kernels.cpp`` while qembed is installed or its wheel is built.
 
 Linux on x86-64 with a C++ compiler only. Without one qembed works as well, slower on a CPU.
 
@@ -19,7 +19,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-KERNELS = Path("qembed", "kernels")
+KERNELS = Path("qembed", "models", "cpu")
 COMPILERS = ("c++", "g++", "clang++")
 CPU = ("avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni", "fma")  # checked before anything runs
 # The warnings are about the compilers' own headers: registers that are undefined on purpose.

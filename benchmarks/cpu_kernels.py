@@ -1,4 +1,4 @@
-"""The CPU kernels (``qembed.models.cpu_kernels``) against torch's own, by share of what the CPU multiplies.
+"""The CPU kernels (``models.cpu.accelerate``) against torch's own, by share of what the CPU multiplies.
 
 Interleaved rounds in one process; the best round counts. A batch is as many texts of one length as give 2,048
 tokens. The peak is a product of 2,048 x 2,048 matrices in the same round, by oneDNN (int16: by the kernels);
@@ -24,10 +24,10 @@ import numpy as np
 import torch
 
 import qembed
-from qembed import kernels
-from qembed.api.package_corpus import corpus_from_package
+from qembed.commands.corpus.from_package import corpus_from_package
 from qembed.corpus import CorpusOptions, read_chunks
 from qembed.models import Encoder, EncoderOptions
+from qembed.models.cpu import kernels
 from qembed.models.device import cpu_has_bf16
 
 PACKAGES = ("click", "rich", "qdrant_client")

@@ -25,8 +25,8 @@ import psutil
 from common import machine_line, markdown_table
 from sentence_transformers import SentenceTransformer
 
-from qembed.api.embed import EmbedOptions, EmbedResult, embed
-from qembed.api.package_corpus import corpus_from_package
+from qembed.commands.corpus.from_package import corpus_from_package
+from qembed.commands.embed.embed import EmbedOptions, EmbedResult, embed
 from qembed.corpus import CorpusOptions, read_chunks
 from qembed.models import EncoderOptions, Precision, resolve_model
 from qembed.progress import Progress

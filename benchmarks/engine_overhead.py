@@ -23,12 +23,12 @@ import numpy as np
 import orjson
 from common import machine_line, markdown_table
 
-from qembed.api import embed as api_embed
-from qembed.api import embed_engine
-from qembed.api.embed import EmbedOptions, embed
+from qembed.commands.embed import embed as api_embed
+from qembed.commands.embed import workers as embed_engine
+from qembed.commands.embed.embed import EmbedOptions, embed
 from qembed.engine import make_batches, peak_memory_bytes
 from qembed.models import EncoderOptions
-from qembed.models.encoder import EncoderInfo
+from qembed.models.info import EncoderInfo
 from qembed.models.tokens import Tokenized
 from qembed.store import Spool
 from qembed.store.formats import open_writer

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from common import machine_line, markdown_table
 
-from qembed.evaluation.collection import Collection, read_collection
-from qembed.evaluation.eval_set import EvalSet, load_eval_set
+from qembed.evaluation.eval_sets.eval_set import EvalSet, load_eval_set
 from qembed.evaluation.measures import evaluate
-from qembed.evaluation.rerank import open_reranker
-from qembed.evaluation.statistics import compare
-from qembed.evaluation.units import Units, units_of
+from qembed.evaluation.rerank.open import open_reranker
+from qembed.evaluation.retrieve.collection import Collection, read_collection
+from qembed.evaluation.retrieve.units import Units, units_of
+from qembed.evaluation.statistics.compare import compare
 from qembed.models import Encoder, EncoderOptions
-from qembed.models.token_states import TokenEncoder, TokenStates
+from qembed.models.rerank.token_states import TokenEncoder, TokenStates
 from qembed.store import find_embeddings
 
 MEASURE = "nDCG@10"

@@ -25,7 +25,7 @@ import pytrec_eval
 from common import machine_line, markdown_table
 
 from qembed.evaluation.measures import Measure, evaluate, parse_measure
-from qembed.evaluation.ordering import ranked
+from qembed.evaluation.retrieve.ordering import ranked
 from qembed.records import Qrels, Run
 
 TREC_EVAL = {

@@ -24,7 +24,7 @@ from common import machine_line, markdown_table, sample, unique_texts
 from peer_list import LOOP, PEERS, REFERENCE
 from peer_rounds import Measured, PeerFailed, Plan, measure
 
-from qembed.api.package_corpus import corpus_from_package
+from qembed.commands.corpus.from_package import corpus_from_package
 from qembed.models import load_tokenizer, resolve_model
 
 RATIOS = ("x loop", "x fastest")

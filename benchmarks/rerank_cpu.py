@@ -23,8 +23,9 @@ import torch
 from common import machine_line, markdown_table, sample, unique_texts
 from scipy.stats import spearmanr
 
-from qembed.api.package_corpus import corpus_from_package
-from qembed.evaluation.rerank import Reranked, Reranker, open_reranker
+from qembed.commands.corpus.from_package import corpus_from_package
+from qembed.evaluation.rerank.open import open_reranker
+from qembed.evaluation.rerank.reranker import Reranked, Reranker
 from qembed.models import EncoderOptions, resolve_model
 from qembed.models.device import cpu_has_bf16
 

@@ -26,11 +26,11 @@ from qembed import (
     embed,
     store_bench,
 )
-from qembed.api.bench import BenchResult
-from qembed.api.bench_measure import Row
-from qembed.cli.quickstart import EXCLUDE, PACKAGES
-from qembed.evaluation.frontier import DepthPoint
-from qembed.evaluation.waterfall import STAGES
+from qembed.commands.bench.bench import BenchResult
+from qembed.commands.bench.measure import Row
+from qembed.commands.quickstart.cli import EXCLUDE, PACKAGES
+from qembed.evaluation.diagnose.frontier import DepthPoint
+from qembed.evaluation.diagnose.waterfall import STAGES
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LIBRARIES = ("torch", "sentence-transformers", "qdrant-client", "bm25s", "ranx")

@@ -26,9 +26,9 @@ import numpy.typing as npt
 from common import machine_line, markdown_table
 from scipy import special
 
-from qembed.evaluation.power import queries_for_difference
-from qembed.evaluation.resampling import bca_levels, bootstrap_means, intervals
-from qembed.evaluation.statistics import compare
+from qembed.evaluation.statistics.compare import compare
+from qembed.evaluation.statistics.power import queries_for_difference
+from qembed.evaluation.statistics.resampling import bca_levels, bootstrap_means, intervals
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Generator: TypeAlias = np.random.Generator

@@ -87,10 +87,10 @@ def main() -> None:
     arguments = parser.parse_args()
     walk = ("from qembed.corpus import read_chunks", "sum(1 for _ in read_chunks(Path(sys.argv[1])))")
     survey = (
-        "from qembed.api.inspect import inspect",
+        "from qembed.commands.inspect.inspect import inspect",
         "inspect(Path(sys.argv[1]), groups_shown=0).total.chunks",
     )
-    audit = ("from qembed.api.audit import audit", "audit(Path(sys.argv[1])).records")
+    audit = ("from qembed.commands.audit.audit import audit", "audit(Path(sys.argv[1])).records")
     rows = []
     started = perf_counter()
     with tempfile.TemporaryDirectory(prefix="qembed-bench-") as name:

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from qembed.api.bench_side import SideOptions
-from qembed.api.judged_vectors import Judged, ask, load_judged
+from qembed.commands.bench.judged import Judged, ask, load_judged
+from qembed.commands.bench.side import SideOptions
+from qembed.evaluation.diagnose.variants import Form, Rows, cut, search
 from qembed.evaluation.measures import evaluate
-from qembed.evaluation.variants import Form, Rows, cut, search
 from qembed.models import EncoderOptions
 
 LIMIT = 10

@@ -14,7 +14,7 @@ from time import perf_counter
 import numpy as np
 from common import machine_line, markdown_table, sample, unique_texts
 
-from qembed.api.package_corpus import corpus_from_package
+from qembed.commands.corpus.from_package import corpus_from_package
 from qembed.engine.batching import clip, make_batches, padding_waste
 from qembed.models import Encoder, EncoderOptions
 

@@ -22,9 +22,9 @@ import torch
 from common import machine_line, markdown_table, sample, unique_texts
 from sentence_transformers import SentenceTransformer
 
-from qembed import kernels
-from qembed.api.package_corpus import corpus_from_package
+from qembed.commands.corpus.from_package import corpus_from_package
 from qembed.models import Encoder, EncoderOptions, resolve_model
+from qembed.models.cpu import kernels
 
 PACKAGES = ("click", "rich")
 # The 16 levels of NF4, from QLoRA (arXiv 2305.14314), appendix E.

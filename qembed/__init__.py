@@ -11,41 +11,41 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from qembed.api.audit import audit as audit
-    from qembed.api.bench import BenchOptions as BenchOptions
-    from qembed.api.bench import bench as bench
-    from qembed.api.bench_agreement import agreement as agreement
-    from qembed.api.bench_store import store_bench as store_bench
-    from qembed.api.embed import EmbedOptions as EmbedOptions
-    from qembed.api.embed import embed as embed
-    from qembed.api.evalset import check_eval_set as check_eval_set
-    from qembed.api.evalset import convert_eval_set as convert_eval_set
-    from qembed.api.evalset import draft_eval_set as draft_eval_set
-    from qembed.api.inspect import inspect as inspect
-    from qembed.api.judgements import merge_judgements as merge_judgements
-    from qembed.api.markdown_corpus import corpus_from_markdown as corpus_from_markdown
-    from qembed.api.package_corpus import corpus_from_package as corpus_from_package
-    from qembed.api.plan import PlanOptions as PlanOptions
-    from qembed.api.plan import plan as plan
-    from qembed.api.report import ReportOptions as ReportOptions
-    from qembed.api.report import compare_reports as compare_reports
-    from qembed.api.report import index_reports as index_reports
-    from qembed.api.report import make_report as make_report
-    from qembed.api.search import open_index as open_index
-    from qembed.api.search import search as search
-    from qembed.api.sweep import SweepOptions as SweepOptions
-    from qembed.api.sweep import sweep as sweep
-    from qembed.api.verify import verify as verify
-    from qembed.api.verify_ranking import RankingOptions as RankingOptions
+    from qembed.commands.audit.audit import audit as audit
+    from qembed.commands.bench.agreement import agreement as agreement
+    from qembed.commands.bench.bench import bench as bench
+    from qembed.commands.bench.options import BenchOptions as BenchOptions
+    from qembed.commands.bench.store import store_bench as store_bench
+    from qembed.commands.corpus.from_markdown import corpus_from_markdown as corpus_from_markdown
+    from qembed.commands.corpus.from_package import corpus_from_package as corpus_from_package
+    from qembed.commands.embed.embed import EmbedOptions as EmbedOptions
+    from qembed.commands.embed.embed import embed as embed
+    from qembed.commands.evalset.evalset import check_eval_set as check_eval_set
+    from qembed.commands.evalset.evalset import convert_eval_set as convert_eval_set
+    from qembed.commands.evalset.evalset import draft_eval_set as draft_eval_set
+    from qembed.commands.evalset.judgements import merge_judgements as merge_judgements
+    from qembed.commands.inspect.inspect import inspect as inspect
+    from qembed.commands.plan.plan import PlanOptions as PlanOptions
+    from qembed.commands.plan.plan import plan as plan
+    from qembed.commands.report.report import ReportOptions as ReportOptions
+    from qembed.commands.report.report import compare_reports as compare_reports
+    from qembed.commands.report.report import index_reports as index_reports
+    from qembed.commands.report.report import make_report as make_report
+    from qembed.commands.search.search import open_index as open_index
+    from qembed.commands.search.search import search as search
+    from qembed.commands.sweep.sweep import SweepOptions as SweepOptions
+    from qembed.commands.sweep.sweep import sweep as sweep
+    from qembed.commands.verify.ranking import RankingOptions as RankingOptions
+    from qembed.commands.verify.verify import verify as verify
     from qembed.corpus import CorpusOptions as CorpusOptions
     from qembed.corpus import read_chunks as read_chunks
     from qembed.errors import QembedError as QembedError
-    from qembed.evaluation.eval_set import EvalSet as EvalSet
-    from qembed.evaluation.eval_set import load_eval_set as load_eval_set
+    from qembed.evaluation.eval_sets.eval_set import EvalSet as EvalSet
+    from qembed.evaluation.eval_sets.eval_set import load_eval_set as load_eval_set
     from qembed.evaluation.measures import evaluate as evaluate
     from qembed.evaluation.measures import parse_measure as parse_measure
-    from qembed.evaluation.rerank import open_reranker as open_reranker
-    from qembed.evaluation.statistics import compare as compare
+    from qembed.evaluation.rerank.open import open_reranker as open_reranker
+    from qembed.evaluation.statistics.compare import compare as compare
     from qembed.index import Condition as Condition
     from qembed.models import Encoder as Encoder
     from qembed.models import EncoderOptions as EncoderOptions
@@ -54,47 +54,47 @@ if TYPE_CHECKING:
     from qembed.records import Finding as Finding
 
 _EXPORTS = {
-    "BenchOptions": "qembed.api.bench",
+    "BenchOptions": "qembed.commands.bench.options",
     "Chunk": "qembed.records",
     "Condition": "qembed.index",
     "CorpusOptions": "qembed.corpus",
-    "EmbedOptions": "qembed.api.embed",
+    "EmbedOptions": "qembed.commands.embed.embed",
     "Encoder": "qembed.models",
     "EncoderOptions": "qembed.models",
-    "EvalSet": "qembed.evaluation.eval_set",
+    "EvalSet": "qembed.evaluation.eval_sets.eval_set",
     "Finding": "qembed.records",
-    "PlanOptions": "qembed.api.plan",
+    "PlanOptions": "qembed.commands.plan.plan",
     "QembedError": "qembed.errors",
-    "RankingOptions": "qembed.api.verify_ranking",
-    "ReportOptions": "qembed.api.report",
-    "SweepOptions": "qembed.api.sweep",
-    "agreement": "qembed.api.bench_agreement",
-    "audit": "qembed.api.audit",
-    "bench": "qembed.api.bench",
-    "check_eval_set": "qembed.api.evalset",
-    "compare": "qembed.evaluation.statistics",
-    "compare_reports": "qembed.api.report",
-    "convert_eval_set": "qembed.api.evalset",
-    "corpus_from_markdown": "qembed.api.markdown_corpus",
-    "corpus_from_package": "qembed.api.package_corpus",
-    "draft_eval_set": "qembed.api.evalset",
-    "embed": "qembed.api.embed",
+    "RankingOptions": "qembed.commands.verify.ranking",
+    "ReportOptions": "qembed.commands.report.report",
+    "SweepOptions": "qembed.commands.sweep.sweep",
+    "agreement": "qembed.commands.bench.agreement",
+    "audit": "qembed.commands.audit.audit",
+    "bench": "qembed.commands.bench.bench",
+    "check_eval_set": "qembed.commands.evalset.evalset",
+    "compare": "qembed.evaluation.statistics.compare",
+    "compare_reports": "qembed.commands.report.report",
+    "convert_eval_set": "qembed.commands.evalset.evalset",
+    "corpus_from_markdown": "qembed.commands.corpus.from_markdown",
+    "corpus_from_package": "qembed.commands.corpus.from_package",
+    "draft_eval_set": "qembed.commands.evalset.evalset",
+    "embed": "qembed.commands.embed.embed",
     "evaluate": "qembed.evaluation.measures",
-    "index_reports": "qembed.api.report",
-    "inspect": "qembed.api.inspect",
+    "index_reports": "qembed.commands.report.report",
+    "inspect": "qembed.commands.inspect.inspect",
     "load_catalog": "qembed.models",
-    "load_eval_set": "qembed.evaluation.eval_set",
-    "make_report": "qembed.api.report",
-    "merge_judgements": "qembed.api.judgements",
-    "open_index": "qembed.api.search",
-    "open_reranker": "qembed.evaluation.rerank",
+    "load_eval_set": "qembed.evaluation.eval_sets.eval_set",
+    "make_report": "qembed.commands.report.report",
+    "merge_judgements": "qembed.commands.evalset.judgements",
+    "open_index": "qembed.commands.search.search",
+    "open_reranker": "qembed.evaluation.rerank.open",
     "parse_measure": "qembed.evaluation.measures",
-    "plan": "qembed.api.plan",
+    "plan": "qembed.commands.plan.plan",
     "read_chunks": "qembed.corpus",
-    "search": "qembed.api.search",
-    "store_bench": "qembed.api.bench_store",
-    "sweep": "qembed.api.sweep",
-    "verify": "qembed.api.verify",
+    "search": "qembed.commands.search.search",
+    "store_bench": "qembed.commands.bench.store",
+    "sweep": "qembed.commands.sweep.sweep",
+    "verify": "qembed.commands.verify.verify",
 }
 
 __all__ = ["__version__", *sorted(_EXPORTS)]

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import orjson
 from eval_folders import eval_folder
 
-from qembed.api.bench import BenchOptions
-from qembed.evaluation.rerank import Reranked
+from qembed.commands.bench.options import BenchOptions
+from qembed.evaluation.rerank.reranker import Reranked
 from qembed.progress import Progress
 
 Floats = npt.NDArray[np.float64]

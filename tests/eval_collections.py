@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qembed.evaluation.collection import Collection
+from qembed.evaluation.retrieve.collection import Collection
 
 
 def collection_of(

@@ -19,7 +19,7 @@ import numpy as np
 
 from qembed.engine import Encoded, InlinePool, ProcessPool, Rows, RunPlan, WorkerSpec, encode_rows
 from qembed.errors import QembedError
-from qembed.models.encoder import EncoderInfo
+from qembed.models.info import EncoderInfo
 from qembed.models.tokens import Tokenized
 
 DIMENSION = 4

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from qembed.evaluation.beir import write_qrels, write_queries
-from qembed.evaluation.card import Card, write_card
+from qembed.evaluation.eval_sets.beir import write_qrels, write_queries
+from qembed.evaluation.eval_sets.card import Card, write_card
 from qembed.models import EncoderInfo
 from qembed.records import Vectors
 from qembed.store import Inputs, Manifest, Output, OutputFiles, record_line, write_json

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from bench_folders import FakeReranker, Item, Made, by_length, library, make, oracle
 
-from qembed.api.bench import bench
-from qembed.api.bench_store import store_bench
+from qembed.commands.bench.bench import bench
+from qembed.commands.bench.store import store_bench
 
 FAKES: dict[str, Callable[[str, str], float]] = {"good": oracle, "bad": by_length}
 
@@ -32,7 +32,8 @@ def store(made: Made, reports: Path, **options: Any) -> Path:
     """Bench and store; ``rerankers`` are names of ``FAKES``. The folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "qembed.api.bench.open_reranker", lambda spec, *, options: FakeReranker(spec, FAKES[spec])
+            "qembed.commands.bench.bench.open_reranker",
+            lambda spec, *, options: FakeReranker(spec, FAKES[spec]),
         )
         return store_bench(bench(made.embeddings, made.eval_set, made.options(**options)), reports)
 

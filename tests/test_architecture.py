@@ -25,7 +25,6 @@ ORDER = (
     "records",
     "progress",
     "corpus",
-    "kernels",
     "models",
     "engine",
     "store",
@@ -33,7 +32,8 @@ ORDER = (
     "evaluation",
     "report",
     "kaggle",
-    "api",
+    "terminal",
+    "commands",
     "cli",
 )
 MODULE_LINES = 350
@@ -129,17 +129,24 @@ def test_every_public_thing_has_a_docstring(module: Module) -> None:
         assert ast.get_docstring(node), f"{module.path}:{node.lineno}: {node.name}"
         for inner in node.body if isinstance(node, ast.ClassDef) else ():
             if isinstance(inner, ast.FunctionDef) and not inner.name.startswith("_"):
-                inherited = module.name == "qembed.cli.progress"  # described at qembed.progress.Progress
+                inherited = module.name == "qembed.terminal.progress"  # described at qembed.progress.Progress
                 assert inherited or ast.get_docstring(inner), f"{module.path}:{inner.lineno}: {inner.name}"
+
+
+def draws(module: Module) -> bool:
+    """Whether a module may speak to the terminal."""
+    parts = module.name.split(".")
+    package, file = parts[1:2], parts[3:]
+    return package in (["cli"], ["terminal"]) or (package == ["commands"] and file in (["cli"], ["view"]))
 
 
 @each_module
 def test_only_the_command_line_prints(module: Module) -> None:
-    in_cli = module.name.startswith("qembed.cli")
+    drawing = draws(module)
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id not in ("print", "breakpoint"), f"{module.path}:{node.lineno}"
-        if in_cli:
+        if drawing:
             continue
         if isinstance(node, ast.Attribute):
             writes = ast.unparse(node) in (
@@ -149,11 +156,15 @@ def test_only_the_command_line_prints(module: Module) -> None:
                 "click.secho",
                 "os.write",
             )
-            assert not writes, f"{module.path}:{node.lineno}: {ast.unparse(node)} outside of qembed.cli"
-    if not in_cli:
+            assert not writes, (
+                f"{module.path}:{node.lineno}: {ast.unparse(node)} outside of a command line or view"
+            )
+    if not drawing:
         named = {name.split(".")[0] for name, _ in imports(module)}
         allowed = {"rich", "click"} if module.name == "qembed.__main__" else set()
-        assert not named & {"rich", "click"} - allowed, f"{module.path} draws; that is for qembed.cli"
+        assert not named & {"rich", "click"} - allowed, (
+            f"{module.path} draws; that is for a command's cli.py and view.py, and for qembed.terminal"
+        )
 
 
 @each_module
@@ -250,3 +261,26 @@ def test_every_command_is_documented(path: tuple[str, ...]) -> None:
     if not (REPOSITORY / "README.md").is_file():
         pytest.skip("README.md is not written yet")
     assert any(" ".join(("qembed", *path)) in text for text in written), f"qembed {' '.join(path)}"
+
+
+def files_imported(module: Module) -> set[str]:
+    """Modules of qembed that a module names in any import; ``from package import file`` means the file."""
+    named = {other.name for other in MODULES}
+    found: set[str] = set()
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                file = f"{node.module}.{alias.name}"
+                found.add(file if file in named else str(node.module))
+    return found & named - {module.name, "qembed"}  # `from qembed import __version__` is no arrow
+
+
+def test_no_circles_between_files() -> None:
+    waiting = {module.name: files_imported(module) for module in MODULES}
+    waiting.pop("qembed")  # the public names, imported on first use
+    while free := {name for name, needs in waiting.items() if not needs & waiting.keys()}:
+        for name in free:
+            del waiting[name]
+    assert not waiting, f"these import each other, or what does: {waiting}"

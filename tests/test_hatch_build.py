@@ -47,15 +47,15 @@ def build(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A source tree with nothing but the kernels."""
-    folder = tmp_path / "source" / "qembed" / "kernels"
+    folder = tmp_path / "source" / "qembed" / "models" / "cpu"
     folder.mkdir(parents=True)
-    shutil.copy(REPOSITORY / "qembed" / "kernels" / "kernels.cpp", folder)
+    shutil.copy(REPOSITORY / "qembed" / "models" / "cpu" / "kernels.cpp", folder)
     return tmp_path / "source"
 
 
 @pytest.fixture
 def library(root: Path) -> Path:
-    return root / "qembed" / "kernels" / "_kernels.so"
+    return root / "qembed" / "models" / "cpu" / "_kernels.so"
 
 
 def script(folder: Path, content: str, name: str = "compiler") -> Path:
@@ -190,7 +190,7 @@ class TestInitialize:
         monkeypatch.setenv("QEMBED_KERNELS", wanted)
         data, warnings = self.initialized(build, root)
         assert data == {
-            "artifacts": ["qembed/kernels/_kernels.so"],
+            "artifacts": ["qembed/models/cpu/_kernels.so"],
             "pure_python": False,
             "tag": "py3-none-linux_x86_64",
         }

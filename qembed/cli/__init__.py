@@ -1,4 +1,4 @@
-"""The command line: thin commands around the functions of ``qembed.api``.
+"""The command line: the entry, which knows where each command lives.
 
 A command's module is imported when the command is named; heavy libraries only when it runs.
 """
@@ -41,10 +41,10 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import ``qembed.cli.<name>`` and return its ``command``."""
+        """Import ``qembed.commands.<name>.cli`` and return its ``command``."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"qembed.cli.{cmd_name}")
+        module = import_module(f"qembed.commands.{cmd_name}.cli")
         command = module.command
         assert isinstance(command, click.Command)
         return command

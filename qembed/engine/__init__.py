@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from qembed.engine.batching import Batch, clip, make_batches, padded_tokens, padding_waste
-from qembed.engine.devices import check_fits, default_token_budget, peak_memory_bytes
-from qembed.engine.messages import OomSplit, Ready, Task, TaskDone, TextFailure
-from qembed.engine.pool import InlinePool, Pool, ProcessPool
 from qembed.engine.rows import Rows
 from qembed.engine.run import Encoded, deadline, encode_rows
 from qembed.engine.windows import WINDOW_TEXTS, RunPlan
-from qembed.engine.worker import Worker, WorkerSpec
+from qembed.engine.workers.devices import check_fits, default_token_budget, peak_memory_bytes
+from qembed.engine.workers.messages import OomSplit, Ready, Task, TaskDone, TextFailure
+from qembed.engine.workers.pool import InlinePool, Pool, ProcessPool
+from qembed.engine.workers.worker import Worker, WorkerSpec
 
 __all__ = [
     "WINDOW_TEXTS",

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from qembed.engine.batching import make_batches
-from qembed.engine.messages import OomSplit, Task, TaskDone, TextFailure
-from qembed.engine.pool import Pool
 from qembed.engine.ragged import window_path
 from qembed.engine.rows import Rows
 from qembed.engine.windows import RunPlan, Tokenizer, Window, ahead, tokenize_windows
+from qembed.engine.workers.messages import OomSplit, Task, TaskDone, TextFailure
+from qembed.engine.workers.pool import Pool
 from qembed.errors import QembedError
 from qembed.progress import Progress
 from qembed.records import Lengths

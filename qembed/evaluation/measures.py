@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qembed.errors import Mismatch, UsageError
-from qembed.evaluation.ordering import ranked
+from qembed.evaluation.retrieve.ordering import ranked
 from qembed.records import Qrels, Run
 
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from qembed.models.catalog import ModelCard, find_model, load_catalog
 from qembed.models.device import PRECISIONS, Precision, list_devices
-from qembed.models.encoder import Encoder, EncoderInfo, Pending
+from qembed.models.encoder import Encoder, Pending
 from qembed.models.files import Prompts, Role, prompts_of
+from qembed.models.info import EncoderInfo
 from qembed.models.loading import EncoderOptions
 from qembed.models.resolve import DEFAULT_MODEL, ModelSource, check_reachable, fetch, resolve_model
 from qembed.models.tokens import TokenCounter, TokenIds, Tokenized, load_tokenizer

@@ -70,7 +70,7 @@ def pick_precision(precision: Precision, device: str) -> str:
     """``fp32``, ``fp16``, ``bf16``, ``int16``, ``int8`` or ``nf4`` for a device.
 
     ``auto`` on a GPU is bf16 from compute capability 8 on, and fp16 below; on a CPU bf16 with AMX, int16
-    where ``qembed.kernels`` has it (AVX512-VNNI), else bf16 with AVX512-BF16, else fp32. fp16 on a CPU is
+    where ``models.cpu.kernels`` has it (AVX512-VNNI), else bf16 with AVX512-BF16, else fp32. fp16 on a CPU is
     taken as asked; few CPUs are fast at it.
 
     Raises:
@@ -95,7 +95,7 @@ def pick_precision(precision: Precision, device: str) -> str:
 
 
 def _why_no_int16() -> str:
-    from qembed import kernels
+    from qembed.models.cpu import kernels
 
     return kernels.unavailable(sixteen=True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,58 +11,14 @@ from qembed.errors import UsageError
 from qembed.models.device import device_name
 from qembed.models.features import PROBES, Features, layout_of, on_device
 from qembed.models.files import Prompts, Role, prompts_of
-from qembed.models.loading import LARGE_PARAMETERS, EncoderOptions, load_model, transformer_config
+from qembed.models.info import EncoderInfo, attention_of
+from qembed.models.loading import LARGE_PARAMETERS, EncoderOptions, load_model
 from qembed.models.resolve import ModelSource, fetch, resolve_model
 from qembed.models.tokens import TokenCounter, TokenIds, load_tokenizer, reader_with
 from qembed.models.weights import config_sha256, weights_sha256
 from qembed.records import Lengths, Vectors
 
 _DEFAULTS = EncoderOptions()
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderInfo:
-    """What was loaded: everything that decides a vector, as the manifest stores it.
-
-    Attributes:
-        name: The model as the user named it.
-        id: The hub's id, or the folder's path.
-        revision: Commit on the hub; None for local and bundled models.
-        weights_sha256: Hash of the weights (``models.weights``).
-        config_sha256: Hash of what lies beside them: tokenizer, prompts, pooling.
-        dtype: Of weights and arithmetic: ``fp32``, ``fp16``, ``bf16``, ``int16``; or ``int8``, ``nf4`` for
-            the weights.
-        device: E.g. ``cpu`` or ``cuda:0``.
-        device_name: E.g. ``Tesla T4``.
-        dimension: Of the vectors that come out.
-        full_dimension: Of the model, before ``truncate_dim``.
-        max_tokens: Read of each text; the rest is cut and counted.
-        normalized: Every vector has length 1.
-        query_prompt: Put before queries.
-        document_prompt: Put before documents.
-        attention: Attention kernel that transformers chose, e.g. ``sdpa``.
-        differences: Where the loaded model says otherwise than the catalog; the model wins.
-        kernels: ``plain``, with a reason where faster ones were refused; or ``compiled``, ``packed``,
-            ``packed+bmm`` (``models.cpu_kernels``).
-    """
-
-    name: str
-    id: str
-    revision: str | None
-    weights_sha256: str
-    config_sha256: str
-    dtype: str
-    device: str
-    device_name: str
-    dimension: int
-    full_dimension: int
-    max_tokens: int
-    normalized: bool
-    query_prompt: str
-    document_prompt: str
-    attention: str
-    differences: tuple[str, ...] = field(default=())
-    kernels: str = "plain"
 
 
 class Pending:
@@ -176,7 +131,7 @@ class Encoder:
         return on_device(features, self._model.device)
 
     def _accelerate(self, asked: str) -> None:
-        from qembed.models.cpu_kernels import accelerated
+        from qembed.models.cpu.accelerate import accelerated
 
         large = sum(parameter.numel() for parameter in self._model.parameters()) > LARGE_PARAMETERS
         texts = PROBES[:2] if large else [*PROBES, " ".join(PROBES)]
@@ -191,11 +146,6 @@ class Encoder:
                 # After cutting: the first dimensions of a unit vector are shorter than 1.
                 vectors = torch.nn.functional.normalize(vectors, p=2, dim=1)
             return Pending.of(vectors)
-
-
-def attention_of(model: Any) -> str:
-    """The attention kernel that transformers chose."""
-    return str(getattr(transformer_config(model), "_attn_implementation", "unknown"))
 
 
 def _describe(model: Any, source: ModelSource, options: EncoderOptions, dtype: str) -> EncoderInfo:

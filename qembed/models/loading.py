@@ -27,7 +27,7 @@ class EncoderOptions:
         precision: Of weights and arithmetic (``models.device.pick_precision``). ``int8`` and ``nf4`` quantise
             the linear layers by bitsandbytes while loading. Vectors are float32 always.
         shard: Spread the layers over all GPUs, for a model that fits none of them.
-        kernels: ``auto`` takes the faster ones of ``models.cpu_kernels`` on a CPU if they give the same
+        kernels: ``auto`` takes the faster ones of ``models.cpu.accelerate`` on a CPU if they give the same
             vectors; ``plain`` leaves the libraries' own.
         max_length: Tokens read of each text; what the model was published with when None.
         truncate_dim: Keep the first dimensions only (Matryoshka); all when None.

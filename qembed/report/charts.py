@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from qembed.evaluation.waterfall import STAGES
+from qembed.evaluation.diagnose.waterfall import STAGES
 from qembed.report.chart import Chart
 from qembed.report.distributions import length_charts, score_charts
 from qembed.report.stored import StoredBench

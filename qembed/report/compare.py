@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from qembed.errors import Mismatch
-from qembed.evaluation.comparison import Comparison
+from qembed.evaluation.statistics.verdict import Comparison
 from qembed.report.markdown import escaped, markdown_table
 from qembed.report.page import render
 from qembed.report.provenance import flat
@@ -134,7 +134,7 @@ def _comparisons(
     """All systems are one family: Holm's correction is over them."""
     from dataclasses import replace
 
-    from qembed.evaluation.statistics import compare, holm
+    from qembed.evaluation.statistics.compare import compare, holm
 
     options = second.document["options"]
     settings = {"margin": options["margin"], "resamples": options["resamples"], "seed": options["seed"]}

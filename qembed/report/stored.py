@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 
 from qembed.errors import InputNotFound, Mismatch
-from qembed.evaluation.comparison import Comparison
-from qembed.evaluation.ordering import ranked
-from qembed.evaluation.trec import read_run
+from qembed.evaluation.eval_sets.trec import read_run
+from qembed.evaluation.retrieve.ordering import ranked
+from qembed.evaluation.statistics.verdict import Comparison
 
 SCHEMA = "qembed.bench/1"
 DOCUMENT = "bench.json"

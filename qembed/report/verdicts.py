@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from qembed.evaluation.comparison import Comparison
+from qembed.evaluation.statistics.verdict import Comparison
 from qembed.report.stored import StoredBench, comparison_of
 from qembed.report.words import (
     about,

@@ -15,7 +15,7 @@ import pytest
 
 from qembed import __version__, errors
 from qembed.cli import COMMANDS, group
-from qembed.cli.inspect import command as inspect_command
+from qembed.commands.inspect.cli import command as inspect_command
 from qembed.errors import QembedError
 
 Run = Callable[..., Any]
@@ -130,7 +130,8 @@ class TestExitCodes:
     def test_interrupted_by_a_signal(self, tmp_path: Path) -> None:
         code = (
             "import time\n"
-            "from qembed.cli import inspect, main\n"
+            "from qembed.commands.inspect import cli as inspect\n"
+            "from qembed.cli import main\n"
             "def wait(**_):\n"
             "    print('ready', flush=True)\n"
             "    time.sleep(60)\n"

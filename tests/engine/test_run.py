@@ -37,7 +37,7 @@ PLAN = RunPlan(1000, 64, window_texts=50)
 @pytest.fixture(autouse=True)
 def _no_collections(monkeypatch: pytest.MonkeyPatch) -> None:
     """One after each batch that does not fit costs more than all the rest."""
-    monkeypatch.setattr("qembed.engine.worker.release_memory", lambda: None)
+    monkeypatch.setattr("qembed.engine.workers.worker.release_memory", lambda: None)
 
 
 class Told(Progress):

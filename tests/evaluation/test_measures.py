@@ -20,7 +20,7 @@ from qembed.evaluation.measures import (
     parse_measure,
     unknown_queries,
 )
-from qembed.evaluation.ordering import ranked
+from qembed.evaluation.retrieve.ordering import ranked
 
 # Ours -> trec_eval's, and the cutoff to which a run is cut first where trec_eval has none of its own.
 TREC = {

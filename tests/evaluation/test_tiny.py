@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from eval_collections import collection_of
 
-from qembed.evaluation.eval_check import check_against
-from qembed.evaluation.eval_set import EvalSet, load_eval_set
+from qembed.evaluation.eval_sets.check import check_against
+from qembed.evaluation.eval_sets.eval_set import EvalSet, load_eval_set
+from qembed.evaluation.eval_sets.trec import read_run
 from qembed.evaluation.measures import evaluate, missing_queries
-from qembed.evaluation.trec import read_run
-from qembed.evaluation.units import Units, units_of
+from qembed.evaluation.retrieve.units import Units, units_of
 from qembed.records import Qrels, Run
 
 TINY = Path(__file__).resolve().parents[2] / "eval_sets" / "tiny"

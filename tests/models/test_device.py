@@ -91,7 +91,7 @@ def cpu_with(monkeypatch: pytest.MonkeyPatch, folder: Path, flags: str) -> None:
 
 @pytest.fixture
 def no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qembed.kernels.unavailable", lambda sixteen: "the CPU has no AVX512-VNNI")
+    monkeypatch.setattr("qembed.models.cpu.kernels.unavailable", lambda sixteen: "the CPU has no AVX512-VNNI")
 
 
 @pytest.mark.usefixtures("no_kernels")
@@ -129,7 +129,7 @@ class TestCpuPrecision:
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: str, found: str
     ) -> None:
         cpu_with(monkeypatch, tmp_path, flags)
-        monkeypatch.setattr("qembed.kernels.unavailable", lambda sixteen: "" if sixteen else "?")
+        monkeypatch.setattr("qembed.models.cpu.kernels.unavailable", lambda sixteen: "" if sixteen else "?")
         assert pick_precision("auto", "cpu") == found
         assert pick_precision("int16", "cpu") == "int16"
         assert compute_dtype("int16", "cpu") == "float32"
@@ -169,7 +169,7 @@ class TestQuantized:
 
 
 def test_the_command_line_names_every_precision() -> None:
-    from qembed.cli import options
     from qembed.models import PRECISIONS
+    from qembed.terminal import options
 
     assert options.PRECISIONS == PRECISIONS

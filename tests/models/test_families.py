@@ -11,9 +11,9 @@ import torch
 import transformers
 from torch import nn
 
-from qembed import kernels
 from qembed.models import Encoder, EncoderOptions
-from qembed.models.cpu_kernels import CompiledEncoder, _least_cosine
+from qembed.models.cpu import kernels
+from qembed.models.cpu.accelerate import CompiledEncoder, _least_cosine
 
 WIDTH, HEADS = 32, 4
 SIZES = {"num_hidden_layers": 2, "max_position_embeddings": 64}

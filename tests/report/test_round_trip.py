@@ -9,7 +9,7 @@ from bench_folders import library
 from browser import Browser
 from stored_benches import store
 
-from qembed.api.judgements import merge_judgements
+from qembed.commands.evalset.judgements import merge_judgements
 from qembed.report.page import bench_page
 from qembed.report.stored import read_bench
 

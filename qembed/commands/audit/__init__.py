@@ -1,0 +1,1 @@
+"""``qembed audit``: is a file of embeddings sound?"""

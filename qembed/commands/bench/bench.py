@@ -1,0 +1,301 @@
+"""``bench``: which of several ways to answer queries is better, by how much, and can these queries tell?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+
+from qembed.commands.bench.judged import Judged, ask, load_judged
+from qembed.commands.bench.measure import (
+    Gated,
+    Row,
+    Waterfall,
+    answerability_of,
+    ceilings_of,
+    check_gates,
+    frontier_of,
+    hold_gates,
+    measure_rows,
+    unjudged_of,
+    waterfall_of,
+)
+from qembed.commands.bench.options import BenchOptions
+from qembed.commands.bench.side import Side, SideOptions, open_side, time_side
+from qembed.commands.bench.systems import (
+    BASELINE,
+    VECTORS,
+    System,
+    bm25_systems,
+    rerank_system,
+    sample_queries,
+    system_names,
+    vectors_system,
+)
+from qembed.errors import Mismatch, UsageError
+from qembed.evaluation.diagnose.frontier import Frontier, depths_within
+from qembed.evaluation.diagnose.gates import Gate, parse_gate
+from qembed.evaluation.eval_sets.eval_set import EvalSet
+from qembed.evaluation.measures import Measure, parse_measure
+from qembed.evaluation.rerank.open import open_reranker
+from qembed.evaluation.rerank.reranker import Reranker
+from qembed.evaluation.retrieve.units import absent_relevant
+from qembed.models import EncoderOptions
+from qembed.progress import Progress
+from qembed.records import Finding, Qrels
+from qembed.store import find_embeddings
+
+
+@dataclass(frozen=True, slots=True)
+class BenchResult:
+    """What a bench found.
+
+    Attributes:
+        options: What was asked for.
+        eval_set: With which queries and judgements.
+        qrels: Over judged units.
+        sides: The embeddings, and the baseline where there is one.
+        measures: In the order of the columns.
+        rows: One a system; the first is what the others are compared with.
+        ceilings: Rerank depth -> the primary measure's mean if its candidates stood in the best order.
+        waterfalls: System -> where relevant units were lost.
+        frontiers: Reranked system -> quality at every depth.
+        answerability: System -> how well the score of its first result tells queries with an answer from
+            those without (area under the ROC curve, 0.5 is chance); empty without unanswerable queries.
+        unjudged: Units among the first ten of a system that nobody has judged: query id, unit, best rank.
+        gates: Conditions with their outcomes.
+        findings: What is wrong with the eval set, or does not fit the collection.
+        created: UTC time, ISO 8601.
+        seconds: Wall time.
+    """
+
+    options: BenchOptions
+    eval_set: EvalSet
+    qrels: Qrels
+    sides: tuple[Side, ...]
+    measures: tuple[Measure, ...]
+    rows: tuple[Row, ...]
+    ceilings: dict[int, float]
+    waterfalls: dict[str, Waterfall]
+    frontiers: dict[str, Frontier]
+    answerability: dict[str, float]
+    unjudged: tuple[tuple[str, str, int], ...]
+    gates: tuple[Gated, ...]
+    findings: tuple[Finding, ...]
+    created: str
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Every gate holds; true without gates."""
+        return all(gated.result.passed for gated in self.gates)
+
+    @property
+    def absent(self) -> tuple[int, ...]:
+        """For each side, how many relevant units it does not have, so that no search can find them."""
+        return tuple(len(absent_relevant(side.units, self.qrels)) for side in self.sides)
+
+
+def bench(
+    embeddings: Path,
+    eval_set: Path | str,
+    options: BenchOptions = BenchOptions(),
+    *,
+    progress: Progress = Progress(),
+) -> BenchResult:
+    """Compare Qdrant alone with reranking, BM25 and other embeddings on judged queries.
+
+    Nothing is written; ``store_bench`` does that.
+
+    Args:
+        embeddings: The file (JSON lines, Parquet or npy; any shard means all), or the folder it lies in.
+        eval_set: A folder in BEIR's layout, with or without a card; or the name of a bundled eval set.
+        options: What is compared.
+        progress: Told of every phase.
+
+    Raises:
+        UsageError: An option, a gate or a measure that cannot be; an eval set without a relevant item.
+        InputNotFound: No embeddings or no eval set there.
+        ModelUnreachable: A model or a reranker is neither here nor on the hub; said at once.
+        Mismatch: Vectors, model and eval set do not fit together.
+    """
+    started = perf_counter()
+    measures = _measures(options)
+    gates = [parse_gate(text) for text in options.gates]
+    _check_options(options)
+    _side(options, embeddings).check_index()
+    check_gates(gates, system_names(options))
+    judged = load_judged(Path(eval_set), options.split)
+    _check_grades(judged, measures[0])
+    for path in filter(None, (embeddings, options.baseline)):
+        find_embeddings(Path(path))
+    try:
+        rerankers = _open_rerankers(options, progress)
+        return _bench(Path(embeddings), judged, options, measures, gates, rerankers, progress, started)
+    finally:
+        progress.close()
+
+
+def _bench(
+    embeddings: Path,
+    eval_set: EvalSet,
+    options: BenchOptions,
+    measures: tuple[Measure, ...],
+    gates: Sequence[Gate],
+    rerankers: Sequence[Reranker],
+    progress: Progress,
+    started: float,
+) -> BenchResult:
+    judged = ask(eval_set, _side(options, embeddings), depth=retrieval_depth(options), progress=progress)
+    queries, qrels = judged.queries, judged.qrels
+    sides = [judged.side]
+    if options.baseline is not None:
+        sides.append(_open_baseline(options.baseline, judged, options, progress))
+    systems = _systems(sides, queries, rerankers, options, progress)
+    progress.phase("measuring")
+    rows = measure_rows(systems, qrels, measures, options)
+    primary = measures[0]
+    reranked = [system for system in systems if system.reranking is not None]
+    return BenchResult(
+        options=options,
+        eval_set=eval_set,
+        qrels=qrels,
+        sides=tuple(sides),
+        measures=measures,
+        rows=rows,
+        ceilings=ceilings_of(systems[0], qrels, primary, options),
+        waterfalls={
+            system.name: waterfall_of(system, qrels, primary)
+            for system in systems
+            if system.kind in ("vectors", "reranked")
+        },
+        frontiers={system.name: frontier_of(system, qrels, primary, options) for system in reranked},
+        answerability=answerability_of(systems, qrels),
+        unjudged=unjudged_of(systems, qrels),
+        gates=hold_gates(gates, rows, qrels, options),
+        findings=judged.findings,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=perf_counter() - started,
+    )
+
+
+def _measures(options: BenchOptions) -> tuple[Measure, ...]:
+    measures = tuple(dict.fromkeys(parse_measure(text) for text in options.measures))
+    if not measures or measures[0].name == "judged":
+        raise UsageError(
+            "the first measure is the one that decides; judged@k cannot", remedy="--measure nDCG@10 first"
+        )
+    return measures
+
+
+def _check_options(options: BenchOptions) -> None:
+    if not options.depths or min(options.depths) < 1:
+        raise UsageError("rerank depths are at least 1", remedy="--depth 10,20,50,100")
+    if not options.margin >= 0 or options.resamples < 100 or min(options.latency_queries, options.seed) < 0:
+        raise UsageError(
+            "margin, seed and the number of timed queries are at least 0, resamples at least 100",
+            remedy="leave them out: the defaults are 0.01, 0, 20 and 10,000",
+        )
+    if options.baseline is None and (options.baseline_model or options.baseline_query_vectors):
+        raise UsageError(
+            "a model or query vectors for a baseline, and no baseline", remedy="--baseline FOLDER"
+        )
+
+
+def _open_rerankers(options: BenchOptions, progress: Progress) -> list[Reranker]:
+    """First of all, because a model that cannot be had should be known at once."""
+    opened = []
+    for spec in dict.fromkeys(options.rerankers):
+        progress.phase(f"loading {spec}")
+        own = _other_model(options)
+        if own.precision in ("int8", "nf4"):  # meant for the model that made the vectors
+            own = replace(own, precision="auto")
+        opened.append(open_reranker(spec, options=own))
+    return opened
+
+
+def _side(options: BenchOptions, path: Path) -> SideOptions:
+    return SideOptions(
+        path, options.model, options.query_vectors, options.index, options.encoder, options.hnsw
+    )
+
+
+def _other_model(options: BenchOptions) -> EncoderOptions:
+    """The revision that is asked for is that of the model that made the first side's vectors."""
+    return replace(options.encoder, revision=None, code_revision=None)
+
+
+def _open_baseline(path: Path, first: Judged, options: BenchOptions, progress: Progress) -> Side:
+    """Other embeddings of the same content, asked by their own model, under the names of the first side."""
+    old = replace(
+        _side(options, path),
+        model=options.baseline_model,
+        query_vectors=options.baseline_query_vectors,
+        encoder=_other_model(options),
+    )
+    level = first.eval_set.card.level
+    side = open_side(
+        old, first.queries, level, depth=retrieval_depth(options), like=first.side, progress=progress
+    )
+    relevant = {unit for grades in first.qrels.values() for unit, grade in grades.items() if grade > 0}
+    if relevant == absent_relevant(side.units, first.qrels):
+        raise Mismatch(
+            f"none of the relevant {level}s is in the baseline, so it cannot be compared",
+            where=str(side.path),
+            remedy="give embeddings of the same content; where it was cut into other chunks, "
+            'judge pages: level = "page" in card.toml',
+        )
+    return side
+
+
+def retrieval_depth(options: BenchOptions) -> int:
+    """Distinct texts retrieved for each query: as many as the deepest rerank depth or cutoff asks for."""
+    measures = [*map(parse_measure, options.measures), *(parse_gate(text).measure for text in options.gates)]
+    return max(*options.depths, *(measure.cutoff or 0 for measure in measures))
+
+
+def _systems(
+    sides: Sequence[Side],
+    queries: dict[str, str],
+    rerankers: Sequence[Reranker],
+    options: BenchOptions,
+    progress: Progress,
+) -> list[System]:
+    """One row each: vectors, BM25, fusion, reranked; then the baseline's vectors, reranked too."""
+    sample = sample_queries(len(queries), options.latency_queries, options.seed)
+    depth = retrieval_depth(options)
+    systems: list[System] = []
+    for side, name in zip(sides, (VECTORS, BASELINE), strict=False):
+        progress.phase("timing retrieval")
+        stages = time_side(side, list(queries.values()), sample, depth) if sample else {}
+        base = vectors_system(name, side, stages)
+        systems.append(base)
+        if options.bm25 and name == VECTORS:
+            systems += bm25_systems(
+                side,
+                queries,
+                stages,
+                sample,
+                depth=depth,
+                fusion=options.fusion,
+                progress=progress,
+            )
+        depths = depths_within(options.depths, min(depth, len(side.collection)))
+        systems += [
+            rerank_system(base, reranker, queries, sample, depths=depths, progress=progress)
+            for reranker in rerankers
+        ]
+    return systems
+
+
+def _check_grades(eval_set: EvalSet, measure: Measure) -> None:
+    """The measure that decides has a value for at least one query."""
+    if any(grade >= measure.rel for grades in eval_set.qrels.values() for grade in grades.values()):
+        return
+    raise UsageError(
+        f"no item has a grade of {measure.rel} or more, so {measure} is not defined",
+        where=str(eval_set.folder),
+        remedy="take a lower rel=, or put another --measure first; qembed evalset stats shows the grades",
+    )

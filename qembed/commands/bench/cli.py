@@ -1,0 +1,270 @@
+"""``qembed bench``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from qembed.terminal.options import (
+    EMBEDDINGS,
+    MARGIN,
+    QUERY_MODEL,
+    QUERY_VECTORS,
+    RESAMPLES,
+    SEED,
+    SPLIT,
+    Form,
+    model_options,
+    output_options,
+)
+
+if TYPE_CHECKING:
+    from qembed.progress import Progress
+
+
+class Depths(click.ParamType[tuple[int, ...]]):
+    """``10,20,50``: whole numbers of at least 1."""
+
+    name = "depths"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """The numbers, ascending, each once."""
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in str(value).split(",")]
+        if not all(part.isdigit() and int(part) > 0 for part in parts):
+            self.fail(f"{value!r} are no depths; give some like 10,20,50,100", param, ctx)
+        return tuple(sorted({int(part) for part in parts}))
+
+
+@click.command(short_help="Which is better, by how much, and can we tell?")
+@EMBEDDINGS
+@click.option(
+    "-e",
+    "--eval-set",
+    type=click.Path(path_type=Path),
+    help="Folder with queries and judgements (BEIR layout), or the name of a bundled one: python_api, "
+    "handbook.",
+)
+@SPLIT
+@click.option(
+    "-b",
+    "--baseline",
+    type=click.Path(path_type=Path),
+    help="Other embeddings of the same content to compare.",
+)
+@click.option(
+    "-r",
+    "--reranker",
+    "rerankers",
+    multiple=True,
+    metavar="MODEL",
+    help="Rerank with this CrossEncoder (id or folder), or maxsim:MODEL; may be given often. Offline: "
+    "maxsim:minilm.",
+)
+@click.option(
+    "--depth",
+    "depths",
+    type=Depths(),
+    default="10,20,50,100",
+    show_default=True,
+    metavar="N,N,...",
+    help="Rerank depths: the deepest is scored once, the others derive from it.",
+)
+@click.option(
+    "--measure",
+    "measures",
+    multiple=True,
+    metavar="MEASURE",
+    help="For instance nDCG@10, recall@100, precision@5, MRR@10, MAP, hit@3, Rprec, judged@10; the first "
+    "decides.  [default: nDCG@10, recall@10, recall@100, MRR@10, judged@10]",
+)
+@click.option(
+    "--index",
+    type=click.Choice(["auto", "memory", "edge", "exact"]),
+    default="auto",
+    show_default=True,
+    help="Where vectors are searched: in-memory Qdrant, Qdrant's engine in this process, a matrix product.",
+)
+@click.option(
+    "--hnsw",
+    is_flag=True,
+    help="Search through a graph as a Qdrant server does (--index edge), and say how much that misses.",
+)
+@click.option("--bm25/--no-bm25", default=True, show_default=True, help="Add BM25 as a system.")
+@click.option(
+    "--fusion/--no-fusion", default=True, show_default=True, help="Add vectors fused with BM25 (RRF)."
+)
+@click.option(
+    "--gate",
+    "gates",
+    multiple=True,
+    metavar="CONDITION",
+    help="Exit 3 unless it holds: 'nDCG@10>=0.45', 'recall@100 no worse than baseline', "
+    "'fusion: MRR@10>=0.5'.",
+)
+@MARGIN
+@SEED
+@RESAMPLES
+@click.option(
+    "--latency-queries",
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    help="Queries that are timed one by one; 0 times none.",
+)
+@QUERY_MODEL
+@click.option("--baseline-model", help="The same for the baseline.")
+@QUERY_VECTORS
+@click.option("--baseline-query-vectors", type=click.Path(path_type=Path), help="The same for the baseline.")
+@click.option(
+    "--queries",
+    type=click.Path(path_type=Path),
+    help="Without judgements: ask these queries of both, and report agreement only.",
+)
+@click.option(
+    "-o",
+    "--reports",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("reports"),
+    show_default=True,
+    help="Folder for a new NNNN_NAME with all results.",
+)
+@click.option("--name", help="Of the new folder.  [default: the eval set's]")
+@click.option("--no-store", is_flag=True, help="Only print; write nothing.")
+@model_options
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@output_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    embeddings: Path,
+    eval_set: Path | None,
+    queries: Path | None,
+    reports: Path,
+    name: str | None,
+    no_store: bool,
+    quiet: bool,
+    form: Form | None,
+    **choices: Any,
+) -> None:
+    """Compare Qdrant alone with reranking, BM25 and other embeddings on judged queries.
+
+    EMBEDDINGS is a file (JSON lines, Parquet or npy; any shard means all) or the folder it lies in. The first
+    row of the table is Qdrant alone; every other system is compared with it, query by query: better, worse,
+    equivalent within the margin, or cannot tell, and then how many queries could. Identical texts are one
+    result. Rerankers get only what retrieval found.
+
+    Exit code 0: done, every gate holds; 3: a gate does not hold; 4: a model cannot be had; 5: vectors, model
+    or eval set do not fit together.
+
+    \b
+    Examples:
+      qembed bench out/ -e python_api
+      qembed bench out/ -e scifact/ -r maxsim:minilm --depth 10,20,50,100
+      qembed bench out/ -e my_set/ --baseline old_embeddings.jsonl
+      qembed bench out/ -e my_set/ -r cross-encoder/ms-marco-MiniLM-L6-v2
+      qembed bench out/ -e my_set/ --gate 'nDCG@10>=0.45' --json
+      qembed bench out/ --baseline old/ --queries queries.jsonl
+    """
+    from qembed.terminal.progress import make_progress
+
+    progress = make_progress(quiet=quiet)
+    if eval_set is None:
+        _agreement(embeddings, queries, progress, form=form, **choices)
+        return
+    if queries is not None:
+        raise click.UsageError("--queries is for a comparison without judgements; leave --eval-set out then")
+    if _bench(embeddings, eval_set, None if no_store else reports, name, progress, form=form, **choices):
+        ctx.exit(3)
+
+
+def _bench(
+    embeddings: Path,
+    eval_set: Path,
+    reports: Path | None,
+    name: str | None,
+    progress: Progress,
+    *,
+    form: Form | None,
+    measures: tuple[str, ...],
+    **choices: Any,
+) -> bool:
+    """Whether a gate does not hold."""
+    from qembed.commands.bench.bench import bench
+    from qembed.commands.bench.options import MEASURES, BenchOptions
+    from qembed.commands.bench.rows import print_systems
+    from qembed.commands.bench.store import as_document, store_bench
+    from qembed.commands.bench.view import show
+    from qembed.store import explained
+    from qembed.terminal.output import print_json
+
+    encoder, others = _split(choices)
+    options = BenchOptions(measures=measures or MEASURES, encoder=encoder, **others)
+    result = bench(embeddings, eval_set, options, progress=progress)
+    folder = None
+    try:
+        if reports is not None:
+            with explained(reports):
+                folder = store_bench(result, reports, name)
+    finally:  # a full disk does not take the numbers away
+        if form == "json":
+            print_json({**as_document(result), "folder": str(folder) if folder else None})
+        elif form:
+            print_systems(result, folder, form)
+        else:
+            show(result, folder)
+    return not result.passed
+
+
+def _agreement(
+    embeddings: Path, queries: Path | None, progress: Progress, *, form: Form | None, **choices: Any
+) -> None:
+    from qembed.commands.bench.agreement import agreement, agreement_document
+    from qembed.commands.bench.rows import print_agreement
+    from qembed.commands.bench.side import SideOptions
+    from qembed.commands.bench.view import show_agreement
+    from qembed.terminal.output import print_json
+
+    baseline = choices["baseline"]
+    if queries is None or baseline is None:
+        raise click.UsageError(
+            "give --eval-set FOLDER; or, without judgements, --queries FILE and --baseline EMBEDDINGS"
+        )
+    if choices["gates"] or choices["rerankers"]:
+        raise click.UsageError("gates and rerankers need judgements: give --eval-set FOLDER")
+    encoder, others = _split(choices)
+    index, hnsw = others["index"], others["hnsw"]
+    own = replace(encoder, revision=None, code_revision=None)  # those are of the first side's model
+    found = agreement(
+        embeddings,
+        baseline,
+        queries,
+        new=SideOptions(embeddings, others["model"], others["query_vectors"], index, encoder, hnsw),
+        old=SideOptions(
+            baseline, others["baseline_model"], others["baseline_query_vectors"], index, own, hnsw
+        ),
+        seed=others["seed"],
+        progress=progress,
+    )
+    if form == "json":
+        print_json(agreement_document(found))
+    elif form:
+        print_agreement(found, form)
+    else:
+        show_agreement(found)
+
+
+def _split(choices: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The models' options, and the others."""
+    from qembed.models import EncoderOptions
+
+    names = ("device", "precision", "revision", "trust_remote_code", "code_revision")
+    encoder = EncoderOptions(**{name: choices[name] for name in names})
+    return encoder, {name: value for name, value in choices.items() if name not in names}

@@ -1,0 +1,50 @@
+"""Columns of measured quality, which ``bench`` and ``sweep`` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from qembed.report.words import number, p_value, signed
+from qembed.terminal.output import Column, Item, quantity
+
+if TYPE_CHECKING:
+    from qembed.evaluation.statistics.compare import Comparison, Estimate
+
+
+def estimate_columns(
+    measure: str, estimate: Callable[[Item], Estimate], *, detail: bool = False
+) -> list[Column[Item]]:
+    """A measure's mean with its interval; the latter only in CSV if ``detail``."""
+    return [
+        Column(measure, lambda item: estimate(item).mean, number),
+        Column(f"{measure}_low", lambda item: estimate(item).low, number, detail),
+        Column(f"{measure}_high", lambda item: estimate(item).high, number, detail),
+    ]
+
+
+def comparison_columns(
+    measure: str, comparison: Callable[[Item], Comparison | None], *, detail: bool = False
+) -> list[Column[Item]]:
+    """How an item differs from the first row, if it is not that row; only in CSV if ``detail``."""
+
+    def column(
+        name: str, attribute: str, shown: Callable[..., str] | None, detail: bool = detail
+    ) -> Column[Item]:
+        def value(item: Item) -> object:
+            found = comparison(item)
+            return None if found is None else getattr(found, attribute)
+
+        return Column(f"{measure}_{name}", value, shown, detail)
+
+    return [
+        column("difference", "difference", signed),
+        column("difference_low", "low", signed),
+        column("difference_high", "high", signed),
+        column("p", "p_adjusted", p_value),
+        column("wins", "wins", quantity, True),
+        column("ties", "ties", quantity, True),
+        column("losses", "losses", quantity, True),
+        column("verdict", "verdict", None),
+        column("queries_needed", "queries_needed", quantity),
+    ]

@@ -1,0 +1,107 @@
+"""Vectors with an eval set of their texts, searched exactly: what ``sweep`` and ``verify`` begin with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from qembed.commands.bench.side import Side, SideOptions, open_side
+from qembed.errors import Mismatch, UsageError
+from qembed.evaluation.eval_sets.check import check_against
+from qembed.evaluation.eval_sets.eval_set import EvalSet, load_eval_set
+from qembed.evaluation.eval_sets.findings import KINDS, severity
+from qembed.progress import Progress
+from qembed.records import Finding, Qrels
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Judged queries, asked of vectors.
+
+    Attributes:
+        eval_set: Where the judgements come from.
+        queries: Query id -> text of those that are judged.
+        qrels: Over judged units; for each of ``queries``.
+        side: The vectors, with the run of an exact search.
+        findings: What is wrong with the eval set, or does not fit the vectors.
+    """
+
+    eval_set: EvalSet
+    queries: dict[str, str]
+    qrels: Qrels
+    side: Side
+    findings: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """Findings because of which something that was judged is lost or cannot be found."""
+        return tuple(finding for finding in self.findings if severity(finding) == "error")
+
+    @property
+    def answerable(self) -> int:
+        """Queries with a relevant unit: those that have a value in a measure."""
+        return sum(any(grade > 0 for grade in grades.values()) for grades in self.qrels.values())
+
+
+def load_judged(folder: Path, split: str | None = None) -> EvalSet:
+    """An eval set with which something can be measured.
+
+    Raises:
+        InputNotFound: It is not there.
+        UsageError: No query has a relevant item.
+        Mismatch: Its files cannot be used.
+    """
+    eval_set = load_eval_set(Path(folder), split=split)
+    if len(eval_set.unanswerable) == len(eval_set.judged):
+        raise UsageError(
+            "no query has a relevant item: every grade is 0, so no measure is defined",
+            where=str(eval_set.folder),
+            remedy="grades are 1 and above for what helps; qembed evalset stats shows them",
+        )
+    return eval_set
+
+
+def ask(eval_set: EvalSet, options: SideOptions, *, depth: int, progress: Progress = Progress()) -> Judged:
+    """Encode the judged queries, search exactly, and name what was judged as the vectors' texts are named.
+
+    Args:
+        eval_set: As ``load_judged`` gives it.
+        options: Of the vectors.
+        depth: Distinct texts that are retrieved for each query.
+        progress: Told of every phase.
+
+    Raises:
+        Mismatch: None of the relevant items is among the vectors' texts, or as ``open_side``.
+        QembedError: As ``open_side``.
+    """
+    queries = eval_set.judged
+    side = open_side(options, queries, eval_set.card.level, depth=depth, progress=progress)
+    chunks = {name for names in side.collection.chunks for name in names}
+    pages = {page for pages in side.collection.pages for page in pages}
+    qrels = side.units.qrels({query: eval_set.qrels[query] for query in queries})
+    findings = (*eval_set.findings, *check_against(eval_set, chunks, pages))
+    for finding in findings:
+        if finding.kind == "other-corpus":
+            raise Mismatch(finding.reason, where=str(finding.place), remedy=KINDS[finding.kind].remedy)
+    relevant = {unit for grades in qrels.values() for unit, grade in grades.items() if grade > 0}
+    if relevant.isdisjoint(side.units.texts_of):
+        raise Mismatch(
+            f"none of the {len(relevant):,} relevant {eval_set.card.level}s of the eval set "
+            f"{eval_set.card.name!r} is among these vectors, {min(relevant)!r} for one",
+            where=str(side.path),
+            remedy="take the eval set of these chunks; qembed evalset check --corpus lists what is missing",
+        )
+    return Judged(eval_set, queries, qrels, side, findings)
+
+
+def describe_judged(judged: Judged) -> dict[str, Any]:
+    """The eval set, for a JSON document."""
+    return {
+        "folder": str(judged.eval_set.folder),
+        **asdict(judged.eval_set.card),
+        "queries": len(judged.queries),
+        "answerable": judged.answerable,
+        "findings": dict(Counter(finding.kind for finding in judged.findings)),
+    }

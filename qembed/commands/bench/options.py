@@ -1,0 +1,59 @@
+"""What a bench is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from qembed.index.choose import IndexKind
+from qembed.models import EncoderOptions
+
+MEASURES = ("nDCG@10", "recall@10", "recall@100", "MRR@10", "judged@10")
+DEPTHS = (10, 20, 50, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class BenchOptions:
+    """What is compared, and how.
+
+    Attributes:
+        model: Encodes the queries; needed only where no manifest says which made the vectors.
+        query_vectors: A file of embeddings whose ids are query ids, instead of the model.
+        baseline: Other embeddings of the same content, e.g. the existing ones.
+        baseline_model: As ``model``, for the baseline.
+        baseline_query_vectors: As ``query_vectors``, for the baseline.
+        rerankers: As ``open_reranker`` names them; each reranks the vectors of both sides.
+        depths: Rerank depths; the deepest is the row of the table, all are the depth frontier.
+        measures: The first is the one that frontier, holes and gates without a measure are about.
+        split: Of the eval set; the card's own when None.
+        index: Where vectors are searched.
+        hnsw: Search through a graph, as a Qdrant server does; in ``edge`` only.
+        bm25: Add the BM25 baseline.
+        fusion: Add reciprocal rank fusion of vectors and BM25.
+        margin: Differences below it do not matter; what is within it is called equivalent.
+        resamples: Of the bootstrap and of the randomisation test.
+        seed: Of everything that is random.
+        latency_queries: How many queries are timed, one at a time; none when 0.
+        gates: Conditions, as ``parse_gate`` reads them.
+        encoder: Device, precision and trust of the models.
+    """
+
+    model: str | None = None
+    query_vectors: Path | None = None
+    baseline: Path | None = None
+    baseline_model: str | None = None
+    baseline_query_vectors: Path | None = None
+    rerankers: tuple[str, ...] = ()
+    depths: tuple[int, ...] = DEPTHS
+    measures: tuple[str, ...] = MEASURES
+    split: str | None = None
+    index: IndexKind = "auto"
+    hnsw: bool = False
+    bm25: bool = True
+    fusion: bool = True
+    margin: float = 0.01
+    resamples: int = 10_000
+    seed: int = 0
+    latency_queries: int = 20
+    gates: tuple[str, ...] = ()
+    encoder: EncoderOptions = EncoderOptions()

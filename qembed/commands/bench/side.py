@@ -1,0 +1,305 @@
+"""One side of a bench: a file of embeddings, opened, asked all queries, and timed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qembed.commands.made_with import load_query_encoder
+from qembed.errors import DimensionMismatch, Mismatch, QembedError, UsageError
+from qembed.evaluation.diagnose.agreement import overlap
+from qembed.evaluation.diagnose.latency import time_queries
+from qembed.evaluation.eval_sets.card import Level
+from qembed.evaluation.retrieve.collection import Collection, read_collection
+from qembed.evaluation.retrieve.ordering import ranked
+from qembed.evaluation.retrieve.units import Units, units_like, units_of
+from qembed.index import EdgeIndex, Index, Point, choose_index, make_index
+from qembed.index.choose import IndexKind
+from qembed.models import Encoder, EncoderOptions
+from qembed.progress import Progress
+from qembed.records import Run, Vectors
+from qembed.store import BadLine, Manifest, OutputFiles, find_embeddings, read_manifest, read_records
+
+_QUERY_BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class SideOptions:
+    """What is opened, and how.
+
+    Attributes:
+        embeddings: The file, or the folder it lies in.
+        model: Encodes the queries; needed only where no manifest says which it was.
+        query_vectors: A file of embeddings whose ids are query ids, instead of a model.
+        index: Where the vectors are searched.
+        encoder: Device, precision and trust.
+        hnsw: Search through a graph, as a Qdrant server does, in ``edge``; what that misses is counted.
+    """
+
+    embeddings: Path
+    model: str | None = None
+    query_vectors: Path | None = None
+    index: IndexKind = "auto"
+    encoder: EncoderOptions = EncoderOptions()
+    hnsw: bool = False
+
+    def check_index(self) -> IndexKind:
+        """The index to take: ``edge`` where a graph is wanted, which no other has.
+
+        Raises:
+            UsageError: Another index is named; no such index; or ``edge`` is not installed.
+        """
+        if self.hnsw and self.index not in ("auto", "edge"):
+            raise UsageError(f"the index {self.index} has no graph", remedy="--hnsw goes with --index edge")
+        kind: IndexKind = "edge" if self.hnsw else self.index
+        choose_index(kind, 0)
+        return kind
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
+    """Embeddings that can be asked.
+
+    Attributes:
+        path: The first file of embeddings.
+        manifest: Theirs, where there is one.
+        collection: Their distinct texts.
+        units: What is judged of them.
+        encoder: Of the queries; None where their vectors were given.
+        queries: float32 (queries, dimension), in the order of the query ids.
+        index: Over the distinct texts.
+        run: Text id -> score for each query, as the index answers.
+        exact_run: The same by exact search; ``run`` itself where the index is exact.
+    """
+
+    path: Path
+    manifest: Manifest | None
+    collection: Collection
+    units: Units
+    encoder: Encoder | None
+    queries: Vectors
+    index: Index
+    run: Run
+    exact_run: Run
+
+    @property
+    def max_tokens(self) -> int | None:
+        """What the model read of each text; None where nobody knows."""
+        if self.manifest is not None:
+            return int(self.manifest.model["max_tokens"])
+        return self.encoder.info.max_tokens if self.encoder else None
+
+    def ann_recall(self, k: int) -> float:
+        """Which share of the ``k`` nearest texts the index finds among its ``k``, mean over queries."""
+        pairs = [(ranked(self.run[query]), ranked(exact)) for query, exact in self.exact_run.items()]
+        return float(np.mean([overlap(found, exact, k) for found, exact in pairs]))
+
+
+def open_side(
+    options: SideOptions,
+    queries: dict[str, str],
+    level: Level,
+    *,
+    depth: int,
+    like: Side | None = None,
+    progress: Progress = Progress(),
+) -> Side:
+    """Read embeddings, encode the queries as their model does, and search.
+
+    Args:
+        options: What is opened.
+        queries: Query id -> text.
+        level: What is judged.
+        depth: Distinct texts that are retrieved for each query.
+        like: The side whose names units and texts get, so that both meet the same qrels.
+        progress: Told of every phase.
+
+    Raises:
+        InputNotFound: No embeddings there.
+        Mismatch: A line that is no record, or another model than that of the vectors.
+        DimensionMismatch: Vectors of two lengths.
+        ModelUnreachable: The model is neither here nor on the hub.
+        UsageError: No model is named and no manifest knows it; or pages are judged and nobody knows them.
+    """
+    found = find_embeddings(Path(options.embeddings))
+    kind = options.check_index()
+    manifest = read_manifest(OutputFiles.of(found.path).manifest)
+    progress.phase("reading vectors", total=manifest.output.records if manifest else None, unit="vectors")
+    collection = read_collection(found, progress=progress)
+    try:
+        units = units_like(like.units, like.collection, collection) if like else units_of(collection, level)
+    except UsageError as error:
+        raise UsageError(error.message, where=str(found.path), remedy=error.remedy) from None
+    encoder = None
+    if options.query_vectors is not None:
+        vectors = read_query_vectors(options.query_vectors, list(queries), collection.dimension)
+    else:
+        progress.phase("loading the model")
+        encoder = _load_encoder(
+            options, found.path, manifest, collection.dimension, baseline=like is not None
+        )
+        progress.phase("encoding queries", total=len(queries), unit="queries")
+        vectors = encode_queries(encoder, list(queries.values()), progress)
+    progress.phase("building the index", total=len(collection), unit="texts")
+    index = build_index(collection, kind, hnsw=options.hnsw)
+    progress.phase("searching", total=len(queries), unit="queries")
+    run = search_run(index, list(queries), vectors, depth)
+    exact_run = run if index.exact else _exact_run(collection, list(queries), vectors, depth)
+    return Side(found.path, manifest, collection, units, encoder, vectors, index, run, exact_run)
+
+
+def _load_encoder(
+    options: SideOptions, path: Path, manifest: Manifest | None, dimension: int, *, baseline: bool
+) -> Encoder:
+    """The model of the queries; what is wrong with it names the option of this side."""
+    try:
+        return load_query_encoder(path, manifest, options.model, options.encoder, dimension=dimension)
+    except QembedError as error:
+        if baseline and error.remedy:
+            error.remedy = error.remedy.replace("--model", "--baseline-model")
+        raise
+
+
+def encode_queries(encoder: Encoder, texts: Sequence[str], progress: Progress = Progress()) -> Vectors:
+    """float32 (texts, dimension): every query with the query prompt, those of like length together.
+
+    Raises:
+        Mismatch: A vector that no search can use; names the query.
+    """
+    lengths = encoder.count(texts, "query")
+    vectors = np.empty((len(texts), encoder.info.dimension), dtype=np.float32)
+    order = np.argsort(-lengths, kind="stable")
+    for start in range(0, len(order), _QUERY_BATCH):
+        part = order[start : start + _QUERY_BATCH]
+        vectors[part] = encoder.encode([texts[at] for at in part.tolist()], "query")
+        progress.advance(len(part))
+    for at in np.flatnonzero(~np.isfinite(vectors).all(axis=1) | ~vectors.any(axis=1)).tolist():
+        raise Mismatch(
+            f"{encoder.info.id} in {encoder.info.dtype} gives no usable vector for the query {texts[at]!r}",
+            remedy="take a higher precision: --precision fp32",
+        )
+    return vectors
+
+
+def read_query_vectors(path: Path, query_ids: Sequence[str], dimension: int) -> Vectors:
+    """float32 (queries, dimension) from a file of embeddings whose ids are query ids.
+
+    Raises:
+        InputNotFound: It is not there.
+        Mismatch: A line that is no record, a vector that no search can use, or a query without one.
+        DimensionMismatch: Its vectors have another length than those that they are to search.
+    """
+    wanted, found = set(query_ids), {}
+    embeddings = find_embeddings(path)
+    for part in embeddings.parts:
+        for record in read_records(part):
+            place = f"{part}, {embeddings.unit} {record.line}"
+            if isinstance(record, BadLine):
+                raise Mismatch(record.reason, where=place, remedy="one query a line: id and embedding")
+            if len(record.vector) != dimension:
+                raise DimensionMismatch(
+                    f"query {record.id!r} has {len(record.vector)} dimensions, the chunks have {dimension}",
+                    where=place,
+                    remedy="queries and chunks must come from one model",
+                )
+            if not np.isfinite(record.vector).all() or not record.vector.any():
+                raise Mismatch(
+                    f"the vector of the query {record.id!r} is zero or not finite; it finds nothing",
+                    where=place,
+                    remedy="encode the query again",
+                )
+            if str(record.id) in wanted:
+                found[str(record.id)] = record.vector
+    missing = [query for query in query_ids if query not in found]
+    if missing:
+        raise Mismatch(
+            f"{len(missing):,} of {len(query_ids):,} queries have no vector, {missing[0]!r} first",
+            where=str(path),
+            remedy="add them, or leave the file out so that the model encodes the queries",
+        )
+    return np.stack([found[query] for query in query_ids])
+
+
+def build_index(collection: Collection, kind: IndexKind, *, hnsw: bool = False) -> Index:
+    """An index over the distinct texts, each with its text as payload, as a reranker needs it.
+
+    Args:
+        collection: What is searched.
+        kind: Of the index.
+        hnsw: Build the graph of ``edge``, which takes seconds for thousands of texts.
+    """
+    index = make_index(choose_index(kind, len(collection)), collection.dimension)
+    index.add(_points(collection))
+    if hnsw and isinstance(index, EdgeIndex):
+        index.optimize()
+    return index
+
+
+def search_run(index: Index, query_ids: Sequence[str], vectors: Vectors, depth: int) -> Run:
+    """Text id -> score of the ``depth`` nearest texts of each query."""
+    answers = index.search_many(vectors, depth=depth)
+    return {
+        query: {hit.chunk_id: hit.score for hit in hits}
+        for query, hits in zip(query_ids, answers, strict=True)
+    }
+
+
+def time_side(
+    side: Side, queries: Sequence[str], sample: Sequence[int], depth: int
+) -> dict[str, list[float]]:
+    """Milliseconds of encoding and of retrieval, for each query of the sample; encoding only with a model.
+
+    Args:
+        side: To be timed.
+        queries: Texts of all queries.
+        sample: Positions of those that are timed.
+        depth: Of retrieval.
+    """
+    stages: dict[str, list[float]] = {}
+    encoder = side.encoder
+    if encoder is not None:
+        stages["encode"] = time_queries(lambda at: encoder.encode([queries[at]], "query"), sample)
+    stages["retrieve"] = time_queries(lambda at: side.index.search(side.queries[at], depth=depth), sample)
+    return stages
+
+
+def _exact_run(collection: Collection, query_ids: Sequence[str], vectors: Vectors, depth: int) -> Run:
+    index = build_index(collection, "exact")
+    try:
+        return search_run(index, query_ids, vectors, depth)
+    finally:
+        index.close()
+
+
+def _points(collection: Collection) -> Iterator[Point]:
+    for name, text, vector in zip(collection.ids, collection.texts, collection.vectors, strict=True):
+        yield Point(name, vector, {"text": text})
+
+
+def describe_side(side: Side) -> dict[str, Any]:
+    """What was searched, for the stored result."""
+    made = side.manifest.model if side.manifest else {}
+    info = side.encoder.info if side.encoder else None
+    return {
+        "embeddings": str(side.path),
+        "chunks": side.collection.records,
+        "texts": len(side.collection),
+        "texts_with_two_vectors": side.collection.disagreeing,
+        "dimension": side.collection.dimension,
+        "model": made.get("id") or (info.id if info else None),
+        "revision": made.get("revision"),
+        "weights_sha256": made.get("weights_sha256") or (info.weights_sha256 if info else None),
+        "dtype": made.get("dtype"),
+        "max_tokens": side.max_tokens,
+        "texts_cut": int((side.collection.tokens > (side.max_tokens or np.inf)).sum()),
+        "index": side.index.name,
+        "exact": side.index.exact,
+        "ann_recall": None if side.index.exact else {str(k): side.ann_recall(k) for k in (1, 10, 100)},
+        "query_encoder": None
+        if info is None
+        else {"dtype": info.dtype, "device": info.device_name, "prompt": info.query_prompt},
+    }

@@ -1,0 +1,341 @@
+"""How a bench looks in a terminal of 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qembed.evaluation.eval_sets.findings import severity
+from qembed.report.words import p_value
+from qembed.terminal.output import console, quantity, share, table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from qembed.commands.bench.agreement import Agreement
+    from qembed.commands.bench.bench import BenchResult
+    from qembed.commands.bench.measure import Gated, Row
+    from qembed.commands.bench.side import Side
+    from qembed.evaluation.diagnose.frontier import Frontier
+
+_STAGES = ("cut", "missed", "index", "depth", "below", "not lifted", "demoted")
+_STYLES = {"better": "green", "worse": "red", "equivalent": "cyan", "cannot tell": "yellow"}
+
+
+def show(result: BenchResult, folder: Path | None) -> None:
+    """Print a bench: what it rests on, the table, verdicts, depths, losses, gates, where it was written."""
+    from rich.text import Text
+
+    out = console()
+    for part in _parts(result):
+        out.print(part, soft_wrap=isinstance(part, Text) and part.no_wrap is True)
+    if folder is not None:
+        files = "bench.json, per_query.csv, losses.csv, unjudged.csv, hits.jsonl, texts.jsonl, runs/"
+        out.print(Text(f"Wrote {folder}: {files}"), soft_wrap=True)
+
+
+def show_agreement(found: Agreement) -> None:
+    """Print how far two sides agree."""
+    from rich.text import Text
+
+    out = console()
+    for name, side in zip(("new", "baseline"), found.sides, strict=True):
+        out.print(_facts(side, name))
+    out.print(f"{quantity(found.queries)} queries, {quantity(found.shared_texts)} texts that both have\n")
+    made = table("agreement", ">mean", ">95 % interval")
+    for k, estimate in found.overlaps.items():
+        made.add_row(f"share of the first {k} that both find", _number(estimate.mean), _interval(estimate))
+    made.add_row("rank-biased overlap (p = 0.9)", _number(found.rbo.mean), _interval(found.rbo))
+    out.print(made)
+    worst = ", ".join(f"{query} ({value:.2f})" for query, value in found.least)
+    out.print(Text(f"least agreement: {worst}"))
+    out.print(Text("This is agreement, not quality: only judgements tell which side is right.", style="bold"))
+
+
+def _parts(result: BenchResult) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    yield from _basis(result)
+    yield Text()
+    yield _scores(result)
+    if len(result.rows) > 1:
+        yield Text(f"against {result.rows[0].system.name}, {result.measures[0]}", style="bold")
+        yield _verdicts(result)
+        yield from _limits(result)
+    if any(row.latency for row in result.rows):
+        yield Text("milliseconds a query, one at a time, warm (median of each stage)", style="bold")
+        yield _latencies(result.rows)
+    for name, found in result.frontiers.items():
+        yield Text(f"depth of {name}, {found.measure}", style="bold")
+        yield _depths(found)
+        yield Text(_advice(found))
+        yield Text()
+    yield from _unread(result.rows)
+    yield Text(f"where relevant items were lost, in percent of recall@{_cutoff(result)}", style="bold")
+    yield _losses(result)
+    if result.answerability:
+        yield _answerability(result)
+    if result.gates:
+        yield Text("gates", style="bold")
+        for gated in result.gates:
+            yield from _gate(gated)
+        yield Text()
+
+
+def _basis(result: BenchResult) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    card = result.eval_set.card
+    answered = [any(grade > 0 for grade in grades.values()) for grades in result.qrels.values()]
+    pool = f", pooled to depth {card.pool_depth}" if card.pool_depth else ""
+    yield Text.assemble(
+        (card.name, "bold"),
+        f": {quantity(sum(answered))} of {quantity(len(answered))} queries have an answer; "
+        f"{card.level}s are judged{pool}",
+    )
+    if card.synthetic:
+        yield Text("SYNTHETIC: a program made these queries and nobody judged them.", style="bold yellow")
+    for name, side, absent in zip(("vectors", "baseline"), result.sides, result.absent, strict=False):
+        yield _facts(side, name)
+        if absent:
+            lost = f"{absent:,} relevant item{'s are' if absent > 1 else ' is'}"
+            yield Text(f"note: {lost} not in {name}; no search can find them", style="yellow")
+    errors = [finding for finding in result.findings if severity(finding) == "error"]
+    if errors:
+        more = f" and {len(errors) - 1:,} more" if len(errors) > 1 else ""
+        yield Text(f"note: {errors[0]}{more} (qembed evalset check)", style="yellow")
+
+
+def _facts(side: Side, name: str) -> RenderableType:
+    from rich.text import Text
+
+    copies = (
+        f" ({quantity(side.collection.records)} chunks)"
+        if side.collection.records > len(side.collection)
+        else ""
+    )
+    made = side.manifest.model if side.manifest else None
+    model = f"{made['id']} {made['dtype']}" if made else "no manifest"
+    search = (
+        "exact" if side.index.exact else f"approximate: finds {side.ann_recall(10):.1%} of the nearest 10"
+    )
+    return Text(
+        f"{name}: {quantity(len(side.collection))} texts{copies}, {side.collection.dimension:,} dimensions, "
+        f"{model}; index {side.index.name}, {search}"
+    )
+
+
+def _scores(result: BenchResult) -> RenderableType:
+    from rich.text import Text
+
+    primary, *others = [str(measure) for measure in result.measures]
+    heads = [name.replace("@", "\n@") for name in others]
+    made = table(
+        "system",
+        f">{primary.replace('@', chr(10) + '@')}",
+        ">95 %\ninterval",
+        *(f">{head}" for head in heads),
+        ">p50\nms",
+    )
+    for row in result.rows:
+        made.add_row(
+            Text(row.system.name),
+            _number(row.estimates[primary].mean),
+            _interval(row.estimates[primary]),
+            *(_number(row.estimates[name].mean) for name in others),
+            "-" if row.latency is None else _milliseconds(row.latency.p50),
+        )
+    if result.ceilings:
+        depth = max(result.ceilings)
+        made.add_row(
+            f"best order of the first {depth}",
+            _number(result.ceilings[depth]),
+            *([""] * (len(others) + 2)),
+            style="dim",
+        )
+    return made
+
+
+def _verdicts(result: BenchResult) -> RenderableType:
+    from rich.text import Text
+
+    primary = str(result.measures[0])
+    made = table("system", ">differs", ">95 % interval", ">p", ">won/tied/lost", "verdict")
+    for row in result.rows[1:]:
+        found = row.comparisons[primary]
+        made.add_row(
+            Text(row.system.name),
+            f"{found.difference:+.3f}",
+            "-" if found.low != found.low else f"{found.low:+.3f} {found.high:+.3f}",
+            p_value(found.p_adjusted),
+            f"{found.wins}/{found.ties}/{found.losses}",
+            Text(_verdict(found), style=_STYLES.get(found.verdict, "")),
+        )
+    return made
+
+
+def _limits(result: BenchResult) -> Iterator[RenderableType]:
+    """What these queries can show at all, and where unjudged items could turn a verdict."""
+    from rich.text import Text
+
+    primary = str(result.measures[0])
+    found = [(row, row.comparisons[primary]) for row in result.rows[1:]]
+    shown = [
+        comparison.detectable_difference for _, comparison in found if comparison.detectable_difference > 0
+    ]
+    if shown:
+        span = f"{min(shown):.3f}" if len(shown) == 1 else f"{min(shown):.3f} to {max(shown):.3f}"
+        yield Text(f"With {found[0][1].n:,} queries a difference of {span} is found four times out of five.")
+    for row, comparison in found:
+        if row.holes is None or comparison.verdict not in ("better", "worse"):
+            continue
+        low, high = row.holes
+        if low <= 0 <= high:
+            yield Text(
+                f"{row.system.name}: it differs by {low:+.3f} to {high:+.3f}, whatever the unjudged are; "
+                "judging them (unjudged.csv) could turn the verdict.",
+                style="yellow",
+            )
+    yield Text()
+
+
+def _verdict(found: Any) -> str:
+    if found.verdict == "equivalent":
+        return f"equivalent within {found.margin:g}"
+    if found.verdict == "cannot tell" and found.queries_needed is not None:
+        return f"cannot tell; needs about {quantity(found.queries_needed)} queries"
+    return str(found.verdict)
+
+
+def _latencies(rows: Sequence[Row]) -> RenderableType:
+    from rich.text import Text
+
+    stages = list(dict.fromkeys(stage for row in rows for stage in row.stages))
+    made = table("system", *(f">{stage}" for stage in stages), ">all p50", ">p95", ">pairs/s")
+    for row in rows:
+        if row.latency is None:
+            continue
+        made.add_row(
+            Text(row.system.name),
+            *(_milliseconds(row.stages[stage].p50) if stage in row.stages else "" for stage in stages),
+            _milliseconds(row.latency.p50),
+            _milliseconds(row.latency.p95),
+            "" if row.pairs_per_second is None else quantity(row.pairs_per_second),
+        )
+    return made
+
+
+def _depths(found: Frontier) -> RenderableType:
+    made = table(
+        ">depth", f">{found.measure}", ">95 % interval", ">best order", ">ms", "against the best depth"
+    )
+    for point in found.points:
+        marks = [
+            word for word, depth in (("best", found.best), ("chosen", found.chosen)) if depth == point.depth
+        ]
+        against = "" if point.depth == found.best else _behind(point.to_best)
+        made.add_row(
+            str(point.depth),
+            _number(point.quality.mean),
+            _interval(point.quality),
+            _number(point.ceiling),
+            "0" if point.depth == 0 else _milliseconds(point.milliseconds),
+            ", ".join([*marks, *([against] if against else [])]),
+        )
+    return made
+
+
+def _behind(found: Any) -> str:
+    """A depth against the best one: ``found`` is the best against it."""
+    if found.verdict == "better":
+        return f"worse by {found.difference:.3f}"
+    if found.verdict == "equivalent":
+        return f"equivalent within {found.margin:g}"
+    return f"{found.difference:.3f} behind, not certain"
+
+
+def _advice(found: Frontier) -> str:
+    if found.chosen == 0:
+        return "No depth is shown to be better than retrieval alone: these queries give no reason to rerank."
+    words = f"Rerank {found.chosen}: no depth is shown to be better than that."
+    if found.falls_after is not None:
+        words += f" Stop at {found.falls_after}: deeper is worse."
+    return words
+
+
+def _losses(result: BenchResult) -> RenderableType:
+    from rich.text import Text
+
+    present = [
+        stage
+        for stage in _STAGES
+        if any(found.shares[stage] > 0 for found in result.waterfalls.values())  # type: ignore[index]
+    ]
+    made = table("system", ">found", *(f">{stage}" for stage in present))
+    for name, found in result.waterfalls.items():
+        made.add_row(
+            Text(name),
+            f"{100 * found.shares['found']:.1f}",
+            *(f"{100 * found.shares[stage]:.1f}" for stage in present),  # type: ignore[index]
+        )
+    return made
+
+
+def _unread(rows: Sequence[Row]) -> Iterator[RenderableType]:
+    """Pairs of which a reranker did not read all, and those that it could not score."""
+    from rich.text import Text
+
+    for row in rows:
+        work = row.system.reranking.work if row.system.reranking else None
+        if work is not None and work.truncated_pairs:
+            cut = share(work.truncated_pairs, work.unique_pairs)
+            yield Text(f"{row.system.name}: {cut} of the pairs are longer than what it reads, and were cut\n")
+        if work is not None and work.failures:
+            yield Text(
+                f"{row.system.name}: {len(work.failures):,} could not be scored and went last; "
+                f"{work.failures[0]}\n",
+                style="yellow",
+            )
+
+
+def _answerability(result: BenchResult) -> RenderableType:
+    from rich.text import Text
+
+    unanswerable = sum(not any(grade > 0 for grade in grades.values()) for grades in result.qrels.values())
+    best = max(result.answerability.items(), key=lambda item: item[1])
+    return Text(
+        f"{unanswerable} queries have no answer; the best score tells them from the others with an AUC of "
+        f"{result.answerability[result.rows[0].system.name]:.2f} ({result.rows[0].system.name}), at most "
+        f"{best[1]:.2f} ({best[0]}); 0.5 is chance.\n"
+    )
+
+
+def _gate(gated: Gated) -> Iterator[RenderableType]:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    passed = gated.result.passed
+    yield Text.assemble(
+        ("holds  " if passed else "FAILS  ", "bold green" if passed else "bold red"),
+        f"{gated.result.gate.text}  ({gated.system})",
+    )
+    yield Padding(Text(gated.result.words), (0, 0, 0, 9), expand=False)
+
+
+def _cutoff(result: BenchResult) -> int:
+    return next(iter(result.waterfalls.values())).k
+
+
+def _number(value: float) -> str:
+    return "-" if value != value else f"{value:.3f}"
+
+
+def _interval(estimate: Any) -> str:
+    return "-" if estimate.low != estimate.low else f"{estimate.low:.3f}-{estimate.high:.3f}"
+
+
+def _milliseconds(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if value < 100 else quantity(value)

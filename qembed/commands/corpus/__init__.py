@@ -1,0 +1,1 @@
+"""``qembed corpus``: chunk folders from Markdown and from installed packages."""

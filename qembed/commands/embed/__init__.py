@@ -1,0 +1,1 @@
+"""``qembed embed``: chunks to vectors, with a summary and a manifest."""

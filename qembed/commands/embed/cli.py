@@ -1,0 +1,262 @@
+"""``qembed embed``."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from qembed.errors import CheckFailed, QembedError
+from qembed.terminal.options import (
+    DURATION,
+    JSON,
+    MAX_LENGTH,
+    TOKEN_BUDGET,
+    TRUNCATE_DIM,
+    corpus_options,
+    model_options,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from qembed.commands.embed.embed import EmbedOptions, EmbedResult
+    from qembed.corpus import IdFrom
+
+
+@click.command(short_help="Turn chunks into vectors.")
+@click.argument("input", type=click.Path(path_type=Path), required=False)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the files.")
+@click.option("-m", "--model", help="Folder, hub id or short name.  [default: nomic-ai/nomic-embed-code]")
+@corpus_options
+@model_options
+@MAX_LENGTH
+@TRUNCATE_DIM
+@click.option("--normalize/--no-normalize", default=True, show_default=True, help="Vectors of length 1.")
+@click.option("--document-prompt", help="Put before every chunk instead of the model's own prompt.")
+@click.option("--query-prompt", help="Put before every query later on, instead of the model's own.")
+@TOKEN_BUDGET
+@click.option("--max-batch", type=click.IntRange(min=1), metavar="N", help="Texts of a batch at most.")
+@click.option(
+    "--memory-buffer",
+    type=click.FloatRange(min=0),
+    default=2.0,
+    show_default=True,
+    metavar="GB",
+    help="Left free on a GPU.",
+)
+@click.option("--shard", is_flag=True, help="Spread a model that fits no single GPU over all of them.")
+@click.option(
+    "--format",
+    type=click.Choice(["jsonl", "parquet", "npy"]),
+    default="jsonl",
+    show_default=True,
+    help="Of the output.",
+)
+@click.option("--shard-records", type=click.IntRange(min=1), metavar="N", help="Records of one file at most.")
+@click.option(
+    "--cache", type=click.Path(path_type=Path), metavar="DIR", help="Keep vectors across runs here."
+)
+@click.option("--time-limit", type=DURATION, help="Stop before so much time has passed, e.g. 11h.")
+@click.option(
+    "--stall-timeout",
+    type=DURATION,
+    default="15m",
+    show_default=True,
+    help="Replace a worker that has not answered for so long.",
+)
+@click.option(
+    "--empty-cache-every",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Give unused memory back to a GPU after every N batches.  [default: never]",
+)
+@click.option("--zip", "zipped", is_flag=True, help="Put what was written into one archive, for download.")
+@click.option("--strict", is_flag=True, help="Stop (exit 3) on any finding, before the model is loaded.")
+@click.option("--force", is_flag=True, help="Replace output that was made otherwise.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen; write nothing.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("--log-json", is_flag=True, help="Progress as one JSON object a line, on stderr.")
+@click.option("--log-every", type=DURATION, default="10s", show_default=True, help="Between lines of a log.")
+@JSON
+def command(
+    input: Path | None,
+    output: Path | None,
+    model: str | None,
+    quiet: bool,
+    as_json: bool,
+    zipped: bool,
+    **choices: Any,
+) -> None:
+    """Turn every chunk below INPUT into a vector.
+
+    INPUT is a folder of chunk files in any known layout, or one file; on Kaggle the only input there is
+    may be left out, and the output folder too. Written to it are NAME_embeddings.jsonl,
+    NAME_embedding_summary.json and NAME_embedding_manifest.json. Each unique text is encoded once, on every
+    GPU that is there. A run that was interrupted goes on with the same command; where all is done, that
+    does nothing.
+
+    \b
+    Examples:
+      qembed embed chunks/ -o out/ --model minilm
+      qembed embed chunks/ -o out/ --model minilm --limit 10     a sample
+      qembed embed chunks/ -o out/ --model minilm --dry-run
+      qembed embed chunks/ -o out/ --time-limit 11h              go on tomorrow
+      qembed embed chunks/ -o out/ --cache ~/vectors             only what is new
+      qembed embed scifact/ -o out/ --model BAAI/bge-m3 --device cuda
+    """
+    from qembed import kaggle
+    from qembed.commands.embed.embed import embed
+    from qembed.terminal.output import print_json
+    from qembed.terminal.progress import make_progress
+
+    found = kaggle.defaults(input, output)
+    input, output = found.input, found.output
+    choices["time_limit"] = kaggle.time_limit(choices["time_limit"])
+    progress = make_progress(quiet=quiet, every_seconds=choices["log_every"], log_json=choices["log_json"])
+    for note in found.notes:
+        progress.note(note)
+    try:
+        result = embed(input, output, _options(model, choices), progress=progress)
+    except QembedError as error:
+        if model is None and error.remedy and "minilm" in error.remedy:
+            working = shlex.join(["qembed", "embed", str(input), "-o", str(output), "--model", "minilm"])
+            error.remedy += f"\n       for example: {working}"
+        raise
+    if zipped and result.status != "planned":
+        archive = kaggle.zip_output(result.files.existing(), result.files.embeddings.with_suffix(".zip"))
+        progress.note(f"{archive} ({archive.stat().st_size / 1e6:,.1f} MB)")
+    if as_json:
+        files = {name: str(getattr(result.files, name)) for name in ("embeddings", "summary", "manifest")}
+        print_json({"status": result.status, "files": files, "summary": result.summary})
+    else:
+        show(result)
+    if result.failed:
+        first = result.failed[0]
+        raise CheckFailed(
+            f"{len(result.failed):,} of {result.summary['total_chunks']:,} chunks have no vector",
+            where=f"{first['id']}: {first['kind']}: {first['reason']}",
+            remedy='the summary lists them under "failed"; the other chunks are written',
+        )
+
+
+def _options(model: str | None, choices: dict[str, Any]) -> EmbedOptions:
+    from qembed.commands.embed.embed import EmbedOptions
+    from qembed.corpus import CorpusOptions
+    from qembed.models import DEFAULT_MODEL, EncoderOptions
+
+    encoder = (
+        "device",
+        "precision",
+        "max_length",
+        "truncate_dim",
+        "normalize",
+        "query_prompt",
+        "document_prompt",
+        "trust_remote_code",
+        "revision",
+        "code_revision",
+        "shard",
+    )
+    same = (
+        "token_budget",
+        "max_batch",
+        "format",
+        "shard_records",
+        "cache",
+        "empty_cache_every",
+        "strict",
+        "force",
+        "dry_run",
+    )
+    return EmbedOptions(
+        model=model or DEFAULT_MODEL,
+        corpus=CorpusOptions(choices["collection"], choices["limit"], cast("IdFrom", choices["id_from"])),
+        encoder=EncoderOptions(**{key: choices[key] for key in encoder}),
+        memory_buffer_bytes=int(choices["memory_buffer"] * 1e9),
+        time_limit_seconds=choices["time_limit"],
+        stall_seconds=choices["stall_timeout"],
+        **{key: choices[key] for key in same},
+    )
+
+
+def show(result: EmbedResult) -> None:
+    """Print what was done, for people."""
+    from qembed.terminal.output import console, quantity, share
+
+    out, summary = console(), result.summary
+    if result.status == "unchanged":
+        out.print(
+            f"Nothing to do: {result.files.embeddings} was made from these chunks with these settings.",
+            markup=False,
+        )
+        return
+    out.print(_table(summary))
+    chunks, unique = summary["total_chunks"], summary["unique_texts"]
+    out.print(
+        f"{quantity(chunks)} chunks, {quantity(unique)} unique texts "
+        f"({share(chunks - unique, chunks)} are exact duplicates)"
+    )
+    if summary["truncated_chunks"]:
+        out.print(
+            f"The model reads {quantity(summary['model']['max_tokens'])} tokens: "
+            f"{share(summary['truncated_chunks'], chunks)} of the chunks are cut, "
+            f"{share(summary['tokens_lost'], summary['total_tokens'])} of the tokens are lost"
+        )
+    if summary["skipped"]:
+        first = _finding(summary["skipped"][0])
+        out.print(f"{quantity(len(summary['skipped']))} findings, the first: {first}", markup=False)
+    if result.status == "planned":
+        out.print(
+            f"Would run {quantity(summary['batches'])} batches of at most "
+            f"{quantity(summary['token_budget'])} padded tokens "
+            f"({summary['padding_waste']:.1%} padding); nothing was written."
+        )
+        return
+    _show_work(summary)
+    out.print(f"Wrote {result.files.embeddings}", markup=False, soft_wrap=True)
+
+
+def _show_work(summary: dict[str, Any]) -> None:
+    from qembed.terminal.output import console, duration, quantity
+
+    out = console()
+    for count, what in (
+        ("texts_resumed", "texts were finished by an earlier, interrupted run"),
+        ("texts_from_cache", "texts came from the cache"),
+        ("texts_retried_in_fp32", "vectors were not finite and were made again in fp32"),
+    ):
+        if summary[count]:
+            out.print(f"{quantity(summary[count])} {what}")
+    if summary["oom_splits"]:
+        out.print(f"{quantity(len(summary['oom_splits']))} batches did not fit the memory and were halved")
+    names = Counter(device["name"] for device in summary["devices"])
+    devices = ", ".join(name if count == 1 else f"{count} x {name}" for name, count in names.items())
+    out.print(
+        f"{summary['vector_dimension']} dimensions, {summary['model']['dtype']}, on {devices}: "
+        f"{summary['texts_per_sec']:.1f} texts/s, {quantity(summary['tokens_per_sec'])} tokens/s",
+        markup=False,
+    )
+    out.print(f"{duration(summary['processing_time_minutes'] * 60)} in all, loading the model included")
+
+
+def _table(summary: dict[str, Any]) -> Table:
+    from rich.markup import escape
+
+    from qembed.terminal.output import quantity, table
+
+    rows = table("subdirectory", ">chunks", ">unique", ">tokens", ">truncated", ">lost")
+    keys = ("chunks", "unique_texts", "tokens", "truncated_chunks", "tokens_lost")
+    for name, stats in summary["subdirectories"].items():
+        rows.add_row(escape(name), *(quantity(stats[key]) for key in keys))
+    return rows
+
+
+def _finding(finding: dict[str, Any]) -> str:
+    place = f", line {finding['line']}" if "line" in finding else ""
+    place = place or (f", item {finding['item']}" if "item" in finding else "")
+    return f"{finding['file']}{place}: {finding['kind']}: {finding['reason']}"

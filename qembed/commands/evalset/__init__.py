@@ -1,0 +1,1 @@
+"""``qembed evalset``: check, describe, convert and draft eval sets; merge judgements."""

@@ -1,0 +1,273 @@
+"""``qembed evalset``: check, count, convert and draft eval sets; merge judgements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from qembed.terminal.options import INPUT, JSON, Form, corpus_options, output_options
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+FOLDER = click.argument("folder", type=click.Path(path_type=Path))
+SPLIT = click.option("--split", metavar="NAME", help="Which qrels.  [default: the card's, else test]")
+QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress.")
+
+
+@click.group(short_help="Check, count, convert and draft eval sets.")
+def command() -> None:
+    """Work with eval sets: queries, and what was judged relevant to them.
+
+    \b
+    Examples:
+      qembed evalset check eval_sets/handbook --corpus docs_chunks/
+      qembed evalset stats scifact/
+      qembed evalset convert scifact/ scifact_trec/ --to trec
+      qembed evalset draft chunks/ -o my_eval_set
+      qembed evalset merge-judgements my_eval_set qrels.tsv
+    """
+
+
+@command.command("check", short_help="What of an eval set cannot be used.")
+@FOLDER
+@click.option(
+    "--corpus",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Chunks or embeddings that were judged.  [default: FOLDER/corpus.jsonl, where it is there]",
+)
+@SPLIT
+@corpus_options
+@click.option("--strict", is_flag=True, help="Warnings count as errors.")
+@click.option("--all", "show_all", is_flag=True, help="List every finding, not only the first of each kind.")
+@QUIET
+@JSON
+@click.pass_context
+def check(
+    ctx: click.Context,
+    /,
+    folder: Path,
+    corpus: Path | None,
+    split: str | None,
+    strict: bool,
+    show_all: bool,
+    quiet: bool,
+    as_json: bool,
+    **choices: Any,
+) -> None:
+    """Check an eval set: its lines, its ids against each other, and against the corpus.
+
+    FOLDER holds queries.jsonl and qrels/, with or without a card.toml; a folder of BEIR is one. Every finding
+    names its line.
+
+    Exit code 0: sound (warnings are allowed); 3: errors were found.
+
+    \b
+    Examples:
+      qembed evalset check scifact/
+      qembed evalset check my_eval_set --corpus chunks/
+      qembed evalset check my_eval_set --corpus out/ --strict --json
+    """
+    from qembed.commands.evalset.evalset import check_eval_set
+    from qembed.commands.evalset.view import SHOWN, check_document, render_check
+    from qembed.corpus import CorpusOptions
+    from qembed.terminal.output import print_json
+    from qembed.terminal.progress import make_progress
+
+    checked = check_eval_set(
+        folder, corpus, CorpusOptions(**choices), split=split, progress=make_progress(quiet=quiet or as_json)
+    )
+    if as_json:
+        print_json(check_document(checked, strict=strict))
+    else:
+        _show(render_check(checked, strict=strict, shown=None if show_all else SHOWN))
+    if not checked.sound(strict=strict):
+        ctx.exit(3)
+
+
+@command.command("stats", short_help="An eval set in numbers.")
+@FOLDER
+@SPLIT
+@output_options
+def stats(folder: Path, split: str | None, form: Form | None) -> None:
+    """Count queries, judgements, grades and words of an eval set.
+
+    \b
+    Examples:
+      qembed evalset stats scifact/
+      qembed evalset stats scifact/ --split train --json
+    """
+    from qembed.commands.evalset.view import render_stats, stats_document, stats_values
+    from qembed.evaluation.eval_sets.eval_set import load_eval_set
+    from qembed.evaluation.eval_sets.stats import eval_set_stats
+    from qembed.terminal.output import print_json, print_values
+
+    eval_set = load_eval_set(folder, split=split)
+    counted = eval_set_stats(eval_set)
+    if form == "json":
+        print_json(stats_document(eval_set, counted))
+    elif form:
+        print_values(stats_values(eval_set, counted), form)
+    else:
+        _show(render_stats(eval_set, counted))
+
+
+@command.command("convert", short_help="Between the files of BEIR and those of TREC.")
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
+@click.option("--to", type=click.Choice(["beir", "trec"]), required=True, help="The form to write.")
+@JSON
+@click.pass_context
+def convert(
+    ctx: click.Context, source: Path, output: Path, to: Literal["beir", "trec"], as_json: bool
+) -> None:
+    """Write an eval set in the other form.
+
+    IN is a folder with queries and qrels of either form, and all its splits are converted; or one file of
+    qrels. OUT must be new. The corpus stays where it is.
+
+    Exit code 0: all was converted; 3: lines that cannot be read are missing in OUT, and are named.
+
+    \b
+    Examples:
+      qembed evalset convert scifact/ scifact_trec/ --to trec
+      qembed evalset convert qrels.dev.txt dev.tsv --to beir
+    """
+    from qembed.commands.evalset.evalset import BEIR_CORPUS, convert_eval_set
+    from qembed.commands.evalset.view import converted_document, render_converted
+    from qembed.evaluation.eval_sets.findings import severity
+    from qembed.terminal.output import print_json
+
+    converted = convert_eval_set(source, output, to=to)
+    if as_json:
+        print_json(converted_document(converted))
+    else:
+        _show(render_converted(converted, (source / BEIR_CORPUS).is_file()))
+    lost = [found for found in converted.findings if severity(found) == "error"]
+    for found in lost:
+        click.echo(f"{found}", err=True)
+    if lost:
+        ctx.exit(3)
+
+
+@command.command("draft", short_help="Propose queries from your own chunks.")
+@INPUT
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to make."
+)
+@click.option(
+    "--queries", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="At most."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed chooses others.")
+@corpus_options
+@click.option("--force", is_flag=True, help="Replace card, queries and qrels in a folder that is not empty.")
+@QUIET
+@JSON
+def draft(
+    input: Path,
+    output: Path,
+    queries: int,
+    seed: int,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+    **choices: Any,
+) -> None:
+    """Propose queries from the chunks below INPUT, as a starting set to be edited.
+
+    Queries are headings, questions that the text asks, and first lines of docstrings, each linked to the
+    chunks that it came from; spread over subdirectories and pages, without near-duplicates and without
+    navigation that many chunks repeat. The words of a query stand in its chunk, which flatters every system
+    and BM25 most: the set is marked synthetic, and reports say so, until a person has rewritten and judged
+    it.
+
+    \b
+    Examples:
+      qembed evalset draft chunks/ -o my_eval_set
+      qembed evalset draft chunks/ -o my_eval_set --queries 50 --seed 7
+    """
+    from qembed.commands.evalset.evalset import draft_eval_set
+    from qembed.commands.evalset.view import draft_document, render_draft
+    from qembed.corpus import CorpusOptions
+    from qembed.terminal.output import print_json
+    from qembed.terminal.progress import make_progress
+
+    made = draft_eval_set(
+        input,
+        output,
+        CorpusOptions(**choices),
+        queries=queries,
+        seed=seed,
+        force=force,
+        progress=make_progress(quiet=quiet or as_json),
+    )
+    if as_json:
+        print_json(draft_document(made))
+        return
+    _show(render_draft(made, input, queries))
+
+
+@command.command("merge-judgements", short_help="Bring judgements made in a report into the qrels.")
+@FOLDER
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@SPLIT
+@click.option("--judge", metavar="NAME", help="Who judged what does not say so itself.")
+@click.option(
+    "--on-conflict",
+    type=click.Choice(["keep", "replace"]),
+    default="keep",
+    show_default=True,
+    help="Which grade holds where another is there already: that one, or the new one.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
+@JSON
+@click.pass_context
+def merge(
+    ctx: click.Context,
+    folder: Path,
+    files: tuple[Path, ...],
+    split: str | None,
+    judge: str | None,
+    on_conflict: Literal["keep", "replace"],
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Merge judgements that were exported from a report (qrels.tsv) into the eval set in FOLDER.
+
+    New grades are added to the qrels. Every judgement, with who gave it and when, goes into judgements.jsonl
+    in FOLDER, whatever became of it: no grade is lost, and none is replaced unless you say so. The next bench
+    uses them.
+
+    Exit code 0: merged; 3: merged, and the qrels keep other grades for some, which are shown.
+
+    \b
+    Examples:
+      qembed evalset merge-judgements my_eval_set qrels.tsv
+      qembed evalset merge-judgements my_eval_set anna.tsv ben.tsv --dry-run
+      qembed evalset merge-judgements my_eval_set qrels.tsv --on-conflict replace
+    """
+    from qembed.commands.evalset.judgements import merge_judgements
+    from qembed.commands.evalset.view import merged_document, render_merged
+    from qembed.terminal.output import print_json
+
+    merged = merge_judgements(
+        folder, files, split=split, judge=judge, on_conflict=on_conflict, dry_run=dry_run
+    )
+    if as_json:
+        print_json(merged_document(merged, dry_run=dry_run))
+    else:
+        _show(render_merged(merged, dry_run=dry_run))
+    if merged.count("kept"):
+        ctx.exit(3)
+
+
+def _show(parts: Iterable[RenderableType]) -> None:
+    from qembed.terminal.output import console
+
+    out = console()
+    for part in parts:
+        out.print(part, soft_wrap=isinstance(part, str), markup=False)  # commands stay whole, to be copied

@@ -1,0 +1,250 @@
+"""``evalset merge-judgements``: what people judged in a report goes into the qrels, with who and when.
+
+Every judgement that is merged is written to ``judgements.jsonl`` in the eval set's folder, whatever became of
+it, so that no grade is ever lost: not the one that a conflict leaves out, and not the one that was replaced.
+The rows of the qrels stay as they are and where they are; only a replaced grade changes, and new rows come
+last. Merging a file twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import orjson
+
+from qembed.errors import InputNotFound, Mismatch
+from qembed.evaluation.eval_sets.beir import check_ids, qrels_rows, read_qrels
+from qembed.evaluation.eval_sets.eval_set import load_eval_set
+from qembed.evaluation.eval_sets.findings import refuse
+from qembed.evaluation.eval_sets.lines import text_lines, write_lines
+
+LOG = "judgements.jsonl"
+HEADER = ("query-id", "corpus-id", "score", "judge", "judged-at")
+UNKNOWN = "unknown"
+
+Outcome: TypeAlias = Literal["added", "same", "kept", "replaced"]
+OnConflict: TypeAlias = Literal["keep", "replace"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One grade that somebody gave.
+
+    Attributes:
+        query_id: The query.
+        item_id: The chunk or page.
+        grade: 0 or more.
+        judge: Who; ``unknown`` where nobody said.
+        judged_at: UTC time, ISO 8601; of a file that does not say, when it was written.
+        file: Name of the file that it came from.
+        line: Its line there, from 1.
+    """
+
+    query_id: str
+    item_id: str
+    grade: int
+    judge: str
+    judged_at: str
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A judgement and what became of it.
+
+    Attributes:
+        judgement: As it was given.
+        outcome: ``added``; ``same`` as what was there; of a conflict, which the qrels keep or replace.
+        before: The grade that was there; None where there was none.
+    """
+
+    judgement: Judgement
+    outcome: Outcome
+    before: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class MergedJudgements:
+    """What ``merge_judgements`` did.
+
+    Attributes:
+        qrels: The file that was added to.
+        log: Every judgement ever merged.
+        merged: In the order of the files.
+        judgements: Rows of the qrels now.
+    """
+
+    qrels: Path
+    log: Path
+    merged: tuple[Merged, ...]
+    judgements: int
+
+    def count(self, outcome: Outcome) -> int:
+        """How many ended so."""
+        return sum(entry.outcome == outcome for entry in self.merged)
+
+    @property
+    def conflicts(self) -> tuple[Merged, ...]:
+        """Grades that differ from what was there."""
+        return tuple(entry for entry in self.merged if entry.outcome in ("kept", "replaced"))
+
+
+def merge_judgements(
+    eval_set: Path,
+    files: Sequence[Path],
+    *,
+    split: str | None = None,
+    judge: str | None = None,
+    on_conflict: OnConflict = "keep",
+    dry_run: bool = False,
+) -> MergedJudgements:
+    """Merge judgements into the qrels of an eval set.
+
+    All files are read before anything is written. The log is written before the qrels: after a crash between
+    the two, the same command completes the work.
+
+    Args:
+        eval_set: Its folder.
+        files: As a report exports them: query id, item id, grade, and, where known, who and when.
+        split: Which qrels; the card's when None.
+        judge: Who judged what does not say so itself.
+        on_conflict: Which grade holds where one is there already; both are in the log.
+        dry_run: Say what would be done, and write nothing.
+
+    Raises:
+        InputNotFound: The eval set or a file is not there.
+        Mismatch: A line is no judgement, or of a query that the eval set does not have.
+    """
+    found = load_eval_set(Path(eval_set), split=split)
+    qrels = read_qrels(found.qrels_file)
+    given = [entry for path in files for entry in read_judgements(Path(path), judge=judge)]
+    for entry in given:
+        if entry.query_id not in found.queries:
+            raise Mismatch(
+                f"the eval set has no query {entry.query_id!r}",
+                where=f"{entry.file}, line {entry.line}",
+                remedy="merge into the eval set that the report was made with",
+            )
+    merged = []
+    for entry in given:
+        grades = qrels.setdefault(entry.query_id, {})
+        before = grades.get(entry.item_id)
+        outcome = _outcome(before, entry.grade, on_conflict)
+        merged.append(Merged(entry, outcome, before))
+        if outcome in ("added", "replaced"):
+            grades[entry.item_id] = entry.grade
+    log = found.folder / LOG
+    if merged and not dry_run:
+        _append_log(log, merged, found.qrels_file)
+        _write_qrels(found.qrels_file, merged)
+    return MergedJudgements(found.qrels_file, log, tuple(merged), sum(map(len, qrels.values())))
+
+
+def read_judgements(path: Path, *, judge: str | None = None) -> list[Judgement]:
+    """The judgements of a file: three columns as in qrels, or five with who and when; tabs between them.
+
+    Raises:
+        InputNotFound: The file is not there.
+        Mismatch: A line is no judgement.
+    """
+    path = Path(path)
+    entries = []
+    for number, line in text_lines(path, refuse):
+        fields = [field.strip() for field in line.split("\t")]
+        if tuple(fields[:3]) == HEADER[:3]:
+            continue
+        entries.append(_judgement(fields, judge, path, number))
+    if not entries:
+        raise InputNotFound(
+            "no judgement in the file", where=str(path), remedy="export it from a report after judging"
+        )
+    return entries
+
+
+def _judgement(fields: list[str], judge: str | None, path: Path, line: int) -> Judgement:
+    where = f"{path}, line {line}"
+    if len(fields) not in (3, 5) or not all(fields[:3]):
+        raise Mismatch(
+            f"{len(fields)} columns; expected {', '.join(HEADER)} with tabs between them",
+            where=where,
+            remedy="export it again; nothing was merged",
+        )
+    query_id, item_id, grade, who, when = [*fields, "", ""][:5]
+    if not grade.isdecimal():
+        raise Mismatch(
+            f"the grade {grade!r} is not a whole number from 0 on",
+            where=where,
+            remedy="0 does not help, 1 helps, 2 answers the query; nothing was merged",
+        )
+    check_ids({query_id: None, item_id: None}, "beir", path)
+    written = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
+    return Judgement(query_id, item_id, int(grade), who or judge or UNKNOWN, when or written, path.name, line)
+
+
+def _outcome(before: int | None, grade: int, on_conflict: OnConflict) -> Outcome:
+    if before is None:
+        return "added"
+    if before == grade:
+        return "same"
+    return "kept" if on_conflict == "keep" else "replaced"
+
+
+def _append_log(path: Path, merged: Sequence[Merged], qrels: Path) -> None:
+    """Written anew, so that it is whole or as before; what it has already is not repeated."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    lines = [line for _, line in text_lines(path, refuse)] if path.is_file() else []
+    logged = {_key(orjson.loads(line)) for line in lines}
+    for entry in merged:
+        document = {
+            **asdict(entry.judgement),
+            "outcome": entry.outcome,
+            "grade_before": entry.before,
+            "qrels": qrels.name,
+            "merged_at": now,
+        }
+        if _key(document) not in logged or entry.outcome == "replaced":
+            lines.append(orjson.dumps(document).decode())
+    write_lines(path, lines)
+
+
+def _key(logged: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(logged[key] for key in ("query_id", "item_id", "grade", "judge", "judged_at", "qrels"))
+
+
+def _write_qrels(path: Path, merged: Sequence[Merged]) -> None:
+    """Every line as it was, but for replaced grades; then the new rows, in the form of the file."""
+    final = {
+        (e.judgement.query_id, e.judgement.item_id): e for e in merged if e.outcome in ("added", "replaced")
+    }
+    if not final:
+        return
+    rows = {row.line: (row.query_id, row.item_id) for row in qrels_rows(path, refuse)}
+    there = set(rows.values())
+    widths = Counter(len(_split(line)) for _, line in text_lines(path, refuse))
+    trec = widths.most_common(1)[0][0] == 4
+
+    def lines() -> Iterator[str]:
+        for number, line in text_lines(path, refuse):
+            entry = final.get(rows[number]) if number in rows else None
+            yield line if entry is None else _regraded(line, entry.judgement.grade)
+        for pair, entry in final.items():
+            if pair not in there:
+                grade = str(entry.judgement.grade)
+                yield "\t".join([pair[0], "0", pair[1], grade] if trec else [*pair, grade])
+
+    write_lines(path, list(lines()))
+
+
+def _split(line: str) -> list[str]:
+    return line.split("\t") if "\t" in line else line.split()
+
+
+def _regraded(line: str, grade: int) -> str:
+    kept = line.rstrip()
+    return f"{kept[: len(kept) - len(_split(kept)[-1])]}{grade}"

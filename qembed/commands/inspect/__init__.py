@@ -1,0 +1,1 @@
+"""``qembed inspect``: what a folder of chunks holds."""

@@ -1,0 +1,1 @@
+"""``qembed kaggle``: check a Kaggle session; make a notebook for one."""

@@ -1,0 +1,1 @@
+"""``qembed models``: the catalog of known models."""

@@ -1,0 +1,1 @@
+"""``qembed plan``: memory, batches, time and disk of a run, before it runs."""

@@ -1,0 +1,145 @@
+"""``qembed plan``."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from qembed.terminal.options import (
+    INPUT,
+    MAX_LENGTH,
+    PRECISIONS,
+    TOKEN_BUDGET,
+    TRUNCATE_DIM,
+    Form,
+    corpus_options,
+    output_options,
+)
+
+if TYPE_CHECKING:
+    from qembed.commands.plan.plan import Plan, PlanOptions
+    from qembed.corpus import IdFrom
+
+
+@click.command(short_help="Memory, batches, time and disk of a run.")
+@INPUT
+@click.option("-m", "--model", help="Folder, hub id or short name.  [default: nomic-ai/nomic-embed-code]")
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="Preset (t4, p100, l4, a100, h100), several as in t4x2, cpu, or auto: what is here.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="auto",
+    show_default=True,
+    help="Work out this one only; auto compares all.",
+)
+@click.option("--shard", is_flag=True, help="Only one worker with the model spread over all cards.")
+@corpus_options
+@click.option("--revision", metavar="COMMIT", help="Commit, tag or branch of the model on the hub.")
+@MAX_LENGTH
+@TRUNCATE_DIM
+@click.option(
+    "--max-batch", type=click.IntRange(min=1), metavar="N", help="Texts of a batch at most; T4: 24."
+)
+@TOKEN_BUDGET
+@click.option(
+    "--memory-buffer",
+    type=click.FloatRange(min=0),
+    default=2.0,
+    show_default=True,
+    metavar="GB",
+    help="Left free on each card.",
+)
+@click.option(
+    "--model-gb",
+    type=click.FloatRange(min=0),
+    metavar="GB",
+    help="With --chunk-gb: work out the rule of thumb with a model that takes so much of a card.",
+)
+@click.option(
+    "--chunk-gb", type=click.FloatRange(min=0, min_open=True), metavar="GB", help="What a chunk takes."
+)
+@output_options
+@click.pass_context
+def command(
+    ctx: click.Context, /, input: Path, model: str | None, device: str, form: Form | None, **choices: Any
+) -> None:
+    """Say what embedding the chunks below INPUT would take; neither the GPU nor the weights are needed.
+
+    First what to run, then every precision on that device, then the terms: memory of a card, batches and
+    padding on these very chunks, time, disk, Kaggle's limits. Where the model's tokenizer is not here, tokens
+    are estimated, and the output says so. Exit 3 when no precision fits.
+
+    \b
+    Examples:
+      qembed plan chunks/ --model nomic-embed-code --device t4x2
+      qembed plan chunks/ --model minilm --device cpu
+      qembed plan chunks/ --device t4 --model-gb 6.8 --chunk-gb 0.15
+      qembed plan chunks/ --device l4 --json | jq .chosen.precision
+    """
+    from qembed.commands.plan.plan import PlanOptions, plan
+    from qembed.commands.plan.view import columns, show
+    from qembed.corpus import CorpusOptions
+    from qembed.models import DEFAULT_MODEL
+    from qembed.terminal.output import print_json, print_rows
+    from qembed.terminal.progress import make_progress
+
+    corpus = CorpusOptions(choices["collection"], choices["limit"], cast("IdFrom", choices["id_from"]))
+    options = PlanOptions(
+        corpus=corpus,
+        buffer_bytes=int(choices["memory_buffer"] * 1e9),
+        model_bytes=_bytes(choices["model_gb"]),
+        chunk_bytes=_bytes(choices["chunk_gb"]),
+        **{key: choices[key] for key in ("precision", "shard", "max_batch", "token_budget", "max_length")},
+        **{key: choices[key] for key in ("truncate_dim", "revision")},
+    )
+    name = model or DEFAULT_MODEL
+    planned = plan(input, model=name, device=device, options=options, progress=make_progress())
+    line = command_line(planned, input, name, options)
+    if form == "json":
+        print_json({**_without_infinity(asdict(planned)), "command": shlex.join(line)})
+    elif form:
+        print_rows(columns(planned), planned.candidates, form)
+    else:
+        show(planned, line)
+    if planned.chosen is None:
+        ctx.exit(3)
+
+
+def _bytes(gigabytes: float | None) -> float | None:
+    return None if gigabytes is None else gigabytes * 1e9
+
+
+def _without_infinity(document: dict[str, Any]) -> dict[str, Any]:
+    for candidate in [*document["candidates"], document["chosen"], document["faster"]]:
+        if candidate is not None:
+            del candidate["rank_seconds"]
+    return document
+
+
+def command_line(planned: Plan, input: Path, model: str, options: PlanOptions) -> list[str]:
+    """The command that does what was planned; empty where nothing fits."""
+    chosen = planned.chosen
+    if chosen is None:
+        return []
+    line = ["qembed", "embed", str(input), "-o", "out/", "--model", model, "--precision", chosen.precision]
+    if chosen.sharded:
+        line.append("--shard")
+    line += ["--token-budget", str(chosen.budget_tokens)]
+    if planned.max_batch:
+        line += ["--max-batch", str(planned.max_batch)]
+    given = {name: getattr(options, name) for name in ("max_length", "truncate_dim", "revision")}
+    given |= {"collection": options.corpus.collection, "limit": options.corpus.limit}
+    given |= {"id_from": options.corpus.id_from if options.corpus.id_from != "filename" else None}
+    for name, value in given.items():
+        if value is not None:
+            line += [f"--{name.replace('_', '-')}", str(value)]
+    return line

@@ -1,0 +1,1 @@
+"""``qembed report``: one HTML page per bench."""

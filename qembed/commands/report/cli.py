@@ -1,0 +1,117 @@
+"""``qembed report``: pages for people who read results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from qembed.commands.report.report import CompareFormat
+
+REPORTS = Path("reports")
+PATH = click.Path(path_type=Path)
+
+
+@click.command("report", short_help="One HTML page of a bench, for people who do not program.")
+@click.argument("bench", type=PATH, required=False)
+@click.option("--compare", "pair", nargs=2, type=PATH, metavar="A B", help="Two stored benches: from A to B.")
+@click.option("--index", "reports", type=PATH, metavar="FOLDER", help="List the stored benches in a folder.")
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="FILE",
+    help="File to write; - is stdout.  [default: report.html beside bench.json; Markdown goes to stdout]",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["html", "md", "json", "csv"]),
+    default="html",
+    show_default=True,
+    help="The whole page, or Markdown for a pull request; with --compare also JSON and CSV.",
+)
+@click.option(
+    "--embeddings",
+    type=PATH,
+    multiple=True,
+    metavar="PATH",
+    help="Whose run is shown too; repeatable.  [default: those of the bench, where they still are]",
+)
+@click.option(
+    "--check",
+    "checks",
+    type=PATH,
+    multiple=True,
+    metavar="FILE",
+    help="What audit --json or verify --json printed; repeatable.",
+)
+@click.option(
+    "--links",
+    metavar="ADDRESS",
+    help="Address of a page of the corpus, {page} where its id goes: https://example.org/{page}.",
+)
+def command(
+    bench: Path | None,
+    pair: tuple[Path, Path] | None,
+    reports: Path | None,
+    output: Path | None,
+    format_: CompareFormat,
+    embeddings: tuple[Path, ...],
+    checks: tuple[Path, ...],
+    links: str | None,
+) -> None:
+    """Make one HTML file of a stored bench: verdict, systems, charts, every query, judging, provenance.
+
+    BENCH is a folder that `qembed bench` wrote, or a folder of those, of which the newest is taken (reports/
+    when it is left out). The file needs no network and no other file: it can be mailed. Judgements made in it
+    come back with `qembed evalset merge-judgements`. No score is computed here.
+
+    \b
+    Examples:
+      qembed report
+      qembed report reports/0001_python_api -o page.html
+      qembed report reports/0002_handbook --format md
+      qembed report --compare reports/0001_handbook reports/0002_handbook
+      qembed report --index reports/
+    """
+    from qembed.commands.report.report import (
+        REPORT,
+        ReportOptions,
+        compare_reports,
+        index_reports,
+        make_report,
+    )
+
+    if sum((bench is not None, bool(pair), reports is not None)) > 1:
+        raise click.UsageError("a bench, --compare or --index: one of them")
+    if links is not None and "{page}" not in links:
+        raise click.UsageError("--links needs {page} in the address, where the page's id goes")
+    if reports is not None:
+        if format_ != "html":
+            raise click.UsageError("--index is a page: leave --format out")
+        _write(index_reports(reports), output or reports / "index.html")
+    elif pair:
+        text = compare_reports(*pair, format=format_)
+        _write(text, output or (Path("compare.html") if format_ == "html" else None))
+    elif format_ in ("json", "csv"):
+        raise click.UsageError(
+            "a bench is stored as JSON and CSV already: bench.json and per_query.csv beside it"
+        )
+    else:
+        options = ReportOptions(embeddings=embeddings, checks=checks, links=links)
+        folder, text = make_report(bench or REPORTS, options, format="md" if format_ == "md" else "html")
+        _write(text, output or (None if format_ == "md" else folder / REPORT))
+
+
+def _write(text: str, output: Path | None) -> None:
+    from qembed.commands.report.report import write_page
+    from qembed.terminal.output import file_size
+
+    if output is None or str(output) == "-":
+        click.echo(text, nl=not text.endswith("\n"))
+        return
+    write_page(output, text)
+    click.echo(f"Wrote {output} ({file_size(len(text.encode()))})", err=True)

@@ -1,0 +1,1 @@
+"""``qembed search``: ask a file of embeddings a question."""

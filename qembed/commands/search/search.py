@@ -1,0 +1,212 @@
+"""``search``: a question against a file of embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qembed.commands.made_with import load_query_encoder, model_name
+from qembed.corpus import content_sha256
+from qembed.errors import DimensionMismatch, Mismatch, UsageError
+from qembed.index import Condition, Hit, Index, IndexKind, Point, choose_index, make_index
+from qembed.index.choose import MEMORY_POINTS
+from qembed.models import Encoder, EncoderOptions
+from qembed.progress import Progress
+from qembed.store import (
+    Embeddings,
+    Manifest,
+    OutputFiles,
+    find_embeddings,
+    placed_records,
+    read_manifest,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One line of an answer: a text, found once however many chunks have it.
+
+    Attributes:
+        rank: From 1.
+        score: Cosine similarity.
+        chunk_id: The first chunk with this text, by id.
+        text: The chunk's text.
+        metadata: The chunk's payload, without the text.
+        copies: Ids of the other chunks with exactly this text.
+    """
+
+    rank: int
+    score: float
+    chunk_id: str
+    text: str
+    metadata: dict[str, Any]
+    copies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIndex:
+    """An index with the encoder that made its vectors.
+
+    Attributes:
+        index: The vectors.
+        encoder: Encodes questions as the vectors were made.
+        manifest: What is known of the vectors; None for files of other tools.
+    """
+
+    index: Index
+    encoder: Encoder
+    manifest: Manifest | None
+
+    def ask(self, question: str, *, k: int = 10, where: Sequence[Condition] = ()) -> list[Result]:
+        """The ``k`` best different texts, best first.
+
+        Raises:
+            UsageError: An empty question.
+        """
+        if not question.strip():
+            raise UsageError("the question is empty")
+        if any("\ud800" <= character <= "\udfff" for character in question):
+            raise UsageError(f"the question {question!r} is not valid Unicode", remedy="type it in UTF-8")
+        vector = self.encoder.encode([question], "query")[0]
+        return distinct_results(self.index, vector, k=k, where=where)
+
+
+@dataclass(slots=True)
+class _Group:
+    best: Hit
+    copies: list[str] = field(default_factory=list)
+
+
+def open_index(
+    embeddings: Path,
+    *,
+    model: str | None = None,
+    options: EncoderOptions = EncoderOptions(),
+    index: IndexKind = "auto",
+    progress: Progress = Progress(),
+) -> OpenIndex:
+    """Load embeddings of any format into an index, and the model that made them.
+
+    Args:
+        embeddings: The file (JSON lines, Parquet or npy; any shard means all), or the folder it lies in.
+        model: Needed only where no manifest says which model it was.
+        options: Device, precision and trust; prompts, lengths and dimension come from the manifest.
+        index: Which one; ``auto`` goes by the number of vectors (``choose_index``). All compare every vector.
+        progress: Told of every phase.
+
+    Raises:
+        InputNotFound: No embeddings there, or not all of their files.
+        Mismatch: A line that is no record, or another model than the vectors were made with.
+        DimensionMismatch: Vectors of two lengths.
+        ModelUnreachable: The model is neither here nor on the hub.
+        UsageError: No such index, or the package of ``edge`` is not installed.
+    """
+    choose_index(index, points=0)  # an error now, not once the vectors are read
+    found = find_embeddings(Path(embeddings))
+    path = found.path
+    manifest = read_manifest(OutputFiles.of(path).manifest)
+    name = model_name(path, manifest, model)
+    try:
+        count = manifest.output.records if manifest else None
+        progress.phase("loading vectors", total=count, unit="vectors")
+        loaded = _load(found, index, progress)
+        progress.phase(f"loading {name}")
+        encoder = load_query_encoder(path, manifest, model, options, dimension=loaded.dimension)
+    finally:
+        progress.close()
+    return OpenIndex(loaded, encoder, manifest)
+
+
+def search(
+    embeddings: Path,
+    question: str,
+    *,
+    k: int = 10,
+    where: Sequence[Condition] = (),
+    model: str | None = None,
+    options: EncoderOptions = EncoderOptions(),
+    index: IndexKind = "auto",
+) -> list[Result]:
+    """The ``k`` chunks that are nearest to a question; ``open_index`` is the way to ask several.
+
+    Raises:
+        As ``open_index``.
+    """
+    return open_index(embeddings, model=model, options=options, index=index).ask(question, k=k, where=where)
+
+
+def distinct_results(
+    index: Index, vector: npt.NDArray[np.float32], *, k: int, where: Sequence[Condition] = ()
+) -> list[Result]:
+    """The ``k`` best different texts; chunks with identical text become one result.
+
+    Copies share one vector and so one score; the search deepens until a score below the ``k``-th text's is
+    seen, which makes the counts of all ``k`` complete (texts that the model cuts can share a vector too).
+    """
+    depth = 2 * (k + 1)
+    while True:
+        hits = index.search(vector, depth=depth, where=where)
+        groups: dict[str, _Group] = {}
+        for hit in hits:
+            key = str(hit.payload.get("content_sha256") or content_sha256(str(hit.payload.get("text"))))
+            if key in groups:
+                groups[key].copies.append(hit.chunk_id)
+            else:
+                groups[key] = _Group(hit)
+        scores = [group.best.score for group in groups.values()]
+        if len(hits) < depth or (len(groups) > k and hits[-1].score < scores[k - 1]):
+            break
+        depth *= 4
+    return [_result(rank, group) for rank, group in enumerate(list(groups.values())[:k], start=1)]
+
+
+def _result(rank: int, group: _Group) -> Result:
+    payload = dict(group.best.payload)
+    text = str(payload.pop("text", ""))
+    return Result(rank, group.best.score, group.best.chunk_id, text, payload, tuple(sorted(group.copies)))
+
+
+def _load(embeddings: Embeddings, kind: IndexKind, progress: Progress) -> Index:
+    path, points = embeddings.path, _points(embeddings, progress)
+    head = list(islice(points, MEMORY_POINTS + 1))  # enough to choose by
+    if not head:
+        raise Mismatch(
+            "the file holds no vectors", where=str(path), remedy="qembed audit tells what is wrong"
+        )
+    dimension = len(head[0].vector)
+    index = make_index(choose_index(kind, len(head)), dimension)
+    try:
+        index.add(_same_length(chain(head, points), dimension, path))
+    except BaseException:
+        index.close()
+        raise
+    return index
+
+
+def _points(embeddings: Embeddings, progress: Progress) -> Iterator[Point]:
+    for record, place in placed_records(embeddings):
+        if not np.isfinite(record.vector).all() or not record.vector.any():
+            raise Mismatch(
+                "the vector is zero or not finite; no search can use it",
+                where=place,
+                remedy="qembed audit lists all that is wrong",
+            )
+        progress.advance(1)
+        yield Point(str(record.id), record.vector, {**record.metadata, "text": record.text or ""})
+
+
+def _same_length(points: Iterator[Point], dimension: int, path: Path) -> Iterator[Point]:
+    for point in points:
+        if len(point.vector) != dimension:
+            raise DimensionMismatch(
+                f"{point.chunk_id!r} has {len(point.vector)} dimensions, the first vector {dimension}",
+                where=str(path),
+                remedy="qembed audit lists all that is wrong",
+            )
+        yield point

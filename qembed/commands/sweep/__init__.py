@@ -1,0 +1,1 @@
+"""``qembed sweep``: do shorter or quantised vectors rank as well?"""

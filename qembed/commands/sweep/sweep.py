@@ -1,0 +1,335 @@
+"""``sweep``: do shorter or quantised vectors rank as well as the full ones, on judged queries?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from qembed.commands.bench.judged import Judged, ask, describe_judged, load_judged
+from qembed.commands.bench.side import SideOptions, describe_side
+from qembed.errors import UsageError
+from qembed.evaluation.diagnose.variants import KINDS, QUANTILE, Form, Kind, Rows, forms, search
+from qembed.evaluation.measures import Measure, evaluate, parse_measure
+from qembed.evaluation.statistics.compare import Comparison, Estimate, compare_family, mean_interval
+from qembed.models import EncoderOptions
+from qembed.models.catalog import find_model
+from qembed.progress import Progress
+from qembed.records import Qrels, Run
+from qembed.store import environment
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = "qembed.sweep/1"
+DEPTH = 100
+"""Texts that a search retrieves, as in ``bench``; more where rescoring or the measure looks further."""
+USUAL_DIMS: Final = (2048, 1024, 512, 256, 128, 64)
+"""What vectors of a model are cut to that the catalog does not know as trained for certain dimensions."""
+_MOST_DIMS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class SweepOptions:
+    """Which forms are tried, and how they are held against the full vectors.
+
+    Attributes:
+        dims: To cut to; when None those that the model was trained for, else the usual ones.
+        kinds: Of numbers, besides float32.
+        oversample: int8 and binary also with rescoring of that many times the results; 0 for without.
+        combine: Every kind in every dimension.
+        measure: What decides.
+        margin: Differences below it do not matter.
+        resamples: Of the bootstrap and of the randomisation test.
+        seed: Of both.
+        split: Of the eval set; the card's own when None.
+        model: Encodes the queries; needed only where no manifest says which made the vectors.
+        query_vectors: A file of embeddings whose ids are query ids, instead of the model.
+        encoder: Device, precision and trust of the model.
+    """
+
+    dims: tuple[int, ...] | None = None
+    kinds: tuple[Kind, ...] = ("fp16", "int8", "binary")
+    oversample: int = 4
+    combine: bool = False
+    measure: str = "nDCG@10"
+    margin: float = 0.01
+    resamples: int = 10_000
+    seed: int = 0
+    split: str | None = None
+    model: str | None = None
+    query_vectors: Path | None = None
+    encoder: EncoderOptions = EncoderOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A form with its numbers.
+
+    Attributes:
+        form: Which.
+        compression: Bytes of the full float32 vector over its own.
+        estimate: The measure's mean over queries.
+        comparison: Against the full vectors; None for these.
+        overlap: Share of the first ``k`` texts that the full vectors find too, mean over all queries.
+    """
+
+    form: Form
+    compression: float
+    estimate: Estimate
+    comparison: Comparison | None
+    overlap: float
+
+
+@dataclass(frozen=True, slots=True)
+class SweepResult:
+    """What a sweep found.
+
+    Attributes:
+        options: What was asked for.
+        judged: Queries, judgements and vectors.
+        measure: What decides.
+        k: Its cutoff, 10 where it has none: where overlap is counted, and what rescoring multiplies.
+        depth: Texts retrieved for each query.
+        variants: The full vectors first.
+        values: Query id -> its value in each variant, by name; NaN where nothing answers it.
+        notes: What should be known of the model and its dimensions.
+        created: UTC time, ISO 8601.
+        seconds: Wall time.
+    """
+
+    options: SweepOptions
+    judged: Judged
+    measure: Measure
+    k: int
+    depth: int
+    variants: tuple[Variant, ...]
+    values: pd.DataFrame
+    notes: tuple[str, ...]
+    created: str
+    seconds: float
+
+    @property
+    def smallest_equivalent(self) -> Variant | None:
+        """The fewest bytes that are equivalent within the margin; of equal ones that without rescoring."""
+        found = [one for one in self.variants if one.comparison and one.comparison.verdict == "equivalent"]
+        return min(found, key=lambda one: (one.form.bytes, one.form.rescoring_bytes), default=None)
+
+
+def sweep(
+    embeddings: Path,
+    eval_set: Path,
+    options: SweepOptions = SweepOptions(),
+    *,
+    progress: Progress = Progress(),
+) -> SweepResult:
+    """Hold cheaper forms of stored vectors against the full ones, by exact search on judged queries.
+
+    Nothing is written, no text is embedded again. Memory: three times the distinct vectors.
+
+    Args:
+        embeddings: The file (JSON lines, Parquet or npy; any shard means all), or the folder it lies in.
+        eval_set: A folder in BEIR's layout, with or without a card.
+        options: Which forms.
+        progress: Told of every phase.
+
+    Raises:
+        UsageError: An option or a measure that cannot be, or an eval set without a relevant item.
+        InputNotFound: No embeddings or no eval set there.
+        ModelUnreachable: The model that encodes queries is neither here nor on the hub.
+        Mismatch: Vectors, model and eval set do not fit together.
+    """
+    started = perf_counter()
+    _check(options)
+    measure = deciding_measure(options.measure)
+    loaded = load_judged(Path(eval_set), options.split)
+    k = measure.cutoff or 10
+    depth = max(DEPTH, k * max(1, options.oversample))
+    side = SideOptions(Path(embeddings), options.model, options.query_vectors, "exact", options.encoder)
+    try:
+        judged = ask(loaded, side, depth=depth, progress=progress)
+        model = describe_side(judged.side)["model"]
+        dimension = judged.side.collection.dimension
+        dims = options.dims or default_dims(dimension, model)
+        _check_dims(dims, dimension)
+        tried = forms(dimension, dims, options.kinds, oversample=options.oversample, combine=options.combine)
+        found = _search(judged, tried, depth, k, progress)
+    finally:
+        progress.close()
+    values = _values(judged.qrels, {name: _run(judged, rows) for name, rows in found.items()}, measure)
+    return SweepResult(
+        options=options,
+        judged=judged,
+        measure=measure,
+        k=k,
+        depth=min(depth, len(judged.side.collection)),
+        variants=_variants(tried, found, values, k, options),
+        values=values,
+        notes=_notes(dims, dimension, model),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=perf_counter() - started,
+    )
+
+
+def deciding_measure(text: str) -> Measure:
+    """A measure on which one ranking can be better than another.
+
+    Raises:
+        UsageError: It is unknown, or tells nothing of quality.
+    """
+    measure = parse_measure(text)
+    if measure.name == "judged":
+        raise UsageError(f"{measure} tells how much was judged, not how good it is", remedy="take nDCG@10")
+    return measure
+
+
+def default_dims(dimension: int, model: str | None) -> tuple[int, ...]:
+    """Smaller dimensions that the model was trained for, else the usual ones; at most four.
+
+    Args:
+        dimension: Of the stored vectors.
+        model: The hub's id, where it is known.
+    """
+    card = find_model(model) if model else None
+    known = card.matryoshka if card and card.matryoshka else USUAL_DIMS
+    return tuple(size for size in known if size < dimension)[:_MOST_DIMS]
+
+
+def as_document(result: SweepResult) -> dict[str, Any]:
+    """The result as one JSON document; docs/sweep.md lists its keys."""
+    smallest = result.smallest_equivalent
+    return {
+        "schema": SCHEMA,
+        "created": result.created,
+        "seconds": round(result.seconds, 3),
+        "eval_set": describe_judged(result.judged),
+        "vectors": describe_side(result.judged.side),
+        "measure": str(result.measure),
+        "k": result.k,
+        "depth": result.depth,
+        "int8_quantile": QUANTILE,
+        "variants": [_describe(one) for one in result.variants],
+        "smallest_equivalent": smallest.form.name if smallest else None,
+        "notes": list(result.notes),
+        "values": {
+            name: {str(query): None if value != value else value for query, value in column.items()}
+            for name, column in result.values.items()
+        },
+        "options": _plain(asdict(result.options)),
+        "environment": environment(),
+    }
+
+
+def _check(options: SweepOptions) -> None:
+    unknown = [kind for kind in options.kinds if kind not in KINDS]
+    if unknown:
+        raise UsageError(f"there is no form {unknown[0]!r}", remedy=f"take some of {', '.join(KINDS[1:])}")
+    if options.oversample < 0 or options.margin < 0 or options.resamples < 100:
+        raise UsageError("oversample and margin are at least 0, resamples at least 100")
+
+
+def _check_dims(dims: Sequence[int], dimension: int) -> None:
+    wrong = [size for size in dims if not 1 <= size <= dimension]
+    if wrong:
+        raise UsageError(
+            f"the vectors have {dimension:,} dimensions and cannot be cut to {wrong[0]:,}",
+            remedy=f"--dims with numbers from 1 to {dimension}",
+        )
+
+
+def _search(judged: Judged, tried: Sequence[Form], depth: int, k: int, progress: Progress) -> dict[str, Rows]:
+    """Form by name -> what it finds."""
+    collection, queries = judged.side.collection, judged.side.queries
+    progress.phase("searching in every form", total=len(tried), unit="forms")
+    found = {}
+    for form in tried:
+        found[form.name] = search(collection.vectors, queries, form, depth=depth, k=k)
+        progress.advance(1)
+    return found
+
+
+def _run(judged: Judged, rows: Rows) -> Run:
+    """Over judged units; the score of a text is its rank, negated."""
+    ids = judged.side.collection.ids
+    return {
+        query: judged.side.units.scores({ids[row]: -float(rank) for rank, row in enumerate(row_list)})
+        for query, row_list in zip(judged.queries, rows.tolist(), strict=True)
+    }
+
+
+def _values(qrels: Qrels, runs: dict[str, Run], measure: Measure) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame({name: evaluate(qrels, run, [measure])[str(measure)] for name, run in runs.items()})
+
+
+def _variants(
+    tried: Sequence[Form], found: dict[str, Rows], values: pd.DataFrame, k: int, options: SweepOptions
+) -> tuple[Variant, ...]:
+    full = tried[0]
+    columns = {form.name: values[form.name].to_numpy() for form in tried}
+    settings: dict[str, Any] = {"resamples": options.resamples, "seed": options.seed}
+    compared = compare_family(
+        {name: column for name, column in columns.items() if name != full.name},
+        columns[full.name],
+        margin=options.margin,
+        **settings,
+    )
+    return tuple(
+        Variant(
+            form=form,
+            compression=full.bytes / form.bytes,
+            estimate=mean_interval(columns[form.name], **settings),
+            comparison=compared.get(form.name),
+            overlap=_overlap(found[form.name], found[full.name], k),
+        )
+        for form in tried
+    )
+
+
+def _overlap(rows: Rows, full: Rows, k: int) -> float:
+    k = min(k, full.shape[1])
+    return float(
+        np.mean([len(np.intersect1d(one[:k], other[:k])) / k for one, other in zip(rows, full, strict=True)])
+    )
+
+
+def _notes(dims: Sequence[int], dimension: int, model: str | None) -> tuple[str, ...]:
+    cuts = [size for size in dims if size < dimension]
+    card = find_model(model) if model else None
+    if not cuts:
+        return ()
+    if card is None:
+        name = model or "the model"
+        return (f"the catalog does not know whether {name} was trained to be cut (Matryoshka)",)
+    untrained = [f"{size:,}" for size in cuts if size not in card.matryoshka]
+    if not untrained:
+        return ()
+    if not card.matryoshka:
+        return (f"{card.id} was not trained to be cut (Matryoshka): its shorter vectors lose more",)
+    trained = ", ".join(f"{size:,}" for size in card.matryoshka)
+    return (f"{card.id} was trained to be cut to {trained}, not to {', '.join(untrained)}",)
+
+
+def _describe(one: Variant) -> dict[str, Any]:
+    return {
+        "name": one.form.name,
+        "dimension": one.form.dimension,
+        "kind": one.form.kind,
+        "rescore": one.form.rescore,
+        "bytes": one.form.bytes,
+        "rescoring_bytes": one.form.rescoring_bytes,
+        "compression": one.compression,
+        "estimate": asdict(one.estimate),
+        "comparison": asdict(one.comparison) if one.comparison else None,
+        "overlap": one.overlap,
+    }
+
+
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}

@@ -1,0 +1,1 @@
+"""``qembed verify``: embed a sample again with a reference and compare."""

@@ -1,0 +1,1 @@
+"""Where quality is lost, what it costs, and whether gates hold."""

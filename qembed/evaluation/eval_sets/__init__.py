@@ -1,0 +1,1 @@
+"""Eval sets on disk: read, checked, described, drafted."""

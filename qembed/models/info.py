@@ -1,0 +1,58 @@
+"""What was loaded: everything that decides a vector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from qembed.models.loading import transformer_config
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderInfo:
+    """What was loaded: everything that decides a vector, as the manifest stores it.
+
+    Attributes:
+        name: The model as the user named it.
+        id: The hub's id, or the folder's path.
+        revision: Commit on the hub; None for local and bundled models.
+        weights_sha256: Hash of the weights (``models.weights``).
+        config_sha256: Hash of what lies beside them: tokenizer, prompts, pooling.
+        dtype: Of weights and arithmetic: ``fp32``, ``fp16``, ``bf16``, ``int16``; or ``int8``, ``nf4`` for
+            the weights.
+        device: E.g. ``cpu`` or ``cuda:0``.
+        device_name: E.g. ``Tesla T4``.
+        dimension: Of the vectors that come out.
+        full_dimension: Of the model, before ``truncate_dim``.
+        max_tokens: Read of each text; the rest is cut and counted.
+        normalized: Every vector has length 1.
+        query_prompt: Put before queries.
+        document_prompt: Put before documents.
+        attention: Attention kernel that transformers chose, e.g. ``sdpa``.
+        differences: Where the loaded model says otherwise than the catalog; the model wins.
+        kernels: ``plain``, with a reason where faster ones were refused; or ``compiled``, ``packed``,
+            ``packed+bmm`` (``models.cpu.accelerate``).
+    """
+
+    name: str
+    id: str
+    revision: str | None
+    weights_sha256: str
+    config_sha256: str
+    dtype: str
+    device: str
+    device_name: str
+    dimension: int
+    full_dimension: int
+    max_tokens: int
+    normalized: bool
+    query_prompt: str
+    document_prompt: str
+    attention: str
+    differences: tuple[str, ...] = field(default=())
+    kernels: str = "plain"
+
+
+def attention_of(model: Any) -> str:
+    """The attention kernel that transformers chose."""
+    return str(getattr(transformer_config(model), "_attn_implementation", "unknown"))

@@ -1,0 +1,1 @@
+"""The models of rerankers: cross-encoders and late interaction."""

@@ -1,0 +1,1 @@
+"""What commands share on the terminal: options, rows as table, CSV or JSON, progress."""

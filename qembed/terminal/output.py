@@ -1,0 +1,193 @@
+"""How results look: rich tables for people; JSON, CSV or Markdown for pipes. Data goes to stdout."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import click
+import orjson
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+    from qembed.terminal.options import Form
+
+Item = TypeVar("Item")
+MAX_WIDTH = 100
+"""Wider lines are hard to read, however wide the terminal is."""
+PIPE_WIDTH = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[Item]):
+    """A column of the rows that a command prints.
+
+    Attributes:
+        name: As CSV has it, in snake_case with its unit; people read spaces.
+        value: What an item has there, unrounded; None and NaN where there is nothing.
+        shown: How people read a value; such a column is aligned right. None for what is no number.
+        detail: Only in CSV: people have enough with less.
+        narrow: The heading in a terminal, where the name takes too much of 80 columns.
+    """
+
+    name: str
+    value: Callable[[Item], Any]
+    shown: Callable[[Any], str] | None = None
+    detail: bool = False
+    narrow: str = ""
+
+    def head(self, *, narrow: bool = False) -> str:
+        """The heading for people, in the spelling of ``table``; ``narrow`` is one word a line."""
+        words = self.narrow or self.name.replace("_", "\n") if narrow else self.name.replace("_", " ")
+        return (">" if self.shown else "") + words
+
+    def text(self, item: Item) -> str:
+        """The cell for people."""
+        value = self.value(item)
+        if _absent(value):
+            return "-"
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        return self.shown(value) if self.shown else str(value)
+
+
+def print_rows(columns: Sequence[Column[Item]], items: Iterable[Item], form: Form | None = None) -> None:
+    """One row an item: a table for people, CSV (RFC 4180, UTF-8) or a table of GitHub's Markdown."""
+    if form == "csv":
+        file = io.StringIO(newline="")
+        writer = csv.writer(file)
+        writer.writerow(column.name for column in columns)
+        writer.writerows([_plain(column.value(item)) for column in columns] for item in items)
+        # As bytes: text would get the platform's line ends and encoding.
+        click.echo(file.getvalue().encode("utf-8", "backslashreplace"), nl=False)
+        return
+    columns = [column for column in columns if not column.detail]
+    heads = [column.head(narrow=form is None) for column in columns]
+    rows = [[column.text(item) for column in columns] for item in items]
+    if form == "md":
+        from qembed.report.markdown import escaped, table_lines
+
+        click.echo("\n".join(table_lines(heads, [map(escaped, row) for row in rows])))
+        return
+    from rich.text import Text
+
+    made = table(*heads)
+    for row in rows:
+        made.add_row(*map(Text, row))
+    console().print(made)
+
+
+def print_values(values: dict[str, Any], form: Form | None = None) -> None:
+    """Results that are no table, one a row; people read their names with spaces too."""
+
+    def named(pair: tuple[str, Any]) -> str:
+        return pair[0] if form == "csv" else pair[0].replace("_", " ")
+
+    name: Column[tuple[str, Any]] = Column("name", named)
+    value: Column[tuple[str, Any]] = Column("value", lambda pair: pair[1], _significant)
+    print_rows([name, value], values.items(), form)
+
+
+def aside(*lines: str) -> None:
+    """What must be known beside rows: on stderr, so that stdout is data only."""
+    for line in lines:
+        click.echo(line, err=True)
+
+
+def _absent(value: Any) -> bool:
+    return value is None or value != value
+
+
+def _plain(value: Any) -> Any:
+    """A cell of CSV."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if _absent(value) else value
+
+
+def _significant(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    return quantity(value) if isinstance(value, int) else str(value)
+
+
+def print_json(document: Any) -> None:
+    """One indented JSON document on stdout."""
+    click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_DATACLASS).decode())
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A rich console: at most 100 columns on a terminal, 80 in a pipe; NO_COLOR and COLUMNS are honoured."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr, highlight=False, emoji=False)
+    if not made.file.isatty() and "COLUMNS" not in os.environ:
+        made.width = PIPE_WIDTH  # rich would take the width of whatever terminal stdin or stderr is
+    made.width = min(made.width, MAX_WIDTH)
+    return made
+
+
+def table(*columns: str) -> Table:
+    """An empty table; a column whose name begins with ``>`` holds numbers and is aligned right."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for column in columns:
+        right = column.startswith(">")
+        made.add_column(
+            column.removeprefix(">"), justify="right" if right else "left", overflow="fold", no_wrap=right
+        )
+    return made
+
+
+def grid(rows: Sequence[tuple[Any, ...]], *, indent: int = 2) -> RenderableType:
+    """Columns without lines, the last one folded; nothing in them is read as markup."""
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table.grid(padding=(0, 2, 0, 0))
+    for number in range(len(rows[0]) - 1 if rows else 0):
+        made.add_column(no_wrap=True, justify="right" if number else "left")
+    made.add_column(overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+    return Padding(made, (0, 0, 0, indent), expand=False)
+
+
+def quantity(number: float) -> str:
+    """A number with thousands separators."""
+    return f"{number:,.0f}"
+
+
+def share(part: float, whole: float) -> str:
+    """A part of a whole in percent."""
+    return f"{part / whole:.0%}" if whole else "-"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def file_size(size_bytes: float) -> str:
+    """Bytes in decimal units."""
+    for unit in ("B", "kB", "MB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.3g} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.3g} GB"
