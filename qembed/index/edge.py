@@ -192,7 +192,7 @@ def edge_not_installed() -> UsageError:
     """The error for who asks for ``edge`` without its package."""
     return UsageError(
         "the index edge needs the package qdrant-edge-py",
-        remedy="pip install 'qembed[edge]', or take --index exact",
+        remedy="pip install qdrant-edge-py, or take --index exact",
     )
 
 

@@ -145,7 +145,7 @@ def _check_quantized(precision: str, device: str) -> None:
     if missing:
         raise UsageError(
             f"--precision {precision} needs {' and '.join(missing)}",
-            remedy="pip install 'qembed[quantized]'",
+            remedy="pip install accelerate bitsandbytes",
         )
 
 

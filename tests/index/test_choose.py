@@ -35,7 +35,7 @@ def test_edge_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choose, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="qdrant-edge-py") as caught:
         choose_index("edge", 1)
-    assert "pip install 'qembed[edge]'" in str(caught.value.remedy)
+    assert "pip install qdrant-edge-py" in str(caught.value.remedy)
 
 
 def test_no_such_index() -> None:

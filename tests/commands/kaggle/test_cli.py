@@ -119,7 +119,7 @@ class TestNotebook:
     def test_runs_from_end_to_end(self, run_cli: RunCli, root: Path, tmp_path: Path, minilm: Path) -> None:
         needs_options("embed", "--time-limit", "--zip")
         if find_spec("IPython") is None:
-            pytest.skip("IPython is not installed: pip install 'qembed[dev]'")
+            pytest.skip("IPython is not installed: pip install ipython")
         file = tmp_path / "notebook.ipynb"
         line = ["kaggle", "notebook", "-o", file, "--model", "minilm", "--device", "cpu"]
         assert run_cli(line).code == 0
