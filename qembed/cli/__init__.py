@@ -14,6 +14,7 @@ import click
 from qembed import __version__
 from qembed.errors import EXIT_INTERRUPTED, QembedError
 from qembed.kaggle import keep_model_cache_out
+from qembed.terminal.options import CommandGroup
 
 COMMANDS = {
     "quickstart": "The main job end to end on the bundled model, offline.",
@@ -33,7 +34,7 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
+class LazyGroup(CommandGroup):
     """A group that knows its commands' names and imports a command only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002

@@ -1,9 +1,18 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the section "Advanced" at the end of a command's help.
+
+    @click.command(cls=AdvancedCommand)
+    @click.option("--limit", help="Chunks per subdirectory.")
+    @advanced("--stall-timeout", help="Restart a silent worker.")
+    def command(...): ...
+
+A group of commands is ``@click.group(cls=CommandGroup)``; its commands are ``AdvancedCommand`` by themselves.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from difflib import get_close_matches
 from functools import wraps
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, cast
@@ -17,6 +26,56 @@ PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int16", "int8", "nf4")
 Form: TypeAlias = Literal["json", "csv", "md"]
 """How results are printed, where not for people."""
 
+
+class AdvancedOption(click.Option):
+    """An option that almost nobody needs; ``advanced`` makes one."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:  # noqa: ARG002
+        """None: it is not among the usual options."""
+        return None
+
+    def advanced_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Its line in the last section."""
+        return super().get_help_record(ctx)
+
+
+def advanced(*names: str, **attributes: Any) -> Callable[[Function], Function]:
+    """``click.option`` for a rare option: an ``AdvancedCommand`` lists it in the last section of its help."""
+    return click.option(*names, cls=AdvancedOption, **attributes)
+
+
+class AdvancedCommand(click.Command):
+    """A command whose help ends with a section "Advanced", where it has options made by ``advanced``."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the usual options, then the rare ones."""
+        super().format_options(ctx, formatter)
+        rare = [param.advanced_record(ctx) for param in self.params if isinstance(param, AdvancedOption)]
+        if rare:
+            with formatter.section("Advanced"):
+                formatter.write_dl([record for record in rare if record])
+
+
+class CommandGroup(click.Group):
+    """A group of commands that answers a mistyped one with the name that was probably meant."""
+
+    command_class = AdvancedCommand
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is named first.
+
+        Raises:
+            click.UsageError: There is none of that name.
+        """
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            close = get_close_matches(args[0], self.list_commands(ctx))
+            meant = f" Did you mean {' or '.join(close)}?" if close else ""
+            raise click.UsageError(f"No such command: {args[0]}.{meant}", ctx)
+        return super().resolve_command(ctx, args)
+
+
 EMBEDDINGS = click.argument("embeddings", type=click.Path(path_type=Path))
 INPUT = click.argument("input", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
@@ -28,15 +87,16 @@ MARGIN = click.option(
     show_default=True,
     help="Differences below it do not matter.",
 )
-SEED = click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is random."
+SEED = advanced(
+    "--seed", type=click.IntRange(min=0), metavar="N", default=0, show_default=True, help="Random seed."
 )
-RESAMPLES = click.option(
+RESAMPLES = advanced(
     "--resamples",
     type=click.IntRange(min=100),
+    metavar="N",
     default=10_000,
     show_default=True,
-    help="Of bootstrap and randomisation test.",
+    help="Resamples of the bootstrap and of the randomisation test.",
 )
 QUERY_MODEL = click.option(
     "-m", "--model", help="Encodes the queries, where no manifest says which made the vectors."
@@ -137,8 +197,10 @@ def model_options(function: Function) -> Function:
         click.option(
             "--trust-remote-code", is_flag=True, help="Allow code that the model brings (it is named first)."
         ),
-        click.option(
-            "--code-revision", metavar="COMMIT", help="Commit of another repository with that code."
+        advanced(
+            "--code-revision",
+            metavar="COMMIT",
+            help="Commit of the repository with that code, where it is not the model's own.",
         ),
     )
 

@@ -17,6 +17,7 @@ from qembed import __version__, errors
 from qembed.cli import COMMANDS, group
 from qembed.commands.inspect.cli import command as inspect_command
 from qembed.errors import QembedError
+from qembed.terminal.options import AdvancedCommand, AdvancedOption
 
 Run = Callable[..., Any]
 
@@ -224,3 +225,34 @@ class TestWhatIsPrinted:
         assert (code, err) == (0, "")
         assert max(map(len, out.splitlines())) <= 80
         golden("_".join(("help", *path)), out)
+
+
+class TestAdvanced:
+    def test_rare_options_come_last(self, run_cli: Run) -> None:
+        usual, _, rare = run_cli(["bench", "--help"]).out.partition("\nAdvanced:\n")
+        assert "--seed" in rare
+        assert "--seed" not in usual
+        assert "--depth" in usual
+
+    def test_every_command_with_a_rare_option_shows_the_section(self) -> None:
+        for path in command_lines():
+            command: click.Command = group
+            for name in path:
+                assert isinstance(command, click.Group)
+                command = command.get_command(click.Context(command), name) or pytest.fail(name)
+            if any(isinstance(option, AdvancedOption) for option in command.params):
+                assert isinstance(command, AdvancedCommand), path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["inspekt", "."], "inspect"),
+        (["evalset", "chekc"], "check"),
+        (["corpus", "from-markdwn"], "from-markdown"),
+    ],
+)
+def test_did_you_mean(run_cli: Run, arguments: list[str], meant: str) -> None:
+    code, out, err = run_cli(arguments)
+    assert (code, out) == (2, "")
+    assert f"Did you mean {meant}?" in err or f"Did you mean from-package or {meant}?" in err

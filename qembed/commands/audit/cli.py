@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qembed.terminal.options import EMBEDDINGS, Form, output_options
+from qembed.terminal.options import EMBEDDINGS, AdvancedCommand, Form, output_options
 from qembed.terminal.output import grid
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ SHOWN = 3
 """Findings of each kind that are shown to people; ``--all`` shows all."""
 
 
-@click.command(short_help="Check a file of embeddings, whoever made it.")
+@click.command(cls=AdvancedCommand, short_help="Check a file of embeddings, whoever made it.")
 @EMBEDDINGS
 @click.option("--dimension", type=click.IntRange(min=1), metavar="N", help="What every vector should have.")
 @click.option(

@@ -16,6 +16,7 @@ from qembed.terminal.options import (
     RESAMPLES,
     SEED,
     SPLIT,
+    AdvancedCommand,
     Form,
     model_options,
     output_options,
@@ -42,7 +43,7 @@ class Depths(click.ParamType[tuple[int, ...]]):
         return tuple(sorted({int(part) for part in parts}))
 
 
-@click.command(short_help="Which is better, by how much, and can we tell?")
+@click.command(cls=AdvancedCommand, short_help="Which is better, by how much, and can we tell?")
 @EMBEDDINGS
 @click.option(
     "-e",

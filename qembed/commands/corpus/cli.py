@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qembed.terminal.options import Form, output_options
+from qembed.terminal.options import CommandGroup, Form, output_options
 
 if TYPE_CHECKING:
     from qembed.commands.corpus.from_markdown import MarkdownCorpus, PageCounts
     from qembed.commands.corpus.from_package import PackageCorpus, PackageCounts
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def command() -> None:
     """Make folders of chunks to embed.
 

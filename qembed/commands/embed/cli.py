@@ -16,6 +16,7 @@ from qembed.terminal.options import (
     MAX_LENGTH,
     TOKEN_BUDGET,
     TRUNCATE_DIM,
+    AdvancedCommand,
     corpus_options,
     model_options,
 )
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from qembed.corpus import IdFrom
 
 
-@click.command(short_help="Turn chunks into vectors.")
+@click.command(cls=AdvancedCommand, short_help="Turn chunks into vectors.")
 @click.argument("input", type=click.Path(path_type=Path), required=False)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the files.")
 @click.option("-m", "--model", help="Folder, hub id or short name.  [default: nomic-ai/nomic-embed-code]")

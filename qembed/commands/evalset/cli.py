@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from qembed.terminal.options import INPUT, JSON, Form, corpus_options, output_options
+from qembed.terminal.options import INPUT, JSON, CommandGroup, Form, corpus_options, output_options
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -18,7 +18,7 @@ SPLIT = click.option("--split", metavar="NAME", help="Which qrels.  [default: th
 QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress.")
 
 
-@click.group(short_help="Check, count, convert and draft eval sets.")
+@click.group(cls=CommandGroup, short_help="Check, count, convert and draft eval sets.")
 def command() -> None:
     """Work with eval sets: queries, and what was judged relevant to them.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qembed.terminal.options import INPUT, Form, corpus_options, output_options
+from qembed.terminal.options import INPUT, AdvancedCommand, Form, corpus_options, output_options
 
 if TYPE_CHECKING:
     from qembed.commands.inspect.inspect import Inspection
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _FINDINGS_SHOWN = 10
 
 
-@click.command(short_help="What a folder of chunks holds.")
+@click.command(cls=AdvancedCommand, short_help="What a folder of chunks holds.")
 @INPUT
 @click.option(
     "-m", "--model", help="Count tokens and truncation with this model's tokenizer (no weights needed)."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qembed.errors import OutputExists
-from qembed.terminal.options import JSON, PRECISIONS
+from qembed.terminal.options import JSON, PRECISIONS, CommandGroup
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,7 +32,7 @@ DATASET = click.option(
 )
 
 
-@click.group(short_help="Check a Kaggle session; make a notebook for one.")
+@click.group(cls=CommandGroup, short_help="Check a Kaggle session; make a notebook for one.")
 def command() -> None:
     """Run qembed on Kaggle.
 

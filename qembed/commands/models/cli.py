@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qembed.errors import UsageError
-from qembed.terminal.options import Form, output_options
+from qembed.terminal.options import CommandGroup, Form, output_options
 from qembed.terminal.output import Column, console, print_json, print_rows, quantity
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _LITERAL_WIDTH = 58
 _GB_NOTE = "GB are 1e9 bytes, weights alone; CUDA takes about 0.3. Rules: docs/models.md."
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @output_options
 @click.pass_context
 def command(ctx: click.Context, form: Form | None) -> None:

@@ -15,6 +15,7 @@ from qembed.terminal.options import (
     PRECISIONS,
     TOKEN_BUDGET,
     TRUNCATE_DIM,
+    AdvancedCommand,
     Form,
     corpus_options,
     output_options,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from qembed.corpus import IdFrom
 
 
-@click.command(short_help="Memory, batches, time and disk of a run.")
+@click.command(cls=AdvancedCommand, short_help="Memory, batches, time and disk of a run.")
 @INPUT
 @click.option("-m", "--model", help="Folder, hub id or short name.  [default: nomic-ai/nomic-embed-code]")
 @click.option(

@@ -8,6 +8,8 @@ from time import perf_counter
 
 import click
 
+from qembed.terminal.options import AdvancedCommand
+
 PACKAGES = ("click", "rich", "qdrant_client", "sentence_transformers", "filelock", "psutil", "tokenizers")
 """Installed with qembed; their API documentation is a real collection, and what ``python_api`` judges."""
 
@@ -21,7 +23,7 @@ QUESTIONS = (
 )
 
 
-@click.command(short_help="The main job end to end, offline.")
+@click.command(cls=AdvancedCommand, short_help="The main job end to end, offline.")
 @click.option(
     "-o",
     "--output",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from qembed.terminal.options import AdvancedCommand
+
 if TYPE_CHECKING:
     from qembed.commands.report.report import CompareFormat
 
@@ -14,7 +16,7 @@ REPORTS = Path("reports")
 PATH = click.Path(path_type=Path)
 
 
-@click.command("report", short_help="One HTML page of a bench, for people who do not program.")
+@click.command("report", cls=AdvancedCommand, short_help="One HTML page per bench.")
 @click.argument("bench", type=PATH, required=False)
 @click.option("--compare", "pair", nargs=2, type=PATH, metavar="A B", help="Two stored benches: from A to B.")
 @click.option("--index", "reports", type=PATH, metavar="FOLDER", help="List the stored benches in a folder.")

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qembed.terminal.options import EMBEDDINGS, JSON, model_options
+from qembed.terminal.options import EMBEDDINGS, JSON, AdvancedCommand, model_options
 
 if TYPE_CHECKING:
     from qembed.commands.search.search import Result
     from qembed.index import IndexKind
 
 
-@click.command(short_help="Ask a question of embeddings.")
+@click.command(cls=AdvancedCommand, short_help="Ask a question of embeddings.")
 @EMBEDDINGS
 @click.argument("questions", nargs=-1, required=True, metavar="QUESTION...")
 @click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="Results a question.")

@@ -16,6 +16,7 @@ from qembed.terminal.options import (
     RESAMPLES,
     SEED,
     SPLIT,
+    AdvancedCommand,
     Form,
     model_options,
     output_options,
@@ -62,7 +63,7 @@ class Listed(click.ParamType[tuple[Any, ...]]):
         return tuple(dict.fromkeys(map(int, parts)))
 
 
-@click.command(short_help="Do shorter or quantised vectors rank as well?")
+@click.command(cls=AdvancedCommand, short_help="Do shorter or quantised vectors rank as well?")
 @EMBEDDINGS
 @click.option(
     "-e",

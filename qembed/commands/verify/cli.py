@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from qembed.commands.verify.view import measured_values, render_ranking
-from qembed.terminal.options import EMBEDDINGS, PRECISIONS, SPLIT, Form, output_options
+from qembed.terminal.options import EMBEDDINGS, PRECISIONS, SPLIT, AdvancedCommand, Form, output_options
 from qembed.terminal.output import grid
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SCHEMA = "qembed.verify/1"
 
 
-@click.command(short_help="Embed a sample again and compare.")
+@click.command(cls=AdvancedCommand, short_help="Embed a sample again and compare.")
 @EMBEDDINGS
 @click.option(
     "--sample", type=click.IntRange(min=1), default=200, show_default=True, help="Different texts, at most."
