@@ -27,10 +27,10 @@ from qembed import (
     store_bench,
 )
 from qembed.commands.bench.bench import BenchResult
-from qembed.commands.bench.measure import Row
 from qembed.commands.quickstart.cli import EXCLUDE, PACKAGES
 from qembed.evaluation.diagnose.frontier import DepthPoint
 from qembed.evaluation.diagnose.waterfall import STAGES
+from qembed.evaluation.systems.rows import Row
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LIBRARIES = ("torch", "sentence-transformers", "qdrant-client", "bm25s", "ranx")

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from qembed.commands.bench.judged import Judged, ask, load_judged
-from qembed.commands.bench.side import SideOptions
 from qembed.evaluation.diagnose.variants import Form, Rows, cut, search
 from qembed.evaluation.measures import evaluate
+from qembed.evaluation.systems.judged import Judged, ask, load_judged
+from qembed.evaluation.systems.side import SideOptions
 from qembed.models import EncoderOptions
 
 LIMIT = 10

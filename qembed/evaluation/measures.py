@@ -119,6 +119,18 @@ def parse_measure(text: str) -> Measure:
     return Measure(name, int(cutoff) if cutoff is not None else None, int(match["rel"] or 1))
 
 
+def deciding_measure(text: str) -> Measure:
+    """A measure on which one ranking can be better than another.
+
+    Raises:
+        UsageError: It is unknown, or tells nothing of quality.
+    """
+    measure = parse_measure(text)
+    if measure.name == "judged":
+        raise UsageError(f"{measure} tells how much was judged, not how good it is", remedy="take nDCG@10")
+    return measure
+
+
 def evaluate(qrels: Qrels, run: Run, measures: Iterable[Measure | str]) -> pd.DataFrame:
     """Every measure of every query.
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from qembed.commands.bench.side import Side, SideOptions, describe_side, open_side
 from qembed.errors import Mismatch, UsageError
 from qembed.evaluation.diagnose.agreement import overlap, rank_biased_overlap
 from qembed.evaluation.eval_sets.beir import read_queries
 from qembed.evaluation.retrieve.ordering import ranked
 from qembed.evaluation.statistics.compare import Estimate, mean_interval
+from qembed.evaluation.systems.side import Side, SideOptions, describe_side, open_side
 from qembed.progress import Progress
 from qembed.store import find_embeddings
 

@@ -8,8 +8,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 
-from qembed.commands.bench.judged import Judged, ask, load_judged
-from qembed.commands.bench.measure import (
+from qembed.commands.bench.options import BenchOptions
+from qembed.errors import Mismatch, UsageError
+from qembed.evaluation.diagnose.frontier import Frontier, depths_within
+from qembed.evaluation.diagnose.gates import Gate, parse_gate
+from qembed.evaluation.eval_sets.eval_set import EvalSet
+from qembed.evaluation.measures import Measure, parse_measure
+from qembed.evaluation.rerank.open import open_reranker
+from qembed.evaluation.rerank.reranker import Reranker
+from qembed.evaluation.retrieve.units import absent_relevant
+from qembed.evaluation.systems.judged import Judged, ask, load_judged
+from qembed.evaluation.systems.rows import (
     Gated,
     Row,
     Waterfall,
@@ -22,9 +31,8 @@ from qembed.commands.bench.measure import (
     unjudged_of,
     waterfall_of,
 )
-from qembed.commands.bench.options import BenchOptions
-from qembed.commands.bench.side import Side, SideOptions, open_side, time_side
-from qembed.commands.bench.systems import (
+from qembed.evaluation.systems.side import Side, SideOptions, open_side, time_side
+from qembed.evaluation.systems.system import (
     BASELINE,
     VECTORS,
     System,
@@ -34,14 +42,6 @@ from qembed.commands.bench.systems import (
     system_names,
     vectors_system,
 )
-from qembed.errors import Mismatch, UsageError
-from qembed.evaluation.diagnose.frontier import Frontier, depths_within
-from qembed.evaluation.diagnose.gates import Gate, parse_gate
-from qembed.evaluation.eval_sets.eval_set import EvalSet
-from qembed.evaluation.measures import Measure, parse_measure
-from qembed.evaluation.rerank.open import open_reranker
-from qembed.evaluation.rerank.reranker import Reranker
-from qembed.evaluation.retrieve.units import absent_relevant
 from qembed.models import EncoderOptions
 from qembed.progress import Progress
 from qembed.records import Finding, Qrels

@@ -229,8 +229,8 @@ def _agreement(
 ) -> None:
     from qembed.commands.bench.agreement import agreement, agreement_document
     from qembed.commands.bench.rows import print_agreement
-    from qembed.commands.bench.side import SideOptions
     from qembed.commands.bench.view import show_agreement
+    from qembed.evaluation.systems.side import SideOptions
     from qembed.terminal.output import print_json
 
     baseline = choices["baseline"]

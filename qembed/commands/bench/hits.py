@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from qembed.commands.bench.side import Side
-from qembed.commands.bench.systems import System
 from qembed.evaluation.retrieve.ordering import ranked
+from qembed.evaluation.systems.side import Side
+from qembed.evaluation.systems.system import System
 from qembed.records import Qrels
 from qembed.store import atomic_file
 

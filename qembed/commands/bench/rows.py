@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qembed.commands.bench.columns import comparison_columns, estimate_columns
 from qembed.report.words import milliseconds, number
 from qembed.terminal.options import Form
 from qembed.terminal.output import Column, aside, print_rows, quantity
+from qembed.terminal.quality import comparison_columns, estimate_columns
 
 if TYPE_CHECKING:
     from qembed.commands.bench.agreement import Agreement
     from qembed.commands.bench.bench import BenchResult
-    from qembed.commands.bench.measure import Row
     from qembed.evaluation.statistics.compare import Estimate
+    from qembed.evaluation.systems.rows import Row
 
 
 def print_systems(result: BenchResult, folder: Path | None, form: Form) -> None:

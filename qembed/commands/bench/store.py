@@ -17,11 +17,11 @@ import numpy as np
 
 from qembed.commands.bench.bench import BenchResult
 from qembed.commands.bench.hits import write_hits
-from qembed.commands.bench.measure import Row
-from qembed.commands.bench.side import Side, describe_side
 from qembed.errors import UsageError
 from qembed.evaluation.eval_sets.eval_set import CARD, EvalSet
 from qembed.evaluation.eval_sets.trec import write_run
+from qembed.evaluation.systems.rows import Row
+from qembed.evaluation.systems.side import Side, describe_side
 from qembed.models.device import device_name
 from qembed.store import atomic_file, describe_finding, environment, write_json
 

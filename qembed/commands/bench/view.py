@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from qembed.commands.bench.agreement import Agreement
     from qembed.commands.bench.bench import BenchResult
-    from qembed.commands.bench.measure import Gated, Row
-    from qembed.commands.bench.side import Side
     from qembed.evaluation.diagnose.frontier import Frontier
+    from qembed.evaluation.systems.rows import Gated, Row
+    from qembed.evaluation.systems.side import Side
 
 _STAGES = ("cut", "missed", "index", "depth", "below", "not lifted", "demoted")
 _STYLES = {"better": "green", "worse": "red", "equivalent": "cyan", "cannot tell": "yellow"}

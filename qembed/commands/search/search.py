@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qembed.commands.made_with import load_query_encoder, model_name
 from qembed.corpus import content_sha256
 from qembed.errors import DimensionMismatch, Mismatch, UsageError
 from qembed.index import Condition, Hit, Index, IndexKind, Point, choose_index, make_index
@@ -26,6 +25,7 @@ from qembed.store import (
     placed_records,
     read_manifest,
 )
+from qembed.store.made_with import load_query_encoder, model_name
 
 
 @dataclass(frozen=True, slots=True)

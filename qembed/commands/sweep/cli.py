@@ -152,8 +152,8 @@ def command(embeddings: Path, eval_set: Path, quiet: bool, form: Form | None, **
 
 def columns(result: SweepResult) -> list[Column[Variant]]:
     """What CSV and Markdown say of a form."""
-    from qembed.commands.bench.columns import comparison_columns, estimate_columns
     from qembed.terminal.output import Column, quantity
+    from qembed.terminal.quality import comparison_columns, estimate_columns
 
     measure = str(result.measure)
     return [

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from qembed.commands.bench.judged import Judged, ask, describe_judged, load_judged
-from qembed.commands.bench.side import SideOptions, describe_side
 from qembed.errors import UsageError
 from qembed.evaluation.diagnose.variants import KINDS, QUANTILE, Form, Kind, Rows, forms, search
-from qembed.evaluation.measures import Measure, evaluate, parse_measure
+from qembed.evaluation.measures import Measure, deciding_measure, evaluate
 from qembed.evaluation.statistics.compare import Comparison, Estimate, compare_family, mean_interval
+from qembed.evaluation.systems.judged import Judged, ask, describe_judged, load_judged
+from qembed.evaluation.systems.side import SideOptions, describe_side
 from qembed.models import EncoderOptions
 from qembed.models.catalog import find_model
 from qembed.progress import Progress
@@ -174,18 +174,6 @@ def sweep(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=perf_counter() - started,
     )
-
-
-def deciding_measure(text: str) -> Measure:
-    """A measure on which one ranking can be better than another.
-
-    Raises:
-        UsageError: It is unknown, or tells nothing of quality.
-    """
-    measure = parse_measure(text)
-    if measure.name == "judged":
-        raise UsageError(f"{measure} tells how much was judged, not how good it is", remedy="take nDCG@10")
-    return measure
 
 
 def default_dims(dimension: int, model: str | None) -> tuple[int, ...]:

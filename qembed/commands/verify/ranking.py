@@ -15,16 +15,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from qembed.commands.bench.judged import Judged, ask, load_judged
-from qembed.commands.bench.side import SideOptions
-from qembed.commands.sweep.sweep import deciding_measure
 from qembed.commands.verify.reference import Reference, ToEmbed
 from qembed.errors import UsageError
 from qembed.evaluation.eval_sets.card import Level
 from qembed.evaluation.eval_sets.eval_set import EvalSet
-from qembed.evaluation.measures import Measure, evaluate
+from qembed.evaluation.measures import Measure, deciding_measure, evaluate
 from qembed.evaluation.retrieve.ordering import ranked
 from qembed.evaluation.statistics.compare import Comparison, Estimate, compare, mean_interval, sentence
+from qembed.evaluation.systems.judged import Judged, ask, load_judged
+from qembed.evaluation.systems.side import SideOptions
 from qembed.index.protocol import SCORE_DECIMALS
 from qembed.models import EncoderOptions, Precision
 from qembed.models.device import pick_device, pick_precision

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qembed.commands.made_with import documents_as_made, model_name
 from qembed.errors import DimensionMismatch, Mismatch, QembedError
 from qembed.models import Encoder, EncoderInfo, EncoderOptions, ModelSource, Role, fetch, resolve_model
 from qembed.models.weights import config_sha256, weights_sha256
 from qembed.progress import Progress
 from qembed.records import Lengths, Vectors
 from qembed.store import Manifest
+from qembed.store.made_with import documents_as_made, model_name
 
 _NORM_TOLERANCE = 1e-3
 

@@ -11,9 +11,9 @@ import pytest
 from bench_folders import Item, library_items, write_embeddings, write_query_vectors
 
 from qembed.commands.bench.agreement import Agreement, agreement, agreement_document
-from qembed.commands.bench.side import SideOptions
 from qembed.errors import InputNotFound, Mismatch, UsageError
 from qembed.evaluation.diagnose.agreement import rank_biased_overlap
+from qembed.evaluation.systems.side import SideOptions
 
 TEXTS = 40
 QUERIES = {f"q{number}": f"question {number}" for number in range(12)}

@@ -25,9 +25,7 @@ from bench_folders import (
 from eval_folders import eval_folder
 
 from qembed.commands.bench.bench import BenchResult, bench, retrieval_depth
-from qembed.commands.bench.measure import Row
 from qembed.commands.bench.options import BenchOptions
-from qembed.commands.bench.systems import system_names
 from qembed.commands.embed.embed import EmbedOptions, embed
 from qembed.errors import (
     DimensionMismatch,
@@ -42,6 +40,8 @@ from qembed.evaluation.rerank.open import DEFAULT_RERANKER
 from qembed.evaluation.retrieve.bm25 import BM25
 from qembed.evaluation.retrieve.fusion import reciprocal_rank_fusion
 from qembed.evaluation.retrieve.ordering import ranked
+from qembed.evaluation.systems.rows import Row
+from qembed.evaluation.systems.system import system_names
 from qembed.models import EncoderOptions
 from qembed.records import Qrels, Run
 
@@ -296,9 +296,9 @@ class TestLosses:
                     for hits in super().search_many(vectors, depth=depth)
                 ]
 
-        real = __import__("qembed.commands.bench.side", fromlist=["make_index"]).make_index
+        real = __import__("qembed.evaluation.systems.side", fromlist=["make_index"]).make_index
         monkeypatch.setattr(
-            "qembed.commands.bench.side.make_index",
+            "qembed.evaluation.systems.side.make_index",
             lambda name, dimension: Forgetful(dimension) if name == "memory" else real(name, dimension),
         )
         result = run(shelf, index="memory", measures=("recall@10",))
@@ -794,7 +794,9 @@ def test_a_model_of_another_dimension(shelf: Made, tiny: Path) -> None:
 def test_a_reranker_that_cannot_be_had_is_said_before_vectors_are_read(
     shelf: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qembed.commands.bench.judged.open_side", lambda *_, **__: pytest.fail("too late"))
+    monkeypatch.setattr(
+        "qembed.evaluation.systems.judged.open_side", lambda *_, **__: pytest.fail("too late")
+    )
     with pytest.raises(ModelUnreachable) as caught:
         run(shelf, rerankers=(DEFAULT_RERANKER,))
     assert caught.value.exit_code == 4

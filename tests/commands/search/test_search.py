@@ -252,7 +252,7 @@ class TestOtherModels:
             asked.append(revision)
             raise ModelUnreachable("enough seen")
 
-        monkeypatch.setattr("qembed.commands.made_with.resolve_model", resolve)
+        monkeypatch.setattr("qembed.store.made_with.resolve_model", resolve)
         for model in (None, "someone/else"):
             with pytest.raises(ModelUnreachable):
                 search(changed, "x", model=model, options=CPU)

@@ -14,7 +14,9 @@ import pytest
 from bench_folders import Item, write_embeddings, write_query_vectors
 from tiny_models import edit_json
 
-from qembed.commands.bench.side import (
+from qembed.commands.embed.embed import EmbedOptions, embed
+from qembed.errors import DimensionMismatch, InputNotFound, Mismatch, UsageError
+from qembed.evaluation.systems.side import (
     Side,
     SideOptions,
     build_index,
@@ -25,8 +27,6 @@ from qembed.commands.bench.side import (
     search_run,
     time_side,
 )
-from qembed.commands.embed.embed import EmbedOptions, embed
-from qembed.errors import DimensionMismatch, InputNotFound, Mismatch, UsageError
 from qembed.models import EncoderOptions
 from qembed.progress import Progress
 
@@ -149,7 +149,7 @@ class TestOpen:
 class TestQueries:
     def test_each_as_if_alone_whatever_the_batches(self, side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
         assert side.encoder is not None
-        monkeypatch.setattr("qembed.commands.bench.side._QUERY_BATCH", 2)
+        monkeypatch.setattr("qembed.evaluation.systems.side._QUERY_BATCH", 2)
         texts = [f"{'vector ' * (n % 5)}query {n}" for n in range(9)]
         found = encode_queries(side.encoder, texts)
         for at, text in enumerate(texts):
@@ -230,7 +230,7 @@ class TestSearch:
                 return [hits[::2] for hits in super().search_many(vectors, depth=depth)]
 
         monkeypatch.setattr(
-            "qembed.commands.bench.side.make_index",
+            "qembed.evaluation.systems.side.make_index",
             lambda name, dimension: (Half if name == "memory" else ExactIndex)(dimension),
         )
         found = open_side(SideOptions(folder, encoder=CPU), QUERIES, "chunk", depth=3)

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from qembed.commands.bench.side import Side, SideOptions, open_side
 from qembed.errors import Mismatch, UsageError
 from qembed.evaluation.eval_sets.check import check_against
 from qembed.evaluation.eval_sets.eval_set import EvalSet, load_eval_set
 from qembed.evaluation.eval_sets.findings import KINDS, severity
+from qembed.evaluation.systems.side import Side, SideOptions, open_side
 from qembed.progress import Progress
 from qembed.records import Finding, Qrels
 

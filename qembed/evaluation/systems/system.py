@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from qembed.commands.bench.side import Side
 from qembed.errors import Mismatch
 from qembed.evaluation.diagnose.latency import time_queries
 from qembed.evaluation.rerank.reranker import Reranked, Reranker
@@ -19,6 +18,7 @@ from qembed.evaluation.retrieve.bm25 import BM25
 from qembed.evaluation.retrieve.fusion import reciprocal_rank_fusion
 from qembed.evaluation.retrieve.ordering import ranked
 from qembed.evaluation.retrieve.pools import first, rerank_run
+from qembed.evaluation.systems.side import Side
 from qembed.progress import Progress
 from qembed.records import Run
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from qembed.commands.made_with import load_query_encoder
 from qembed.errors import DimensionMismatch, Mismatch, QembedError, UsageError
 from qembed.evaluation.diagnose.agreement import overlap
 from qembed.evaluation.diagnose.latency import time_queries
@@ -23,6 +22,7 @@ from qembed.models import Encoder, EncoderOptions
 from qembed.progress import Progress
 from qembed.records import Run, Vectors
 from qembed.store import BadLine, Manifest, OutputFiles, find_embeddings, read_manifest, read_records
+from qembed.store.made_with import load_query_encoder
 
 _QUERY_BATCH = 32
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from qembed.commands.bench.systems import FUSION, System, run_at, seen_units
 from qembed.errors import UsageError
 from qembed.evaluation.diagnose.frontier import Frontier, Values, depths_within, frontier
 from qembed.evaluation.diagnose.gates import Gate, GateResult, hold_difference, hold_value
@@ -20,6 +19,7 @@ from qembed.evaluation.retrieve.pools import ceiling, first
 from qembed.evaluation.retrieve.units import cut_units
 from qembed.evaluation.statistics.compare import Comparison, Estimate, compare, compare_family, mean_interval
 from qembed.evaluation.statistics.holes import BOUNDED, hole_bounds
+from qembed.evaluation.systems.system import FUSION, System, run_at, seen_units
 from qembed.records import Qrels, Run
 
 if TYPE_CHECKING:
