@@ -16,8 +16,8 @@ from qembed.errors import UsageError
 from qembed.records import Finding
 
 if TYPE_CHECKING:
-    from qembed.corpus.from_package import PackageSource
-    from qembed.corpus.package_entry import Entry
+    from qembed.corpus.package.entry import Entry
+    from qembed.corpus.package.read import PackageSource
 
 MARKER = ".qembed-from-package"
 """Lies in each package's folder; only folders that have it are ever replaced."""
@@ -90,7 +90,7 @@ def corpus_from_package(
         OutputExists: The folder is not empty, or a subfolder in the way was not made by this function.
         ModelUnreachable: The model's tokenizer is not here.
     """
-    from qembed.corpus.from_package import read_package
+    from qembed.corpus.package.read import read_package
     from qembed.models.tokens import load_tokenizer
 
     names = list(dict.fromkeys(names))

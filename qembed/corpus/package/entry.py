@@ -12,7 +12,7 @@ from typing import Any
 
 import griffe
 
-from qembed.corpus.package_names import Named, Node, ancestors
+from qembed.corpus.package.names import Named, Node, ancestors
 
 MAX_VALUE_CHARACTERS = 120
 """Longer values and defaults are cut in titles."""

@@ -22,8 +22,8 @@ from time import perf_counter
 
 import griffe
 
-from qembed.corpus.package_entry import Entry, entry_of, relative_path
-from qembed.corpus.package_names import Imports, Node, PublicNames
+from qembed.corpus.package.entry import Entry, entry_of, relative_path
+from qembed.corpus.package.names import Imports, Node, PublicNames
 from qembed.errors import UsageError
 from qembed.records import Finding, OnFinding, Place
 

@@ -9,8 +9,8 @@ from textwrap import dedent
 
 import pytest
 
-from qembed.corpus.from_package import PackageSource, read_package
-from qembed.corpus.package_entry import Entry
+from qembed.corpus.package.entry import Entry
+from qembed.corpus.package.read import PackageSource, read_package
 from qembed.errors import UsageError
 from qembed.records import Finding
 

@@ -1,0 +1,1 @@
+"""The public API documentation of an installed Python package, read from its source."""
