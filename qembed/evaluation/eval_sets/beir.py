@@ -4,6 +4,7 @@
     queries.tsv       q1 <tab> ...                          as TREC's tools read it
     qrels/test.tsv    query-id <tab> corpus-id <tab> score  BEIR, with this header
     qrels/test.txt    q1 0 item 2                           TREC: query, iteration, item, grade
+    qrels/test.jsonl  {"query-id": ..., "corpus-id": ..., "score": ...}    MTEB; ``columns`` knows more
 
 Forms are told apart by what the file holds, not by its name. A broken line is a finding and the rest goes on;
 without ``on_finding``, the first one that loses something is raised.
@@ -19,6 +20,14 @@ from typing import Any, Literal, TypeAlias
 import orjson
 
 from qembed.errors import Mismatch, UsageError
+from qembed.evaluation.eval_sets.columns import (
+    BEIR_COLUMNS,
+    RUN_COLUMNS,
+    Layout,
+    json_row,
+    layout_of,
+    split,
+)
 from qembed.evaluation.eval_sets.findings import finding, refuse
 from qembed.evaluation.eval_sets.lines import text_lines, write_lines
 from qembed.records import OnFinding, Qrels
@@ -27,8 +36,6 @@ Form: TypeAlias = Literal["beir", "trec"]
 
 HEADER = "query-id\tcorpus-id\tscore"
 _WIDTHS = {3: "query id, item id, grade", 4: "query id, iteration, item id, grade"}
-_RUN_WIDTH = 6
-_HEADER_ENDS = ("score", "relevance", "rel", "grade", "label")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,26 +152,25 @@ def read_qrels(path: Path, on_finding: OnFinding = refuse) -> Qrels:
 
 
 def qrels_rows(path: Path, on_finding: OnFinding) -> Iterator[Row]:
-    """Every judgement of a file, streamed, repeated ones too.
+    """Every judgement of a file, streamed, repeated ones too; ``columns`` lists the layouts.
 
     Raises:
         InputNotFound: The file is not there.
         Mismatch: The file is a run.
     """
-    width = 0
+    layout: Layout | Literal["json"] | None = None
     for number, line in text_lines(path, on_finding):
-        fields = line.split("\t") if "\t" in line else line.split()
-        if not width:
-            if len(fields) == _RUN_WIDTH:
+        if layout is None:
+            layout = "json" if line.startswith("{") else layout_of(line)
+            if layout is None and len(line.split()) == RUN_COLUMNS:
                 raise Mismatch(
                     "the file is a run (six columns), not qrels", where=str(path), remedy="give the qrels"
                 )
-            width = len(fields) if len(fields) in _WIDTHS else 0
-            if width == 3 and fields[2].strip().lower() in _HEADER_ENDS:
+            if isinstance(layout, Layout) and layout.header:
                 continue
-            if width == 3:
+            if isinstance(layout, Layout) and layout.width == BEIR_COLUMNS:
                 on_finding(finding("no-header", path, "the header is missing", line=number))
-        row = _row(number, fields, width)
+        row = _json_row(number, line) if layout == "json" else _columns(number, line, layout)
         if isinstance(row, Row):
             yield row
         else:
@@ -195,12 +201,13 @@ def check_ids(ids: Mapping[str, Any], form: Form, path: Path) -> None:
     """Refuse ids that would not read back.
 
     Raises:
-        UsageError: An id is empty or holds a tab or a line break; in TREC's form, any white space.
+        UsageError: An id is empty, holds a tab or a line break, or begins or ends with a blank; in TREC's
+            form, any white space.
     """
     for name in ids:
         parts = name.split() if form == "trec" else name.replace("\n", "\t").replace("\r", "\t").split("\t")
-        if len(parts) != 1 or parts != [name] or not name:
-            what = "white space" if form == "trec" else "tabs or line breaks"
+        if parts != [name] or name != name.strip() or not name:
+            what = "white space" if form == "trec" else "tabs, line breaks, or blanks around them"
             raise UsageError(
                 f"the id {name!r} cannot be written to a {form.upper()} file: ids must have no {what}",
                 where=str(path),
@@ -239,23 +246,37 @@ def _tsv_query(line: str) -> tuple[str, str] | str:
     return query_id.strip(), text.strip()
 
 
-def _row(number: int, fields: list[str], width: int) -> Row | tuple[str, str]:
-    if not width or len(fields) != width:
-        wanted = _WIDTHS.get(width) or "3 (BEIR) or 4 (TREC)"
-        return "bad-row", f"{len(fields)} columns; expected {wanted}"
-    query_id, item_id, grade = fields[0], fields[-2], _grade(fields[-1])
-    if not query_id.strip() or not item_id.strip():
+def _json_row(number: int, line: str) -> Row | tuple[str, str]:
+    found = json_row(line)
+    return _row(number, found) if isinstance(found, tuple) else ("bad-row", found)
+
+
+def _columns(number: int, line: str, layout: Layout | None) -> Row | tuple[str, str]:
+    if layout is None:
+        return "bad-row", f"{len(line.split())} columns; expected 3 (BEIR) or 4 (TREC)"
+    fields = split(line, layout.separator, quoted=layout.quoted)
+    if len(fields) != layout.width:
+        return "bad-row", f"{len(fields)} columns; expected {_WIDTHS.get(layout.width) or layout.width}"
+    query_id, item_id, grade = layout.places
+    return _row(number, (fields[query_id], fields[item_id], fields[grade]))
+
+
+def _row(number: int, found: tuple[Any, Any, Any]) -> Row | tuple[str, str]:
+    query_id, item_id = (str(name).strip() for name in found[:2])
+    if not query_id or not item_id:
         return "bad-row", "an id is empty"
+    grade = _grade(found[2])
     if grade is None:
-        return "bad-grade", f"the grade {fields[-1].strip()!r} is not an integer"
+        reason = f"the grade {str(found[2]).strip()!r} is not an integer"
+        return "bad-grade", reason + ("" if number > 1 else " (a header has query-id, corpus-id, score)")
     return Row(number, query_id, item_id, grade)
 
 
-def _grade(text: str) -> int | None:
+def _grade(text: Any) -> int | None:
     """An integer, also as ``2.0``, which tools that know only floats write."""
     try:
         value = float(text)
-    except ValueError:
+    except (TypeError, ValueError):
         return None
     return int(value) if value.is_integer() and abs(value) < 2**31 else None
 

@@ -2,7 +2,7 @@
 
     card.toml            optional; without it the folder is a plain BEIR folder (level chunk, split test)
     queries.jsonl        or queries.tsv
-    qrels/<split>.tsv    or qrels/<split>.txt; see ``beir`` for the forms
+    qrels/<split>.tsv    or .txt, .csv, .jsonl; see ``beir`` for the forms
     corpus.jsonl         optional; the corpus may lie anywhere
 
 Nothing here reads the corpus.
@@ -25,7 +25,7 @@ __all__ = ["CARD", "Card", "EvalSet", "Level", "load_eval_set", "read_card", "wr
 QUERIES = ("queries.jsonl", "queries.tsv")
 """Names of the file of queries; the first that is there is read."""
 
-QRELS_SUFFIXES = (".tsv", ".txt")
+QRELS_SUFFIXES = (".tsv", ".txt", ".csv", ".jsonl")
 
 
 @dataclass(frozen=True, slots=True)

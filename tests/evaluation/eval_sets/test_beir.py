@@ -13,7 +13,7 @@ from qembed.evaluation.eval_sets.beir import Form, read_qrels, read_queries, wri
 from qembed.records import Finding, Qrels
 
 IDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc",)), min_size=1, max_size=8).filter(
-    str.strip
+    lambda name: name == name.strip() != ""
 )
 TREC_IDS = IDS.filter(lambda name: name.split() == [name])
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40).filter(str.strip)

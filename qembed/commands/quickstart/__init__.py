@@ -1,0 +1,1 @@
+"""``qembed quickstart``: the main job end to end on the bundled model."""
