@@ -1,4 +1,4 @@
-"""How a long command tells what it is doing; the command line shows it, the Python API is silent."""
+"""How a long command reports what it is doing; the command line shows it, the Python API is silent."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class DeviceStatus:
     Attributes:
         device: E.g. ``cuda:0``; ``cpu#1`` is the second worker of a CPU.
         name: E.g. ``Tesla T4``.
-        state: ``loading`` weights, ``running``, ``lost`` (given up after several deaths), ``done``.
-        texts: Finished on it.
-        tokens: Finished on it.
+        state: ``loading`` weights, ``running``, ``lost`` (given up after several crashes), ``done``.
+        texts: Texts finished on it.
+        tokens: Tokens finished on it.
         seconds: Since its first batch began.
-        memory_used_bytes: Of a GPU all that its worker has reserved; of a CPU worker its resident set.
-        memory_total_bytes: Of the device.
-        budget_tokens: Padded tokens of a batch at most, now.
+        memory_used_bytes: Memory that its worker has reserved on a GPU; resident set of a CPU worker.
+        memory_total_bytes: Memory of the device.
+        budget_tokens: Largest batch at the moment, in padded tokens.
         splits: Batches that did not fit and were halved.
         restarts: How often its worker died or hung and was started again.
     """
@@ -41,7 +41,7 @@ class DeviceStatus:
 
 
 class Progress:
-    """Takes news and does nothing with them; ``cli.progress`` has one that shows them."""
+    """Does nothing with what it is told; the classes of ``terminal.progress`` show it."""
 
     def phase(self, name: str, *, total: int | None = None, unit: str = "") -> None:
         """A new phase begins; ``total`` in ``unit`` where it is known."""
@@ -50,7 +50,7 @@ class Progress:
         """``amount`` more units of the phase are done, ``texts`` more texts with them."""
 
     def expect(self, total: int) -> None:
-        """The phase's total is known better now."""
+        """The phase's total is known, or known better, from here on; it may change several times."""
 
     def devices(self, statuses: Sequence[DeviceStatus]) -> None:
         """How far each device is; called after every finished batch."""

@@ -30,7 +30,7 @@ _REDRAWS_PER_SECOND = 5
 def make_progress(
     *, quiet: bool = False, every_seconds: float = LOG_EVERY_SECONDS, log_json: bool = False
 ) -> Progress:
-    """The right kind for where stderr goes.
+    """The kind of progress that suits where stderr goes.
 
     Args:
         quiet: Nothing for people.
@@ -49,6 +49,7 @@ def make_progress(
 class CountingProgress(Progress):
     """Counts and times the current phase and its devices."""
 
+    total: int | None
     lines: tuple[DeviceLine, ...]
 
     def __init__(self) -> None:
@@ -62,6 +63,9 @@ class CountingProgress(Progress):
         self.texts += texts
         self.window.add(monotonic(), self.done, self.texts)
 
+    def expect(self, total: int) -> None:
+        self.total = total
+
     def devices(self, statuses: Sequence[DeviceStatus]) -> None:
         now = monotonic()
         for status in statuses:
@@ -74,6 +78,10 @@ class CountingProgress(Progress):
     def seconds_left(self, pace: Pace) -> float | None:
         """Until the phase is done; None where its total or the pace is unknown."""
         return pace.seconds_left(self.total - self.done) if self.total else None
+
+    def share(self) -> str:
+        """How much of the phase is done, e.g. ``25%``; empty while its total is unknown."""
+        return f"{min(self.done / self.total, 1):.0%}" if self.total else ""
 
     def figures(self) -> str:
         """Rates, time left and memory, as far as they are known."""
@@ -121,7 +129,7 @@ class LogProgress(CountingProgress):
         super().advance(amount, texts=texts)
         if monotonic() - self._said >= self._every_seconds:
             self._said = monotonic()
-            part = f"{self.done / self.total:.0%}" if self.total else _amount(self.done, self.unit)
+            part = self.share() or _amount(self.done, self.unit)
             click.echo(f"  {self.name}: {part}, {self.figures()}", err=True)
             for line in self._device_lines():
                 click.echo(line, err=True)
@@ -251,7 +259,7 @@ class LiveProgress(CountingProgress):
         grid.add_column(no_wrap=True, overflow="ellipsis")
         grid.add_column(ratio=1, min_width=4)
         grid.add_column(no_wrap=True, overflow="ellipsis")
-        share = f"{min(self.done / self.total, 1):4.0%}  " if self.total else ""
+        share = f"{self.share():>4}  " if self.total else ""
         done = "" if self.total or not self.done else f"{_amount(self.done, self.unit)}  "
         bar = ProgressBar(total=self.total, completed=self.done, pulse=self.total is None)
         grid.add_row(Text(self.name), bar, Text(share + done + self.figures()))

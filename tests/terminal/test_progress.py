@@ -8,13 +8,16 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from fakes import encode, some_texts
 
+from qembed.engine import RunPlan
 from qembed.progress import DeviceState, DeviceStatus, Progress
 from qembed.terminal import progress as showing
 from qembed.terminal.pace import WINDOW_SECONDS
@@ -153,6 +156,68 @@ class TestPace:
         encoding.phase("writing", total=50, unit="chunks")
         assert (encoding.done, encoding.texts, encoding.lines) == (0, 0, ())
         assert self.left(encoding, clock) is None
+
+
+class TestWholeRun:
+    """A run of the engine through each class of the command line: its total is known only as it goes."""
+
+    @pytest.fixture
+    def run(self, tmp_path: Path, clock: SimpleNamespace) -> Callable[[CountingProgress], None]:
+        def run(progress: CountingProgress) -> None:
+            progress.phase("encoding", unit="tokens")
+
+            def a_second_later(_: int) -> None:
+                clock.now += 1
+
+            texts = some_texts(1000)
+            plan = RunPlan(1000, 200, window_texts=100)
+            sizes = np.array([len(text) for text in texts])
+            encode(texts, tmp_path, plan=plan, sizes=sizes, progress=progress, on_rows=a_second_later)
+
+        return run
+
+    def test_in_a_log(
+        self, run: Callable[[CountingProgress], None], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        run(LogProgress(every_seconds=1))
+        lines = progress_lines(capsys.readouterr().err)
+        assert len(lines) >= 5
+        assert all(re.search(r"encoding: \d+%, .* tokens/s, .* left", line) for line in lines)
+        shares = [int(re.findall(r"(\d+)%", line)[0]) for line in lines]
+        assert shares == sorted(shares)
+        assert 5 <= shares[0] <= 25
+        assert shares[-1] >= 90
+
+    def test_as_json(
+        self, run: Callable[[CountingProgress], None], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        progress = JsonProgress(every_seconds=1)
+        run(progress)
+        progress.close()
+        told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+        told = [line for line in told if line["event"] == "progress"]
+        assert len(told) >= 5
+        assert all(line["seconds_left"] is not None and line["total"] for line in told)
+        assert told[0]["seconds_left"] > told[-1]["seconds_left"]
+        assert told[-1]["done"] == told[-1]["total"]
+
+    def test_on_a_terminal(self, run: Callable[[CountingProgress], None]) -> None:
+        from rich.console import Console
+
+        shown: list[str] = []
+
+        class Watched(LiveProgress):
+            def devices(self, statuses: Sequence[DeviceStatus]) -> None:
+                super().devices(statuses)
+                out = io.StringIO()
+                Console(file=out, width=80, color_system=None).print(self._render())
+                shown.append(out.getvalue())
+
+        progress = Watched()
+        run(progress)
+        progress.close()
+        assert re.search(r"\b[1-9]\d?%  .* left", shown[len(shown) // 2])
+        assert "100%" in shown[-1]
 
 
 class TestLog:
