@@ -147,7 +147,7 @@ def output_options(function: Function) -> Function:
             raise click.UsageError(f"{' and '.join(f'--{form}' for form in chosen)}: give one of them")
         return function(*args, form=chosen[0] if chosen else None, **kwargs)
 
-    return _all(
+    return compose(
         cast("Function", with_form),
         JSON,
         click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV, numbers unrounded."),
@@ -157,7 +157,7 @@ def output_options(function: Function) -> Function:
 
 def corpus_options(function: Function) -> Function:
     """How chunks are read."""
-    return _all(
+    return compose(
         function,
         click.option(
             "--collection", metavar="NAME", help="First part of every id.  [default: the input's name]"
@@ -177,7 +177,7 @@ def corpus_options(function: Function) -> Function:
 
 def model_options(function: Function) -> Function:
     """How a model is loaded and used."""
-    return _all(
+    return compose(
         function,
         click.option(
             "--device",
@@ -205,7 +205,8 @@ def model_options(function: Function) -> Function:
     )
 
 
-def _all(function: Function, *decorators: Callable[[Function], Function]) -> Function:
+def compose(function: Function, *decorators: Callable[[Function], Function]) -> Function:
+    """Several options as one decorator, in the order of the help."""
     for decorate in reversed(decorators):
         function = decorate(function)
     return function

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qembed.terminal.options import CommandGroup, Form, output_options
+from qembed.terminal.options import CommandGroup, Form, Function, compose, output_options
 
 if TYPE_CHECKING:
     from qembed.commands.corpus.from_markdown import MarkdownCorpus, PageCounts
@@ -27,22 +27,42 @@ def command() -> None:
     """
 
 
+def source_options(function: Function) -> Function:
+    """Options of every command that makes chunks."""
+    return compose(
+        function,
+        click.option(
+            "-o",
+            "--output",
+            required=True,
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Folder to make.",
+        ),
+        click.option("--model", default="minilm", show_default=True, help="Model whose tokenizer counts."),
+        click.option(
+            "--max-tokens",
+            type=int,
+            metavar="N",
+            help="Most tokens of a chunk.  [default: what the model reads]",
+        ),
+        click.option(
+            "--force", is_flag=True, help="Replace what is made again in a folder that is not empty."
+        ),
+        output_options,
+    )
+
+
 @command.command("from-package")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to make."
-)
+@source_options
 @click.option("--collection", default="python_api", show_default=True, help="First part of every chunk id.")
-@click.option("--model", default="minilm", show_default=True, help="Model whose tokenizer counts.")
-@click.option("--max-tokens", type=int, help="Tokens of a chunk at most.  [default: what the model reads]")
-@click.option("--undocumented", is_flag=True, help="Also functions, classes and methods without docstring.")
+@click.option("--undocumented", is_flag=True, help="Also functions, classes and methods without a docstring.")
 @click.option(
     "--exclude",
     multiple=True,
     metavar="MODULE",
-    help="Treat a module as private: only what public modules re-export of it is kept. Repeatable.",
+    help="Treat a module as private: keep only what public modules re-export of it. Repeatable.",
 )
-@click.option("--force", is_flag=True, help="Replace the named packages in a folder that is not empty.")
 @output_options
 def from_package(
     names: tuple[str, ...],
@@ -117,7 +137,7 @@ def _print_packages(made: PackageCorpus, form: Form | None) -> None:
     )
     over_limit = sum(package.over_limit for package in made.packages)
     if over_limit:
-        click.echo(f"{over_limit} chunks are longer, because their name alone reaches the limit", err=beside)
+        click.echo(f"{over_limit} chunks are longer: their name alone reaches the limit", err=beside)
     for kind, count in sorted(Counter(finding.kind for finding in made.findings).items()):
         first = next(finding for finding in made.findings if finding.kind == kind)
         click.echo(f"{count} x {kind}, e.g. {first.place}: {first.reason}", err=True)
@@ -131,13 +151,8 @@ def _print_packages(made: PackageCorpus, form: Form | None) -> None:
 @click.argument(
     "inputs", nargs=-1, required=True, metavar="FILE_OR_FOLDER...", type=click.Path(path_type=Path)
 )
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to make."
-)
+@source_options
 @click.option("--collection", help="First part of every chunk id.  [default: the output's name]")
-@click.option("--model", default="minilm", show_default=True, help="Model whose tokenizer counts.")
-@click.option("--max-tokens", type=int, help="Tokens of a chunk at most.  [default: what the model reads]")
-@click.option("--force", is_flag=True, help="Replace the pages in a folder that is not empty.")
 @output_options
 def from_markdown(
     inputs: tuple[Path, ...],
@@ -148,10 +163,11 @@ def from_markdown(
     force: bool,
     form: Form | None,
 ) -> None:
-    """Make chunks from Markdown files: one a section, or a few where it is long.
+    """Make chunks from Markdown files: one per section, or a few where it is long.
 
-    Every chunk begins with the titles that it stands below. A section is named by its anchor, so its id stays
-    when others are added: the page id that an eval set judges is {file}/{anchor}.
+    Every chunk begins with the titles above it. Front matter becomes metadata. A section is named by its
+    anchor, so its id stays when others are added; the page id that an eval set judges is
+    {subdirectory}/{page}#{anchor}. A folder is searched for .md, .markdown and .mdx.
 
     \b
     Examples:
@@ -182,6 +198,7 @@ def _as_markdown(made: MarkdownCorpus) -> dict[str, Any]:
         "model": made.model,
         "max_tokens": made.max_tokens,
         "empty": made.empty,
+        "notes": made.notes,
     }
 
 
@@ -203,4 +220,6 @@ def _print_pages(made: MarkdownCorpus, form: Form | None) -> None:
     )
     for path in made.empty:
         click.echo(f"{path}: no text", err=True)
+    for path, note in made.notes.items():
+        click.echo(f"{path}: {note}", err=True)
     click.echo(f"next: qembed embed {made.output} -o out --model {made.model}", err=True)

@@ -1,0 +1,72 @@
+"""The one form that metadata has: plain JSON, the same in every file and every index. Pure.
+
+A value that JSON, or an index, cannot hold as it is becomes a string that says exactly the same: an integer
+beyond 64 bits, a decimal, a date, bytes (base64). ``NaN`` and the infinities become null.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+LEAST, MOST = -(2**63), 2**63 - 1
+"""Integers that every index compares exactly; Qdrant's are 64 bits with a sign."""
+
+BIG_INTEGER = "integers beyond 64 bits are strings"
+NOT_FINITE = "NaN and infinities are null"
+DATES = "dates and times are strings (ISO 8601)"
+DECIMALS = "decimals are strings"
+BYTES = "bytes are strings (base64)"
+OTHERS = "values of other types are strings"
+KEYS = "keys that are no strings became strings"
+
+
+def normal_form(value: Any, on_change: Callable[[str], None] = lambda _: None) -> Any:
+    """A value as JSON holds it: dicts with string keys, lists, strings, booleans, null, int64 and floats.
+
+    Args:
+        value: What a JSON, YAML, TOML or Arrow reader returned, of any depth that Python's stack allows.
+        on_change: Called with one of this module's sentences wherever the result is of another type.
+
+    Raises:
+        RecursionError: The value is nested too deeply.
+    """
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            on_change(KEYS)
+        return {str(key): normal_form(inner, on_change) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [normal_form(inner, on_change) for inner in value]
+    if isinstance(value, int):
+        return _said(str(value), BIG_INTEGER, on_change) if not LEAST <= value <= MOST else int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else _said(None, NOT_FINITE, on_change)
+    return _other(value, on_change)
+
+
+def _other(value: Any, on_change: Callable[[str], None]) -> Any:
+    if value != value:  # pandas' NaT
+        return _said(None, NOT_FINITE, on_change)
+    if isinstance(value, date | time | datetime):
+        return _said(value.isoformat(), DATES, on_change)
+    if isinstance(value, Decimal):
+        return _said(str(value), DECIMALS, on_change)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return _said(base64.b64encode(value).decode(), BYTES, on_change)
+    if isinstance(value, UUID):
+        return _said(str(value), OTHERS, on_change)
+    if callable(getattr(value, "tolist", None)):  # NumPy's scalars and arrays
+        return normal_form(value.tolist(), on_change)
+    return _said(str(value), OTHERS, on_change)
+
+
+def _said(result: Any, change: str, on_change: Callable[[str], None]) -> Any:
+    on_change(change)
+    return result
