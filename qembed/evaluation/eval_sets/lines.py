@@ -24,25 +24,30 @@ def text_lines(path: Path, on_finding: OnFinding) -> Iterator[tuple[int, str]]:
     """
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if number == 1:
-                    if line.startswith(_UTF16_BOMS):
-                        raise Mismatch("the file is UTF-16", where=str(path), remedy="save it as UTF-8")
-                    line = line.removeprefix(_UTF8_BOM)
-                try:
-                    text = line.decode().rstrip("\r\n")
-                except UnicodeDecodeError as error:
-                    reason = f"byte {error.start + 1} of the line is not UTF-8"
-                    on_finding(finding("wrong-encoding", path, reason, line=number))
-                    continue
-                if text.strip():
-                    yield number, text
+            yield from decoded_lines(file, path, on_finding)
     except FileNotFoundError as error:
         raise InputNotFound("the file does not exist", where=str(path), remedy="check its name") from error
     except OSError as error:
         raise QembedError(
             f"cannot read: {error.strerror}", where=str(path), remedy="give a file that can be read"
         ) from error
+
+
+def decoded_lines(file: Iterable[bytes], path: Path, on_finding: OnFinding) -> Iterator[tuple[int, str]]:
+    """``text_lines`` of a file that is open; ``path`` names it in findings."""
+    for number, line in enumerate(file, start=1):
+        if number == 1:
+            if line.startswith(_UTF16_BOMS):
+                raise Mismatch("the file is UTF-16", where=str(path), remedy="save it as UTF-8")
+            line = line.removeprefix(_UTF8_BOM)
+        try:
+            text = line.decode().rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            reason = f"byte {error.start + 1} of the line is not UTF-8"
+            on_finding(finding("wrong-encoding", path, reason, line=number))
+            continue
+        if text.strip():
+            yield number, text
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
