@@ -12,8 +12,6 @@ Precision: TypeAlias = Literal["auto", "fp32", "fp16", "bf16", "int16", "int8", 
 PRECISIONS = get_args(Precision)
 _MIN_BF16_CAPABILITY = (8, 0)
 _TORCH_NAMES = {"fp32": "float32", "int16": "float32", "fp16": "float16", "bf16": "bfloat16"}
-_AMX = "amx_bf16"
-_CPU_BF16_FLAGS = {_AMX, "avx512_bf16"}
 _KINDS = "auto, cpu, cpu*N, cuda, cuda:N, cuda:0,cuda:1, mps"
 _CPUINFO = Path("/proc/cpuinfo")
 
@@ -85,7 +83,7 @@ def pick_precision(precision: Precision, device: str) -> str:
         return precision
     has_bf16 = _has_bf16(device)
     if precision == "auto":
-        if device == "cpu" and not _cpu_has(_AMX) and not _why_no_int16():
+        if device == "cpu" and not cpu_has_amx() and not _why_no_int16():
             return "int16"
         return "bf16" if has_bf16 else ("fp16" if device.startswith("cuda") else "fp32")
     if precision == "bf16" and not has_bf16 and device != "mps":
@@ -125,17 +123,21 @@ def _has_bf16(device: str) -> bool:
 
 def cpu_has_bf16() -> bool:
     """Whether this CPU multiplies bfloat16 itself: AVX512-BF16 or AMX-BF16 (x86 only)."""
-    if _cpuinfo("flags"):
-        return any(map(_cpu_has, _CPU_BF16_FLAGS))
+    return cpu_has_amx() or _cpu_has("avx512_bf16", "_is_avx512_bf16_supported")
+
+
+def cpu_has_amx() -> bool:
+    """Whether this CPU multiplies tiles of bfloat16 (AMX-BF16)."""
+    return _cpu_has("amx_bf16", "_is_amx_tile_supported")
+
+
+def _cpu_has(flag: str, function: str) -> bool:
+    """Whether Linux names a flag; elsewhere only torch can be asked, and not every version answers."""
+    for flags in _cpuinfo("flags")[:1]:
+        return flag in flags.split()
     import torch
 
-    # Elsewhere than on Linux only torch can be asked, and not every version answers.
-    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, lambda: False)() for name in names)
-
-
-def _cpu_has(flag: str) -> bool:
-    return any(flag in flags.split() for flags in _cpuinfo("flags")[:1])
+    return bool(getattr(torch.cpu, function, lambda: False)())
 
 
 def _check_quantized(precision: str, device: str) -> None:

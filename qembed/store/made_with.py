@@ -1,4 +1,4 @@
-"""The model that made a file of vectors, and how it was used: for all that uses it again."""
+"""The model that made a file of vectors, and the settings it ran with, for commands that use it again."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from qembed.errors import DimensionMismatch, Mismatch, UsageError
-from qembed.models import Encoder, EncoderOptions, fetch, resolve_model
-from qembed.models.weights import weights_sha256
+from qembed.models import Encoder, EncoderOptions, ModelSource, fetch, resolve_model
+from qembed.models.weights import config_sha256, weights_sha256
 from qembed.store import Manifest, OutputFiles
 
 
 def model_name(path: Path, manifest: Manifest | None, model: str | None) -> str:
-    """What the user names, else what the manifest says.
+    """The model that the user names, else the one in the manifest.
 
     Args:
         path: Of the vectors.
@@ -20,7 +20,7 @@ def model_name(path: Path, manifest: Manifest | None, model: str | None) -> str:
         model: As the user named it.
 
     Raises:
-        UsageError: Neither says it.
+        UsageError: Neither names one.
     """
     if model is not None:
         return model
@@ -34,7 +34,7 @@ def model_name(path: Path, manifest: Manifest | None, model: str | None) -> str:
 
 
 def documents_as_made(options: EncoderOptions, manifest: Manifest) -> EncoderOptions:
-    """``options`` with all that decided the vectors: lengths, dimension, normalisation, document prompt."""
+    """``options`` with what decided the vectors: lengths, dimension, normalisation, document prompt."""
     made = manifest.model
     return replace(
         options,
@@ -45,10 +45,61 @@ def documents_as_made(options: EncoderOptions, manifest: Manifest) -> EncoderOpt
     )
 
 
+def as_made(options: EncoderOptions, manifest: Manifest) -> EncoderOptions:
+    """``documents_as_made``, with the query prompt of the manifest too."""
+    return replace(documents_as_made(options, manifest), query_prompt=manifest.model["query_prompt"])
+
+
+def find_source(
+    path: Path, manifest: Manifest | None, model: str | None, options: EncoderOptions
+) -> ModelSource:
+    """The files of the model that made some vectors, on this machine; whether they changed is not asked.
+
+    Args:
+        path: Of the vectors.
+        manifest: Theirs, where there is one.
+        model: As the user named it; needed only without a manifest.
+        options: The revision wins over that of the manifest.
+
+    Raises:
+        UsageError: No model is named.
+        ModelUnreachable: The model is neither here nor on the hub.
+    """
+    revision = options.revision
+    if manifest is not None and model is None:
+        revision = revision or manifest.model["revision"]
+    return fetch(resolve_model(model_name(path, manifest, model), revision=revision))
+
+
+def check_same_model(manifest: Manifest | None, source: ModelSource) -> None:
+    """Compare a model's files with those that made some vectors.
+
+    Raises:
+        Mismatch: Other weights, or another tokenizer, prompts or configuration.
+    """
+    if manifest is None:
+        return
+    assert source.path is not None
+    made = manifest.model
+    weights = weights_sha256(source.path)
+    if weights != made["weights_sha256"]:
+        changed = f"other weights (SHA-256 then {made['weights_sha256'][:12]}, now {weights[:12]})"
+    # On the hub the commit settles it; the cache may hold more or fewer of the small files.
+    elif source.kind != "hub" and config_sha256(source.path) != made["config_sha256"]:
+        changed = "its tokenizer, prompts or configuration have changed"
+    else:
+        return
+    raise Mismatch(
+        f"{source.id} is not the model that made these vectors ({made['id']}): {changed}",
+        where=str(source.path),
+        remedy="use the model that made them (--model, --revision), or embed the chunks again with this one",
+    )
+
+
 def load_query_encoder(
     path: Path, manifest: Manifest | None, model: str | None, options: EncoderOptions, *, dimension: int
 ) -> Encoder:
-    """The model that made a file of vectors, used as it was then, to encode questions.
+    """Load the model that made a file of vectors, used as it was then, to encode queries.
 
     Args:
         path: Of the vectors.
@@ -60,11 +111,17 @@ def load_query_encoder(
     Raises:
         UsageError: No model is named.
         ModelUnreachable: The model is neither here nor on the hub.
-        Mismatch: Other weights than those that made the vectors.
-        DimensionMismatch: The model's vectors have another length.
+        Mismatch: It is not the model that made the vectors.
+        DimensionMismatch: Nor has it their dimension.
     """
-    encoder = _load(model_name(path, manifest, model), options, manifest, replaced=model is not None)
-    _check_same_weights(encoder, manifest, path)
+    source = find_source(path, manifest, model, options)
+    try:
+        check_same_model(manifest, source)
+    except Mismatch:
+        if manifest is not None:
+            _check_dimension(manifest, Encoder.load(source, options), path)
+        raise
+    encoder = Encoder.load(source, as_made(options, manifest) if manifest else options)
     if encoder.info.dimension != dimension:
         raise DimensionMismatch(
             f"the vectors have {dimension} dimensions, {encoder.info.id} gives {encoder.info.dimension}",
@@ -74,23 +131,7 @@ def load_query_encoder(
     return encoder
 
 
-def _load(name: str, options: EncoderOptions, manifest: Manifest | None, *, replaced: bool) -> Encoder:
-    """``replaced`` where the user names another model than the manifest."""
-    if manifest is None:
-        return Encoder.load(name, options)
-    if not replaced:
-        options = replace(options, revision=options.revision or manifest.model["revision"])
-    source = fetch(resolve_model(name, revision=options.revision))
-    assert source.path is not None
-    if replaced and weights_sha256(source.path) != manifest.model["weights_sha256"]:
-        return Encoder.load(source, options)  # only to say how it differs; the old lengths need not fit it
-    options = replace(documents_as_made(options, manifest), query_prompt=manifest.model["query_prompt"])
-    return Encoder.load(source, options)
-
-
-def _check_same_weights(encoder: Encoder, manifest: Manifest | None, path: Path) -> None:
-    if manifest is None or encoder.info.weights_sha256 == manifest.model["weights_sha256"]:
-        return
+def _check_dimension(manifest: Manifest, encoder: Encoder, path: Path) -> None:
     made, now = manifest.model, encoder.info
     if made["full_dimension"] != now.full_dimension:
         raise DimensionMismatch(
@@ -99,9 +140,3 @@ def _check_same_weights(encoder: Encoder, manifest: Manifest | None, path: Path)
             where=str(path),
             remedy=f"leave --model out, or embed the chunks again with {now.name}",
         )
-    raise Mismatch(
-        f"{made['id']} made these vectors (weights {made['weights_sha256'][:12]}); "
-        f"{now.id} has other weights ({now.weights_sha256[:12]})",
-        where=str(path),
-        remedy="vectors of two models do not mix: leave --model out, or embed the chunks again",
-    )

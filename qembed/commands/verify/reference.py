@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qembed.errors import DimensionMismatch, Mismatch, QembedError
-from qembed.models import Encoder, EncoderInfo, EncoderOptions, ModelSource, Role, fetch, resolve_model
-from qembed.models.weights import config_sha256, weights_sha256
+from qembed.errors import DimensionMismatch, QembedError
+from qembed.models import Encoder, EncoderInfo, EncoderOptions, Role
 from qembed.progress import Progress
 from qembed.records import Lengths, Vectors
 from qembed.store import Manifest
-from qembed.store.made_with import documents_as_made, model_name
+from qembed.store.made_with import as_made
 
 _NORM_TOLERANCE = 1e-3
 
@@ -91,33 +89,6 @@ class Reference:
         return vector
 
 
-def find_model(
-    path: Path, manifest: Manifest | None, model: str | None, options: EncoderOptions
-) -> ModelSource:
-    """The model's files on this machine, known to be those that made the vectors where a manifest tells.
-
-    Raises:
-        UsageError: No model is named.
-        ModelUnreachable: It is neither here nor on the hub.
-        Mismatch: Its files are not those that made the vectors.
-    """
-    name = model_name(path, manifest, model)
-    if manifest is None:
-        return fetch(resolve_model(name, revision=options.revision))
-    made = manifest.model
-    revision = options.revision or (made["revision"] if model is None else None)
-    source = fetch(resolve_model(name, revision=revision))
-    assert source.path is not None
-    changed = _changed(made, source.path, source.kind)
-    if changed:
-        raise Mismatch(
-            f"{source.id} is not the model that made these vectors ({made['id']}): {changed}",
-            where=str(source.path),
-            remedy="bring back that model (--model, --revision), or embed the chunks again with this one",
-        )
-    return source
-
-
 def as_before(options: EncoderOptions, manifest: Manifest | None, stored: Vectors) -> EncoderOptions:
     """As the vectors were made, in the precision and on the device of the reference.
 
@@ -131,14 +102,4 @@ def as_before(options: EncoderOptions, manifest: Manifest | None, stored: Vector
     if manifest is None:
         norms = np.linalg.norm(stored, axis=1)
         return replace(options, normalize=bool((np.abs(norms - 1) < _NORM_TOLERANCE).all()))
-    return replace(documents_as_made(options, manifest), query_prompt=manifest.model["query_prompt"])
-
-
-def _changed(made: dict[str, Any], folder: Path, kind: str) -> str:
-    weights = weights_sha256(folder)
-    if weights != made["weights_sha256"]:
-        return f"other weights (SHA-256 then {made['weights_sha256'][:12]}, now {weights[:12]})"
-    # From the hub the commit says it; there the cache may hold more or fewer of the small files.
-    if kind != "hub" and config_sha256(folder) != made["config_sha256"]:
-        return "its tokenizer, prompts or configuration have changed"
-    return ""
+    return as_made(options, manifest)

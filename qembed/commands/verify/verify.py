@@ -11,13 +11,14 @@ import numpy as np
 
 from qembed.commands.verify.compare import Drift, Floats, Overlap, cosines_of, drift_of, same_neighbours
 from qembed.commands.verify.ranking import Ranking, RankingOptions, candidates_of, prepare, rank_again
-from qembed.commands.verify.reference import Reference, ToEmbed, as_before, find_model
+from qembed.commands.verify.reference import Reference, ToEmbed, as_before
 from qembed.commands.verify.sample import Contents, Sampled, read_contents
 from qembed.engine.workers.oom import release_memory
 from qembed.errors import UsageError
 from qembed.models import Encoder, EncoderInfo, EncoderOptions
 from qembed.progress import Progress
 from qembed.store import Embeddings, Manifest, OutputFiles, find_embeddings, read_manifest
+from qembed.store.made_with import check_same_model, find_source
 
 WORST = 5
 """Chunks of the sample that are named."""
@@ -147,7 +148,8 @@ def verify(
     found = find_embeddings(Path(embeddings))
     manifest = read_manifest(OutputFiles.of(found.path).manifest)
     try:
-        source = find_model(found.path, manifest, model, options)
+        source = find_source(found.path, manifest, model, options)
+        check_same_model(manifest, source)
         seen = _read(found, manifest, sample, seed, progress)
         stored = np.stack([one.vector for one in seen.sample])
         pool = None

@@ -24,6 +24,7 @@ from qembed.models.cpu import attention as cpu_attention
 from qembed.models.cpu import kernels
 from qembed.models.cpu.memory import keep_freed_memory
 from qembed.models.cpu.modules import CompiledEncoder, CompiledLinear, FastLinear, Int16Linear, PackedLinear
+from qembed.models.device import cpu_has_amx
 from qembed.models.info import EncoderInfo, attention_of
 from qembed.records import Vectors
 
@@ -114,7 +115,9 @@ def _is_compiled(precision: str) -> bool:
 
 def _replace(model: Any, precision: str, undo: list[Callable[[], None]]) -> str:
     if not _is_compiled(precision):
-        swapped = precision == "bf16" and not has_amx() and _swap_attention(model, cpu_attention.BMM, undo)
+        swapped = (
+            precision == "bf16" and not cpu_has_amx() and _swap_attention(model, cpu_attention.BMM, undo)
+        )
         _pack(model, PackedLinear, undo)
         _fuse_gelu(model, undo)
         return "packed+bmm" if swapped else "packed"
@@ -182,12 +185,6 @@ def _swap_attention(model: Any, name: str, undo: list[Callable[[], None]]) -> bo
     undo.append(lambda: transformer.set_attn_implementation("sdpa"))
     transformer.set_attn_implementation(name)
     return True
-
-
-def has_amx() -> bool:
-    """Whether the CPU multiplies tiles; torch's own attention is served better by them."""
-    supported = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return bool(supported and supported())
 
 
 def _least_cosine(expected: Vectors, found: Vectors) -> float:

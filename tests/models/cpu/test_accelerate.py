@@ -180,9 +180,9 @@ class TestInt16:
 @needs_bf16
 def test_bfloat16_of_the_bundled_model(minilm: Path) -> None:
     packed, plain = load(minilm, "bf16"), load(minilm, "fp32", "plain")
-    expected = "packed" if cpu.has_amx() else "packed+bmm"
+    expected = "packed" if cpu.cpu_has_amx() else "packed+bmm"
     assert packed.info.kernels == expected
-    assert packed.info.attention == ("sdpa" if cpu.has_amx() else "qembed_bmm")
+    assert packed.info.attention == ("sdpa" if cpu.cpu_has_amx() else "qembed_bmm")
     assert least_cosine(packed, plain) > 0.9995
     alone = np.concatenate([packed.encode([text]) for text in TEXTS])
     assert cpu._least_cosine(alone, packed.encode(TEXTS)) > 0.9995
@@ -192,7 +192,7 @@ def test_bfloat16_of_the_bundled_model(minilm: Path) -> None:
 def test_torchs_own_attention_where_the_cpu_multiplies_tiles(
     minilm: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cpu, "has_amx", lambda: True)
+    monkeypatch.setattr(cpu, "cpu_has_amx", lambda: True)
     assert load(minilm, "bf16").info.attention == "sdpa"
 
 
