@@ -134,15 +134,14 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def table(*columns: str) -> Table:
-    """An empty table; a column whose name begins with ``>`` holds numbers and is aligned right."""
-    from rich import box
-    from rich.table import Table
+    """An empty table; a column whose name begins with ``>`` holds numbers and is aligned right.
 
-    made = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
+    Where its columns need more than the width of the terminal, it is printed as several tables, each with the
+    first column, so that no number is ever cut.
+    """
+    from qembed.terminal.folding import FoldingTable
+
+    made = FoldingTable()
     for column in columns:
         right = column.startswith(">")
         made.add_column(

@@ -85,6 +85,22 @@ class TestWidth:
         monkeypatch.setattr("os.get_terminal_size", lambda *_: (200, 50))
         assert console().width == 80
 
+    def test_eight_measures(self, commands: dict[str, list[Any]], run_cli: Run) -> None:
+        """No number and no name is cut where they need more than one table."""
+        measures = ["nDCG@10", "nDCG@5", "recall@5", "recall@10", "MRR@10", "P@1", "P@5", "judged@10"]
+        line = [
+            *commands["bench"],
+            "--no-store",
+            *(word for name in measures for word in ("--measure", name)),
+        ]
+        out, document = run_cli(line).out, json.loads(run_cli([*line, "--json"]).out)
+        assert max(map(len, out.splitlines())) <= 80
+        before = out.partition("against vectors")[0].split()
+        shown = [f"{found['mean']:.3f}" for row in document["systems"] for found in row["estimates"].values()]
+        assert len(shown) == 8 * len(document["systems"])
+        for number in shown:
+            assert before.count(number) >= shown.count(number)
+
     @pytest.mark.parametrize(("columns", "width"), [("60", 60), ("300", 100)])
     def test_what_is_asked_for(self, monkeypatch: pytest.MonkeyPatch, columns: str, width: int) -> None:
         monkeypatch.setenv("COLUMNS", columns)
