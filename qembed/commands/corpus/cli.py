@@ -48,7 +48,6 @@ def source_options(function: Function) -> Function:
         click.option(
             "--force", is_flag=True, help="Replace what is made again in a folder that is not empty."
         ),
-        output_options,
     )
 
 
