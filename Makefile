@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test lint format bench clean
+.PHONY: help setup quickstart test lint format docs wheel bench clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -41,9 +41,21 @@ format: setup  ## Format and repair what ruff can repair.
 	$(BIN)/ruff check --fix .
 	$(BIN)/clang-format -i qembed/models/cpu/kernels.cpp
 
+docs: setup  ## The documentation as a site, in build/site; fails on a broken link.
+	@echo "== mkdocs: build/site"
+	@$(BIN)/python -m mkdocs build --strict  # not --quiet: that would hide what --strict counts
+	@echo "read it: $(BIN)/python -m http.server --directory build/site 8000"
+
+wheel: setup  ## A wheel in dist/, installed in an empty environment and tried out.
+	@echo "== building a wheel"
+	@rm -rf dist
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(if $(TORCH_INDEX),PIP_EXTRA_INDEX_URL=$(TORCH_INDEX)) \
+		$(BIN)/python scripts/try_wheel.py dist/*.whl
+
 bench: setup  ## Measure qembed against the loop that users write and against other encoders (ten minutes).
 	$(BIN)/python benchmarks/embed_cpu.py
 	$(BIN)/python benchmarks/peers.py --texts 200 --rounds 3
 
 clean:  ## Remove the virtual environment, caches and quickstart output.
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis quickstart
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist quickstart

@@ -22,7 +22,7 @@ KAGGLE=(
     "pandas==2.2.*"
 )
 if [ $# -eq 0 ]; then
-    set -- tests/models tests/engine tests/store tests/api tests/test_kaggle.py tests/commands/kaggle/test_cli.py
+    set -- tests/models tests/engine tests/store tests/commands tests/test_kaggle.py
 fi
 
 "$PYTHON" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12) and "Kaggle has Python 3.12; set PYTHON")'

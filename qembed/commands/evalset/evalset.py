@@ -132,7 +132,9 @@ def check_eval_set(
         progress: Told of every phase.
 
     Raises:
-        As ``load_eval_set``, and InputNotFound where the corpus is not there.
+        InputNotFound: The eval set or the corpus does not exist.
+        UsageError: There is no such split, or the card cannot be read.
+        Mismatch: The eval set holds no usable query or judgement, or contradicts itself.
     """
     eval_set = load_eval_set(folder, split=split)
     own = Path(folder) / BEIR_CORPUS

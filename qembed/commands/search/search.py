@@ -133,10 +133,9 @@ def search(
     options: EncoderOptions = EncoderOptions(),
     index: IndexKind = "auto",
 ) -> list[Result]:
-    """The ``k`` chunks that are nearest to a question; ``open_index`` is the way to ask several.
+    """The ``k`` chunks nearest to one question; raises what ``open_index`` raises.
 
-    Raises:
-        As ``open_index``.
+    To ask several questions, use ``open_index``: it loads vectors and model once.
     """
     return open_index(embeddings, model=model, options=options, index=index).ask(question, k=k, where=where)
 
