@@ -40,3 +40,24 @@ def eval_folder(
         entries = (json.dumps({"_id": name, "title": "", "text": text}) for name, text in corpus.items())
         (folder / "corpus.jsonl").write_text("".join(f"{entry}\n" for entry in entries), encoding="utf-8")
     return folder
+
+
+LAYOUTS = {
+    "beir": "query-id\tcorpus-id\tscore\nq1\td1\t1\nq1\td2\t0\nq2\td3\t2\n",
+    "every field quoted": '"query-id"\t"corpus-id"\t"score"\n"q1"\t"d1"\t"1"\n'
+    '"q1"\t"d2"\t"0"\n"q2"\t"d3"\t"2"\n',
+    "commas": "query-id,corpus-id,score\nq1,d1,1\nq1,d2,0\nq2,d3,2\n",
+    "semicolons": "query-id;corpus-id;score\nq1;d1;1\nq1;d2;0\nq2;d3;2\n",
+    "commas and quotes": 'query-id,corpus-id,score\n"q1","d1",1\n"q1","d2",0\n"q2","d3",2\n',
+    "blanks at the ends": "query-id \tcorpus-id\tscore \nq1 \td1 \t1 \nq1\t d2\t0\nq2\td3\t 2 \n",
+    "other names": "query_id\tdoc_id\trelevancy\nq1\td1\t1\nq1\td2\t0\nq2\td3\t2\n",
+    "other order": "corpus-id\tquery-id\tscore\nd1\tq1\t1\nd2\tq1\t0\nd3\tq2\t2\n",
+    "more columns": "query_id,doc_id,relevance,iteration\nq1,d1,1,0\nq1,d2,0,0\nq2,d3,2,0\n",
+    "json lines": '{"query-id": "q1", "corpus-id": "d1", "score": 1.0}\n'
+    '{"query-id": "q1", "corpus-id": "d2", "score": 0}\n{"query-id": "q2", "corpus-id": "d3", "score": 2}\n',
+    "trec": "q1 0 d1 1\nq1 0 d2 0\nq2 0 d3 2\n",
+    "trec with tabs": "q1\t0\td1\t1\nq1\t0\td2\t0\nq2\t0\td3\t2\n",
+    "no header": "q1\td1\t1\nq1\td2\t0\nq2\td3\t2\n",
+    "no header, commas": "q1,d1,1\nq1,d2,0\nq2,d3,2\n",
+}
+"""One eval set's judgements as different tools write them."""

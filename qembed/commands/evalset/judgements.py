@@ -8,7 +8,6 @@ last. Merging a file twice changes nothing.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ import orjson
 
 from qembed.errors import InputNotFound, Mismatch
 from qembed.evaluation.eval_sets.beir import check_ids, qrels_rows, read_qrels
+from qembed.evaluation.eval_sets.columns import layout_to_write
 from qembed.evaluation.eval_sets.eval_set import load_eval_set
 from qembed.evaluation.eval_sets.findings import refuse
 from qembed.evaluation.eval_sets.lines import text_lines, write_lines
@@ -226,25 +226,15 @@ def _write_qrels(path: Path, merged: Sequence[Merged]) -> None:
         return
     rows = {row.line: (row.query_id, row.item_id) for row in qrels_rows(path, refuse)}
     there = set(rows.values())
-    widths = Counter(len(_split(line)) for _, line in text_lines(path, refuse))
-    trec = widths.most_common(1)[0][0] == 4
+    before = list(text_lines(path, refuse))
+    layout = layout_to_write(before[0][1])
 
     def lines() -> Iterator[str]:
-        for number, line in text_lines(path, refuse):
+        for number, line in before:
             entry = final.get(rows[number]) if number in rows else None
-            yield line if entry is None else _regraded(line, entry.judgement.grade)
+            yield line if entry is None else layout.regraded(line, entry.judgement.grade)
         for pair, entry in final.items():
             if pair not in there:
-                grade = str(entry.judgement.grade)
-                yield "\t".join([pair[0], "0", pair[1], grade] if trec else [*pair, grade])
+                yield layout.row(*pair, entry.judgement.grade)
 
-    write_lines(path, list(lines()))
-
-
-def _split(line: str) -> list[str]:
-    return line.split("\t") if "\t" in line else line.split()
-
-
-def _regraded(line: str, grade: int) -> str:
-    kept = line.rstrip()
-    return f"{kept[: len(kept) - len(_split(kept)[-1])]}{grade}"
+    write_lines(path, lines())

@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any, Final
 
 import orjson
@@ -67,6 +68,67 @@ class Layout:
     width: int
     places: tuple[int, int, int]
     header: bool
+
+    def row(self, query_id: str, item_id: str, grade: int) -> str:
+        """A new line; columns besides the three hold 0."""
+        fields = ["0"] * self.width
+        for place, value in zip(self.places, (query_id, item_id, str(grade)), strict=True):
+            fields[place] = value
+        return self._joined(fields)
+
+    def regraded(self, line: str, grade: int) -> str:
+        """The line with another grade; nothing else of it changes where columns are separated by tabs."""
+        if self.separator is None:
+            kept = line.rstrip()
+            return f"{kept[: len(kept) - len(kept.split()[-1])]}{grade}"
+        fields = next(csv.reader([line], delimiter=self.separator)) if self.quoted else line.split("\t")
+        fields[self.places[2]] = str(grade)
+        return self._joined(fields)
+
+    def _joined(self, fields: Sequence[str]) -> str:
+        if not self.quoted:
+            return (self.separator or "\t").join(fields)
+        text = StringIO()
+        if self.separator == "\t":
+            writer = csv.writer(text, delimiter="\t", quoting=csv.QUOTE_ALL, lineterminator="")
+        else:
+            writer = csv.writer(text, delimiter=self.separator or ",", lineterminator="")
+        writer.writerow(fields)
+        return text.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class JsonLayout:
+    """JSON lines of judgements.
+
+    Attributes:
+        keys: Of query id, item id and grade.
+    """
+
+    keys: tuple[str, str, str]
+
+    def row(self, query_id: str, item_id: str, grade: int) -> str:
+        """A new line."""
+        return orjson.dumps(dict(zip(self.keys, (query_id, item_id, grade), strict=True))).decode()
+
+    def regraded(self, line: str, grade: int) -> str:
+        """The line with another grade."""
+        value = orjson.loads(line)
+        key = next(key for key in value if _plain(key) in GRADE_NAMES)
+        return orjson.dumps({**value, key: grade}).decode()
+
+
+def layout_to_write(first: str) -> Layout | JsonLayout:
+    """How to add lines to a file of judgements that begins with ``first``, which can be read."""
+    if not first.startswith("{"):
+        found = layout_of(first)
+        assert found is not None
+        return found
+    keys = [
+        next(key for name in names for key in orjson.loads(first) if _plain(key) == name)
+        for names in (QUERY_NAMES, ITEM_NAMES, GRADE_NAMES)
+    ]
+    return JsonLayout((keys[0], keys[1], keys[2]))
 
 
 def layout_of(first: str) -> Layout | None:

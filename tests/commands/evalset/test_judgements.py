@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from eval_folders import HEADER, eval_folder
+from eval_folders import HEADER, LAYOUTS, eval_folder
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +16,7 @@ from qembed.commands.evalset import judgements
 from qembed.commands.evalset.judgements import merge_judgements, read_judgements
 from qembed.errors import InputNotFound, Mismatch, QembedError
 from qembed.evaluation.eval_sets.beir import read_qrels
+from qembed.evaluation.eval_sets.columns import layout_of
 from qembed.evaluation.eval_sets.eval_set import load_eval_set
 
 QUERIES = {"q1": "one", "q2": "two"}
@@ -120,6 +121,20 @@ def test_files_of_trec_stay_files_of_trec(tmp_path: Path) -> None:
     merge_judgements(folder, [exported(tmp_path, "q2 c 2", "q1 b 1")], on_conflict="replace")
     assert path.read_text() == "q1 0 a -1\nq2  Q0  c 2\nq1\t0\tb\t1\n"
     assert read_qrels(path) == {"q1": {"a": -1, "b": 1}, "q2": {"c": 2}}
+
+
+@pytest.mark.parametrize("text", LAYOUTS.values(), ids=list(LAYOUTS))
+def test_every_layout_of_qrels_keeps_its_form(eval_set: Path, tmp_path: Path, text: str) -> None:
+    path = eval_set / "qrels" / "test.tsv"
+    path.write_text(text)
+    new = exported(tmp_path, "q1 d1 2", "q2 a,b 3")
+    merge_judgements(eval_set, [new], on_conflict="replace")
+    assert read_qrels(path) == {"q1": {"d1": 2, "d2": 0}, "q2": {"d3": 2, "a,b": 3}}
+    before, after = text.splitlines(), path.read_text().splitlines()
+    assert len(after) == len(before) + 1
+    assert set(before) - set(after) <= {before[0 if before[0].startswith(("q1", "{")) else 1]}
+    assert (after[0][0] == "{") == (before[0][0] == "{")
+    assert before[0][0] == "{" or layout_of(after[0]) == layout_of(before[0])
 
 
 def test_three_columns_and_a_judge_who_is_named(eval_set: Path, tmp_path: Path) -> None:
