@@ -94,7 +94,7 @@ class Chunk:
     """One unit of retrievable text.
 
     Attributes:
-        id: ``{collection}:{subdirectory}:{filename}:chunk:{index}``, or a BEIR corpus's own ``_id``.
+        id: ``{collection}:{subdirectory}:{filename}:chunk:{index}``, or the one that the item brings.
         text: What is embedded; valid Unicode, not blank.
         metadata: Every original key, completed as the contract says (``corpus.metadata``).
         place: Where it was read.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qembed.corpus.ids import IdCheck, chunk_id, content_sha256, page_id, point_id
@@ -12,7 +12,7 @@ from qembed.corpus.layouts import BadItemError, parse_item
 from qembed.corpus.metadata import Context, IdFrom, complete, enrich
 from qembed.corpus.read import FileReader
 from qembed.corpus.walk import ROOT, ChunkFile, walk
-from qembed.errors import UsageError
+from qembed.errors import DuplicateIds, UsageError
 from qembed.records import Chunk, Finding, OnFinding, Place
 
 __all__ = [
@@ -31,14 +31,21 @@ __all__ = [
 ]
 
 
+_WAYS_OUT: dict[IdFrom, str] = {
+    "path": "to build ids from whole paths",
+    "own": "to keep the ids that the chunks bring",
+    "position": "to build ids from the chunk file and the position in it",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class CorpusOptions:
     """How a folder of chunks is read.
 
     Attributes:
         collection: First part of every id; the input's own name when None.
-        limit: Chunks per subdirectory at most; all when None.
-        id_from: Ids are built from the page's ``filename``, or from its whole ``path``.
+        limit: Most chunks per subdirectory; all when None.
+        id_from: What ids are (``corpus.metadata.Context``).
     """
 
     collection: str | None = None
@@ -97,26 +104,42 @@ def read_chunks(
 
 
 def check_ids(check: IdCheck, root: Path, options: CorpusOptions) -> None:
-    """Hold the ids that ``check`` has seen against each other.
+    """Refuse ids that came twice.
 
     Raises:
-        DuplicateIds: naming both places.
+        DuplicateIds: It names both places, and the option that makes the ids unique.
     """
     repeated = check.repeated()
-    if repeated:
+    if not repeated:
+        return
+    try:
         IdCheck.explain(repeated, ((chunk.id, chunk.place) for chunk in read_chunks(root, options)))
+    except DuplicateIds as error:
+        error.remedy = f"{_way_out(len(check), root, options)}, or remove one of the chunks"
+        raise
+
+
+def _way_out(chunks: int, root: Path, options: CorpusOptions) -> str:
+    """What makes the ids unique. Tried rather than guessed, since it is what the user will do next."""
+    for id_from, what in _WAYS_OUT.items():
+        check = IdCheck()
+        for chunk in read_chunks(root, replace(options, id_from=id_from)):
+            check.add(chunk.id)
+        if len(check) == chunks and not check.repeated():
+            return f"pass --id-from {id_from} {what}"
+    return "rename one of the files"
 
 
 def _chunks_of(file: ChunkFile, collection: str, id_from: IdFrom, on_finding: OnFinding) -> Iterator[Chunk]:
     reader = FileReader(file, on_finding)
     for value, position, line in reader.items():
         place = Place(file.name, item=None if line else position, line=line)
+        subdirectory = reader.subdirectory if file.subdirectory == ROOT else file.subdirectory
+        context = Context(collection, subdirectory, file.stem, position, id_from, file.name)
         try:
             item = parse_item(value)
+            name, metadata = enrich(item, context)
         except BadItemError as error:
             on_finding(Finding(error.kind, place, str(error)))
             continue
-        subdirectory = reader.subdirectory if file.subdirectory == ROOT else file.subdirectory
-        context = Context(collection, subdirectory, file.stem, position, id_from)
-        name, metadata = enrich(item, context)
         yield Chunk(name, item.text, metadata, place)

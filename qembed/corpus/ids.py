@@ -54,6 +54,9 @@ class IdCheck:
     def __init__(self) -> None:
         self._hashes = array("Q")
 
+    def __len__(self) -> int:
+        return len(self._hashes)
+
     def add(self, chunk_id: str) -> None:
         """Remember one id."""
         self._hashes.append(hash64(chunk_id))
@@ -78,6 +81,6 @@ class IdCheck:
                 raise DuplicateIds(
                     f"two chunks have the id {name!r}",
                     where=f"{first[name]} and {place}",
-                    remedy="rename one of the pages, or pass --id-from path to build ids from whole paths",
+                    remedy="rename one of the pages",
                 )
             first[name] = place

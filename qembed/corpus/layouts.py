@@ -17,6 +17,9 @@ from typing import Any
 import orjson
 
 TEXT_KEYS = ("content", "text", "page_content")
+ID_KEYS = ("chunk_id", "id", "_id")
+"""Where an item may bring its own id, the first that is there."""
+_BEIR_KEYS = frozenset(("_id", "title", "text", "metadata"))
 NOT_EXTRA = frozenset(("metadata", "embedding", "vector", "_id"))
 """Item keys that are not carried into the metadata; vectors of an earlier embedding are dropped."""
 MAX_CHARACTERS = 1_000_000
@@ -31,13 +34,13 @@ class Item:
         text: The text to embed.
         metadata: The item's own metadata, untouched.
         extras: Keys that stand beside text and metadata, e.g. ``index`` or ``start_char``.
-        beir_id: The ``_id`` of a BEIR corpus, which is the chunk id itself; else None.
+        document_id: The ``_id`` that BEIR, MongoDB and Elasticsearch give; it is the chunk id. None without.
     """
 
     text: str
     metadata: dict[str, Any]
     extras: dict[str, Any]
-    beir_id: str | None = None
+    document_id: str | None = None
 
 
 class BadItemError(ValueError):
@@ -64,17 +67,44 @@ def parse_item(value: object) -> Item:
             "metadata-not-an-object", f"metadata must be an object, this is {_kind_of(metadata)}"
         )
     key, text = _text_of(value)
-    beir_id = value.get("_id")
-    if beir_id is not None:
+    document_id = id_of(value, ("_id",))
+    if document_id is not None and value.keys() <= _BEIR_KEYS:
         title = value.get("title")
         if isinstance(title, str) and title.strip():
             text = f"{title} {text}" if text else title
     _check_text(text)
     extras = {name: val for name, val in value.items() if name not in NOT_EXTRA and name != key}
+    if value.get("_id") is not None and document_id is None:
+        extras["_id"] = value["_id"]  # not an id, so it is data
     if isinstance(extras.get("id"), str) and extras["id"] == metadata.get("chunk_id"):
         del extras["id"]  # a record that qembed wrote says its id twice
-    _check_json(metadata, extras, beir_id)
-    return Item(text, metadata, extras, None if beir_id is None else str(beir_id))
+    _check_json(metadata, extras, document_id)
+    return Item(text, metadata, extras, document_id)
+
+
+def own_id(item: Item) -> str:
+    """The id that an item brings: ``chunk_id``, ``id`` or ``_id``, beside the text or in the metadata.
+
+    Raises:
+        BadItemError: It has none.
+    """
+    beside = id_of(item.extras, ID_KEYS[:2]) or item.document_id or id_of(item.metadata, ID_KEYS)
+    if beside is None:
+        raise BadItemError("no-id", f"none of {', '.join(map(repr, ID_KEYS))} is a string or an integer")
+    return beside
+
+
+def id_of(value: dict[str, Any], keys: tuple[str, ...]) -> str | None:
+    """The first of ``keys`` that holds an id: a string, an integer, or MongoDB's ``{"$oid": ...}``."""
+    for key in keys:
+        found = value.get(key)
+        if isinstance(found, dict) and found.keys() == {"$oid"}:
+            found = found["$oid"]
+        if (isinstance(found, str) and found.strip()) or (
+            isinstance(found, int) and not isinstance(found, bool)
+        ):
+            return str(found)
+    return None
 
 
 def _text_of(value: dict[str, Any]) -> tuple[str, str]:

@@ -13,9 +13,9 @@ from typing import Any, Literal
 import orjson
 
 from qembed.corpus.ids import chunk_id, content_sha256
-from qembed.corpus.layouts import Item
+from qembed.corpus.layouts import Item, own_id
 
-IdFrom = Literal["filename", "path"]
+IdFrom = Literal["filename", "path", "own", "position"]
 
 _SOURCE_FILE_KEYS = ("source_file", "source_path", "source", "file_path", "file_relative_path", "path")
 _SOURCE_PATH_KEYS = ("source_path", "file_relative_path", "source", "source_file", "file_path", "path")
@@ -34,7 +34,9 @@ class Context:
         subdirectory: First folder below the root, or ``root``.
         stem: Name of the chunk file without ``_chunks.json``; the page's name where nothing better is known.
         position: Position of the item in its file, from 0; the chunk's index where the item has none.
-        id_from: What ids are built from: the page's ``filename``, or its whole ``path``.
+        id_from: What the id is: built from the page's ``filename`` or its whole ``path`` and the chunk's
+            index there; the item's ``own``; or built from the chunk file and the item's ``position`` in it.
+        file: Path of the chunk file below the root.
     """
 
     collection: str
@@ -42,18 +44,22 @@ class Context:
     stem: str
     position: int
     id_from: IdFrom = "filename"
+    file: str = ""
 
 
 def enrich(item: Item, context: Context) -> tuple[str, dict[str, Any]]:
-    """The chunk id and the completed metadata of one item (all required keys but ``token_count``)."""
+    """The chunk id and the completed metadata of one item (all required keys but ``token_count``).
+
+    Raises:
+        BadItemError: The item's own id is wanted, and it has none.
+    """
     known = {**item.extras, **item.metadata}
     paths = {key: _slashes(known[key]) for key in known if isinstance(known[key], str)}
     filename = _filename(paths, context)
     source_path = _relative_path(paths, context.subdirectory, filename)
     index = _index(known, context.position)
-    name = _below(source_path, context.subdirectory) if context.id_from == "path" else filename
     derived: dict[str, Any] = {
-        "chunk_id": item.beir_id or chunk_id(context.collection, context.subdirectory, name, index),
+        "chunk_id": _chunk_id(item, context, filename, source_path, index),
         "collection": context.collection,
         "subdirectory": context.subdirectory,
         "source_file": _first(paths, _SOURCE_FILE_KEYS) or source_path,
@@ -68,6 +74,18 @@ def enrich(item: Item, context: Context) -> tuple[str, dict[str, Any]]:
     if clashes:
         metadata = complete(metadata, {}, originals=clashes)
     return derived["chunk_id"], metadata
+
+
+def _chunk_id(item: Item, context: Context, filename: str, source_path: str, index: int) -> str:
+    if context.id_from == "own":
+        return own_id(item)
+    if context.id_from == "position":
+        filename, index = _below(context.file, context.subdirectory), context.position
+    elif item.document_id is not None:
+        return item.document_id
+    elif context.id_from == "path":
+        filename = _below(source_path, context.subdirectory)
+    return chunk_id(context.collection, context.subdirectory, filename, index)
 
 
 def complete(

@@ -163,14 +163,15 @@ def corpus_options(function: Function) -> Function:
             "--collection", metavar="NAME", help="First part of every id.  [default: the input's name]"
         ),
         click.option(
-            "--limit", type=click.IntRange(min=1), metavar="N", help="Chunks per subdirectory at most."
+            "--limit", type=click.IntRange(min=1), metavar="N", help="Most chunks per subdirectory."
         ),
         click.option(
             "--id-from",
-            type=click.Choice(["filename", "path"]),
+            type=click.Choice(["filename", "path", "own", "position"]),
             default="filename",
             show_default=True,
-            help="Build ids from the page's name, or from its whole path.",
+            help="Build ids from the page's name, from its whole path, or from the chunk file and the "
+            "position in it; or keep the chunks' own.",
         ),
     )
 

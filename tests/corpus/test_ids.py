@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from qembed.corpus import CorpusOptions, IdCheck, check_ids, chunk_id, ids, page_id, point_id, read_chunks
 from qembed.corpus.ids import content_sha256, hash64
 from qembed.errors import DuplicateIds
-from qembed.records import Place
+from qembed.records import Finding, Place
 
 WriteChunks = Callable[..., Path]
 
@@ -77,7 +79,6 @@ class TestIdCheck:
             IdCheck.explain(frozenset([hash64("a")]), chunks)
         assert caught.value.message == "two chunks have the id 'a'"
         assert caught.value.where == "x.json, item 0 and y.jsonl, line 3"
-        assert "--id-from path" in (caught.value.remedy or "")
         assert caught.value.exit_code == 3
 
     def test_a_collision_of_hashes_is_no_duplicate(
@@ -124,6 +125,48 @@ class TestCollections:
             "eco:docs:api/index.md:chunk:0",
             "eco:docs:guide/index.md:chunk:0",
         ]
+
+    @pytest.mark.parametrize(
+        ("items", "id_from"),
+        [
+            (['{"text": "a", "source": "x/i.md"}', '{"text": "b", "source": "y/i.md"}'], "path"),
+            (['{"text": "a", "id": "p"}', '{"text": "b", "id": "q"}'], "own"),
+            # chunk_index begins again on every page of one file
+            (['{"text": "a", "source": "s.pdf", "page": 0}', '{"text": "b", "source": "s.pdf"}'], "position"),
+            (['{"_id": "d", "text": "a"}', '{"_id": "d", "text": "b"}'], "position"),
+        ],
+    )
+    def test_the_remedy_works(self, tmp_path: Path, items: list[str], id_from: Any) -> None:
+        root = tmp_path / "eco"
+        root.mkdir()
+        items = [item[:-1] + ', "chunk_index": 0}' for item in items]
+        (root / "a.json").write_text(f"[{', '.join(items)}]")
+        with pytest.raises(DuplicateIds) as caught:
+            check(root)
+        assert f"--id-from {id_from} " in str(caught.value.remedy)
+        assert check(root, CorpusOptions(id_from=id_from)) == 2
+
+    def test_own_ids_are_kept_as_they_are(self, tmp_path: Path) -> None:
+        items = [
+            {"text": "a", "chunk_id": "Ä 1", "id": "no"},
+            {"text": "b", "id": 7},
+            {"text": "c", "_id": {"$oid": "64b0"}},
+            {"text": "d", "metadata": {"chunk_id": "m"}},
+            {"text": "e", "metadata": {"id": "n"}, "id": True},
+            {"text": "f", "id": None},
+        ]
+        (tmp_path / "a.json").write_text(json.dumps(items))
+        found: list[Finding] = []
+        chunks = list(read_chunks(tmp_path, CorpusOptions("c", id_from="own"), on_finding=found.append))
+        assert [chunk.id for chunk in chunks] == ["Ä 1", "7", "64b0", "m", "n"]
+        assert [chunk.metadata["chunk_id"] for chunk in chunks] == [chunk.id for chunk in chunks]
+        assert [(finding.kind, finding.lost) for finding in found] == [("no-id", "chunk")]
+
+    def test_own_ids_that_come_twice_stop_the_run(self, tmp_path: Path) -> None:
+        (tmp_path / "a.jsonl").write_text('{"id": "x", "text": "a"}\n{"id": "x", "text": "b"}\n')
+        with pytest.raises(DuplicateIds, match="two chunks have the id 'x'") as caught:
+            check(tmp_path, CorpusOptions(id_from="own"))
+        assert caught.value.where == "a.jsonl, line 1 and a.jsonl, line 2"
 
     def test_lines_are_named(self, tmp_path: Path) -> None:
         (tmp_path / "corpus.jsonl").write_text('{"_id": "d", "text": "a"}\n\n{"_id": "d", "text": "b"}\n')

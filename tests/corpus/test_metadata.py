@@ -167,6 +167,23 @@ class TestDerived:
         assert name == "eco:docs:guides/a.md:chunk:0"
         assert result["filename"] == "a.md"
 
+    @pytest.mark.parametrize(
+        ("item", "name", "text"),
+        [
+            ({"_id": "PLAIN-1", "title": "T", "text": "a"}, "PLAIN-1", "T a"),
+            ({"_id": 7, "title": "T", "text": "a", "metadata": {}}, "7", "T a"),
+            ({"_id": {"$oid": "64b0"}, "title": "T", "text": "a", "url": "u"}, "64b0", "a"),
+            ({"_id": {"other": 1}, "text": "a"}, "eco:docs:page:chunk:4", "a"),
+        ],
+    )
+    def test_titles_are_joined_in_beir_only_and_ids_are_ids(
+        self, item: dict[str, Any], name: str, text: str
+    ) -> None:
+        parsed = parse_item(item)
+        found, result = enrich(parsed, CONTEXT)
+        assert (found, parsed.text) == (name, text)
+        assert result.get("_id") == (item["_id"] if "other" in str(item["_id"]) else None)
+
     def test_beir_id_is_the_chunk_id(self) -> None:
         name, result = enriched({"_id": "PLAIN-1", "title": "T", "text": "a"})
         assert name == result["chunk_id"] == "PLAIN-1"
