@@ -7,6 +7,7 @@ reading the data file.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -166,6 +167,11 @@ class ModelCard:
         """Everything that finds this model, in lower case: the id, the part behind the slash, the aliases."""
         return tuple(name.lower() for name in (self.id, self.id.rpartition("/")[2], *self.aliases))
 
+    @property
+    def short_name(self) -> str:
+        """What to type: the bundled model's alias, else the part of the id behind the slash."""
+        return self.aliases[0] if self.bundled_package and self.aliases else self.id.rpartition("/")[2]
+
 
 def weight_bytes_by_rule(parameters: int, linear_parameters: int) -> WeightBytes:
     """Bytes of the weights in every dtype.
@@ -198,6 +204,13 @@ def find_model(name: str) -> ModelCard | None:
     """The model of that id, of that part behind the slash, or of that alias; upper and lower case are one."""
     wanted = name.lower()
     return next((card for card in load_catalog() if wanted in card.names), None)
+
+
+def close_names(name: str) -> list[str]:
+    """Names of known models that a mistyped ``name`` may have meant, the closest first; at most three."""
+    owners = {known: card for card in load_catalog() for known in card.names}
+    close = difflib.get_close_matches(name.lower(), owners, n=3, cutoff=0.6)
+    return list(dict.fromkeys(owners[known].short_name for known in close))
 
 
 def parse_catalog(text: str) -> tuple[ModelCard, ...]:

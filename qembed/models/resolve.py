@@ -8,13 +8,14 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from qembed.errors import ModelUnreachable, UsageError
-from qembed.models.catalog import ModelCard, find_model
+from qembed.models.catalog import ModelCard, close_names, find_model
 from qembed.models.weights import has_weights
 
 DEFAULT_MODEL = "nomic-ai/nomic-embed-code"
@@ -78,13 +79,36 @@ def resolve_model(
     if folder.is_dir():
         _check_folder(folder)
         return ModelSource(name, str(folder.resolve()), "local", folder.resolve(), None, None)
-    if name.count("/") > 1 or name.startswith((".", "~", "/")) or "\\" in name:
+    if _is_path(name):
         raise ModelUnreachable(
             f"there is no model folder {name!r}", remedy="check the path, or give the hub's id (owner/name)"
         )
     model_id = card.id if card else name
     revision = revision or (card.revision if card else None)
     return ModelSource(name, model_id, "hub", _cached(model_id, revision), revision, card)
+
+
+def label_of(name: str) -> str:
+    """What to show for the name or id of one model: of a folder its name."""
+    return labels_of([name])[0]
+
+
+def labels_of(names: Sequence[str]) -> list[str]:
+    """What to show for names of models: of a folder as few parts of its path as tell it from the others."""
+    paths = [Path(name).parts if _is_path(name) or Path(name).is_dir() else () for name in names]
+
+    def label(name: str, parts: tuple[str, ...]) -> str:
+        others = [other for other in paths if other != parts]
+        count = next(
+            (n for n in range(1, len(parts)) if all(other[-n:] != parts[-n:] for other in others)), 0
+        )
+        return "/".join(parts[-count:]) if count else name
+
+    return [label(name, parts) for name, parts in zip(names, paths, strict=True)]
+
+
+def _is_path(name: str) -> bool:
+    return name.count("/") > 1 or name.startswith((".", "~", "/")) or "\\" in name
 
 
 def fetch(source: ModelSource, *, weights: bool = True) -> ModelSource:
@@ -184,7 +208,7 @@ def _commit_on_hub(source: ModelSource) -> str:
     if constants.HF_HUB_OFFLINE:
         raise ModelUnreachable(
             f"the model {source.id!r} is not on this machine and HF_HUB_OFFLINE is set",
-            remedy=OFFLINE_CHOICES,
+            remedy=_meant(source) or OFFLINE_CHOICES,
         )
     try:
         info = HfApi().model_info(source.id, revision=source.revision, timeout=HUB_TIMEOUT_SECONDS)
@@ -213,7 +237,7 @@ def _unreachable(source: ModelSource, error: Exception) -> ModelUnreachable:
     if isinstance(error, RepositoryNotFoundError):
         return ModelUnreachable(
             f"the hub has no model {source.id!r} (or it is private)",
-            remedy="qembed models lists the known ones",
+            remedy=_meant(source) or "qembed models lists the known ones",
         )
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return ModelUnreachable(
@@ -225,5 +249,11 @@ def _unreachable(source: ModelSource, error: Exception) -> ModelUnreachable:
     return ModelUnreachable(
         f"the model {source.id!r} is not on this machine and {endpoint} cannot be reached",
         where=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}",
-        remedy=OFFLINE_CHOICES,
+        remedy=_meant(source) or OFFLINE_CHOICES,
     )
+
+
+def _meant(source: ModelSource) -> str:
+    """Which known models a name that is none may have meant; empty for a known one."""
+    close = [] if source.card else close_names(source.name)
+    return f"did you mean {' or '.join(close)}? {OFFLINE_CHOICES}" if close else ""

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from qembed.errors import InputNotFound, Mismatch
+from qembed.models.resolve import label_of
 from qembed.report.chart import Chart
 from qembed.report.tables import Cell, Table, cells, counted, numeric
 from qembed.report.words import count, duration, file_size, listed, number, percent, plural
@@ -112,7 +113,10 @@ def read_checked(path: Path) -> Checked:
 
 def _facts(summary: dict[str, Any], manifest: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
     model = summary["model"]
-    yield "Model", f"{model['id']}, {model['dtype']}, {count(summary['vector_dimension'])} dimensions"
+    yield (
+        "Model",
+        f"{label_of(model['id'])}, {model['dtype']}, {count(summary['vector_dimension'])} dimensions",
+    )
     chunks, texts = summary["total_chunks"], summary["unique_texts"]
     yield (
         "Chunks",

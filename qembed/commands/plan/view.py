@@ -55,13 +55,14 @@ def columns(planned: Plan) -> list[Column[Candidate]]:
 
 
 def _verdict(planned: Plan, line: Sequence[str]) -> Iterator[str]:
+    from qembed.models.resolve import label_of
     from qembed.terminal.output import quantity
 
     chosen, corpus, device = planned.chosen, planned.corpus, planned.device
     texts = f"{quantity(corpus.unique_texts)} unique texts of {quantity(corpus.chunks)} chunks"
     if chosen is None:
         buffer = _gb(planned.buffer_bytes)
-        yield f"{planned.model.id} does not run on {device.label} with a buffer of {buffer}."
+        yield f"{label_of(planned.model.id)} does not run on {device.label} with a buffer of {buffer}."
         if planned.faster:
             yield f"{planned.faster.precision} would, {planned.faster.reason}."
         else:
@@ -69,7 +70,7 @@ def _verdict(planned: Plan, line: Sequence[str]) -> Iterator[str]:
         return
     workers = "1 worker" if chosen.workers == 1 else f"{chosen.workers} workers, one on each"
     how = "one worker over all cards" if chosen.sharded else workers
-    yield f"{planned.model.id} in {chosen.precision} on {device.label}, {how}."
+    yield f"{label_of(planned.model.id)} in {chosen.precision} on {device.label}, {how}."
     time = f"{_span(planned.seconds)}, loading included" if planned.seconds else "time unknown until measured"
     yield f"{texts}: {time}."
     yield from _shell_lines(line)

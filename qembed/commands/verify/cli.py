@@ -192,12 +192,16 @@ def render(report: VerifyReport) -> Iterator[RenderableType]:
 
 
 def _facts(report: VerifyReport) -> list[tuple[Any, ...]]:
+    from qembed.models.resolve import label_of
     from qembed.terminal.output import duration, quantity
 
     info = report.reference
     dtype = report.dtype or "precision not recorded"
     return [
-        ("vectors", f"{quantity(report.records)} of {report.dimension:,} dimensions, {info.id}, {dtype}"),
+        (
+            "vectors",
+            f"{quantity(report.records)} of {report.dimension:,} dimensions, {label_of(info.id)}, {dtype}",
+        ),
         (
             "reference",
             f"{info.dtype}, one text at a time, on {info.device_name}; {duration(report.seconds)} in all",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -10,7 +11,7 @@ from qembed.evaluation.rerank.cross_encoder import CrossEncoder
 from qembed.evaluation.rerank.maxsim import MaxSim
 from qembed.evaluation.rerank.reranker import Reranker
 from qembed.models import EncoderOptions, ModelSource, check_reachable, fetch, find_model, resolve_model
-from qembed.models.resolve import OFFLINE_CHOICES
+from qembed.models.resolve import OFFLINE_CHOICES, labels_of
 
 DEFAULT_RERANKER: Final = "cross-encoder/ms-marco-MiniLM-L6-v2"
 OFFLINE_RERANKER: Final = "maxsim:minilm"
@@ -46,6 +47,14 @@ def open_reranker(
     return CrossEncoder(spec, source, options, token_budget)
 
 
+def reranker_labels(specs: Sequence[str]) -> list[str]:
+    """What to show for rerankers: of folders their names, as far as these differ."""
+    names = labels_of([spec.removeprefix(MAXSIM) for spec in specs])
+    return [
+        MAXSIM + name if spec.startswith(MAXSIM) else name for spec, name in zip(specs, names, strict=True)
+    ]
+
+
 def _reachable(model: str, spec: str, options: EncoderOptions, *, cross_encoder: bool = False) -> ModelSource:
     if not model.strip():
         raise UsageError(f"--reranker {spec!r} names no model", remedy=f"e.g. --reranker {OFFLINE_RERANKER}")
@@ -62,6 +71,7 @@ def _reachable(model: str, spec: str, options: EncoderOptions, *, cross_encoder:
         check_reachable(source)
         return fetch(source)
     except ModelUnreachable as error:
-        if error.remedy != OFFLINE_CHOICES:
+        meant, offline, _ = (error.remedy or "").partition(OFFLINE_CHOICES)
+        if not offline:
             raise
-        raise ModelUnreachable(error.message, where=error.where, remedy=_OFFLINE) from error
+        raise ModelUnreachable(error.message, where=error.where, remedy=meant + _OFFLINE) from error

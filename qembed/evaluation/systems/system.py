@@ -141,10 +141,11 @@ def rerank_system(
     queries: dict[str, str],
     sample: Sequence[int],
     *,
+    label: str,
     depths: Sequence[int],
     progress: Progress,
 ) -> System:
-    """The candidates of ``base`` in the reranker's order, to the deepest of ``depths``.
+    """The candidates of ``base`` in the order of the reranker shown as ``label``, to the deepest depth.
 
     Each pair is scored once; every smaller depth is derived from those scores. Only candidates that
     retrieval found are reranked.
@@ -153,7 +154,7 @@ def rerank_system(
     collection = side.collection
     position = {name: at for at, name in enumerate(collection.ids)}
     candidates = [_positions(base.texts[query], position, deepest) for query in queries]
-    progress.phase(f"reranking with {reranker.name}")
+    progress.phase(f"reranking with {label}")
     work = reranker.rerank(list(queries.values()), collection.texts, candidates, progress=progress)
     scores: Run = {
         query: dict(zip((collection.ids[at] for at in found.tolist()), values.tolist(), strict=True))
@@ -163,7 +164,7 @@ def rerank_system(
     times: dict[int, list[float]] = {}
     texts = list(queries.values())
     for depth in depths if sample else ():
-        progress.phase(f"timing {reranker.name} at depth {depth}")
+        progress.phase(f"timing {label} at depth {depth}")
 
         def one(at: int, depth: int = depth) -> object:
             found = candidates[at][:depth].tolist()
@@ -172,7 +173,7 @@ def rerank_system(
         times[depth] = time_queries(one, sample)
     run = rerank_run(base.texts, scores, deepest)
     return System(
-        name=f"{base.name} > {reranker.name}",
+        name=f"{base.name} > {label}",
         kind="reranked",
         side=side,
         texts=run,

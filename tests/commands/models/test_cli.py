@@ -13,7 +13,6 @@ from qembed.commands.models.cli import (
     T4_BYTES,
     count_in_words,
     literals,
-    short_name,
     t4_verdict,
     use_lines,
 )
@@ -157,7 +156,7 @@ class TestShow:
 
 class TestUse:
     def test_names_in_commands_find_the_model(self) -> None:
-        assert all(find_model(short_name(card)) is card for card in CARDS)
+        assert all(find_model(card.short_name) is card for card in CARDS)
 
     def test_command_line_fits_the_model(self) -> None:
         assert use_lines(card_named("minilm")) == ["qembed embed chunks/ -o out/ --model minilm"]
