@@ -90,19 +90,45 @@ def run(arguments: list[str]) -> int:
     except QembedError as error:
         _explain(error, arguments)
         return error.exit_code
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        _explain(_of_click(error), arguments)
         return error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):
         click.echo("interrupted", err=True)
         return EXIT_INTERRUPTED
     except Exception as error:
-        remedy = "this is a defect of qembed: please report it with what `qembed --debug ...` prints"
-        unexpected = QembedError(f"{type(error).__name__}: {error}", remedy=remedy)
-        unexpected.__cause__ = error
-        _explain(unexpected, arguments)
+        _explain(_unforeseen(error), arguments)
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _of_click(error: click.ClickException) -> QembedError:
+    """What click says of a command line, in the style of all other errors."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return QembedError(
+        error.format_message(), remedy=f"see {context.command_path} --help" if context else None
+    )
+
+
+def _unforeseen(error: Exception) -> QembedError:
+    """An error that no command explains: of the system, of the installation, or else a defect of qembed."""
+    message, remedy = f"{type(error).__name__}: {error}", None
+    match error:
+        case OSError():
+            message = f"{error.strerror}: {error.filename}" if error.filename else str(error) or message
+        case MemoryError():
+            message, remedy = "not enough memory", "free some, or give the command less at a time"
+        case ModuleNotFoundError() if error.name and error.name.partition(".")[0] != "qembed":
+            message = f"the package {error.name.partition('.')[0]} is not installed"
+            remedy = "install qembed-toolkit again, with what it needs"
+        case _:
+            remedy = "this is a defect of qembed: please report it with what `qembed --debug ...` prints"
+    made = QembedError(message, remedy=remedy)
+    made.__cause__ = error
+    return made
 
 
 def _explain(error: QembedError, arguments: list[str]) -> None:

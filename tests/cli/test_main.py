@@ -115,8 +115,10 @@ class TestExitCodes:
     def test_usage(self, run_cli: Run, arguments: list[str]) -> None:
         code, out, err = run_cli(arguments)
         assert (code, out) == (2, "")
-        assert "error" in err.lower()
-        assert "Traceback" not in err
+        lines = err.removeprefix("reading chunks\n").splitlines()
+        assert lines[0].startswith("error: ")
+        assert lines[-1].startswith("next:  ")
+        assert all(line.startswith(("error: ", "where: ", "next:  ")) for line in lines)
 
     def test_interrupted(self, raising: Callable[..., None], run_cli: Run) -> None:
         raising(KeyboardInterrupt())
@@ -160,6 +162,35 @@ class TestUnexpected:
         assert err.startswith("error: ZeroDivisionError: division by zero\nnext:  ")
         assert "report" in err
         assert "Traceback" not in err
+
+    @pytest.mark.parametrize(
+        ("error", "said"),
+        [
+            (PermissionError(13, "Permission denied", "out/a.jsonl"), "Permission denied: out/a.jsonl"),
+            (ConnectionError("gone"), "gone"),
+            (TimeoutError(), "TimeoutError: "),
+            (MemoryError(), "not enough memory"),
+            (
+                ModuleNotFoundError("No module named 'rich.table'", name="rich.table"),
+                "the package rich is not",
+            ),
+        ],
+        ids=lambda value: type(value).__name__,
+    )
+    def test_what_is_no_defect_of_qembed(
+        self, raising: Callable[..., None], run_cli: Run, error: Exception, said: str
+    ) -> None:
+        raising(error)
+        code, out, err = run_cli(["inspect", "."])
+        assert (code, out) == (1, "")
+        assert err.startswith(f"error: {said}")
+        assert "defect" not in err
+
+    def test_a_module_of_qembed_that_is_missing_is_a_defect(
+        self, raising: Callable[..., None], run_cli: Run
+    ) -> None:
+        raising(ModuleNotFoundError("No module named 'qembed.x'", name="qembed.x"))
+        assert "defect of qembed" in run_cli(["inspect", "."]).err
 
     def test_debug_shows_the_traceback(self, raising: Callable[..., None], run_cli: Run) -> None:
         raising(ZeroDivisionError("division by zero"))
