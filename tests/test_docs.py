@@ -128,6 +128,14 @@ def test_imports_that_are_shown_exist(page: Path) -> None:
                     assert hasattr(module, alias.name), f"{node.module} has no {alias.name}"
 
 
+def test_the_handbook_judges_sections_that_exist(tmp_path: Path) -> None:
+    """Who renames a heading renames it in the judgements too."""
+    corpus = tmp_path / "handbook"
+    qembed.corpus_from_markdown([DOCS, REPOSITORY / "CONTRIBUTING.md"], corpus, collection="handbook")
+    checked = qembed.check_eval_set(REPOSITORY / "eval_sets" / "handbook", corpus)
+    assert [finding for finding in checked.findings if finding.kind == "unknown-item"] == []
+
+
 @pytest.fixture(scope="module")
 def site() -> SimpleNamespace:
     """``scripts/docs_site.py``, which lies in no package."""
