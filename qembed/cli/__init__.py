@@ -21,7 +21,7 @@ COMMANDS = {
     "inspect": "What a folder of chunks holds: tokens, truncation, duplicates, findings.",
     "plan": "Memory, batches, time and disk of a run, before it runs.",
     "embed": "Turn chunks into vectors: JSONL, summary and manifest.",
-    "audit": "Check a file of embeddings, whoever made it.",
+    "audit": "Check a file of embeddings, whichever tool wrote it.",
     "verify": "Embed a sample again, one by one in fp32, and compare.",
     "bench": "Which is better, by how much, and can we tell? Rerankers, BM25, baselines.",
     "report": "One HTML page of a bench, for people who do not program.",

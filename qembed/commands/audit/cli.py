@@ -24,15 +24,17 @@ SHOWN = 3
 """Findings of each kind that are shown to people; ``--all`` shows all."""
 
 
-@click.command(cls=AdvancedCommand, short_help="Check a file of embeddings, whoever made it.")
+@click.command(cls=AdvancedCommand, short_help="Check a file of embeddings.")
 @EMBEDDINGS
-@click.option("--dimension", type=click.IntRange(min=1), metavar="N", help="What every vector should have.")
+@click.option(
+    "--dimension", type=click.IntRange(min=1), metavar="N", help="Dimension that every vector must have."
+)
 @click.option(
     "--normalized/--not-normalized",
     default=None,
-    help="Should vectors have norm 1?  [default: what the manifest says, else judged from the vectors]",
+    help="Whether vectors must have norm 1.  [default: as in the manifest, else judged from the vectors]",
 )
-@click.option("--strict", is_flag=True, help="Warnings count as errors.")
+@click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 @click.option("--all", "show_all", is_flag=True, help="List every finding, not only the first of each kind.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @output_options
@@ -47,14 +49,14 @@ def command(
     quiet: bool,
     form: Form | None,
 ) -> None:
-    """Check embeddings, whoever made them.
+    """Check a file of embeddings, whichever tool wrote it.
 
-    EMBEDDINGS is a file (JSON lines, Parquet or npy; any shard means all), or the folder that holds one
-    *_embeddings file. Checked are lines, dimension, NaN and Inf, norms, ids, metadata, texts and their
-    hashes, texts with two vectors and vectors of two texts; and with a manifest or summary beside the
-    file, what they recorded. The file is read once, in little memory.
+    EMBEDDINGS is a file (JSON lines, Parquet or npy; one shard stands for all), or the folder with the only
+    *_embeddings file. The audit checks lines, dimensions, NaN and Inf, norms, ids, metadata, texts and their
+    hashes. It reports texts with two vectors and vectors of two texts. Where a manifest or summary lies
+    beside the file, it also checks what they recorded. The file is read once, in little memory.
 
-    Exit code 0: sound (warnings are allowed); 3: errors were found.
+    Exit code 0: sound (warnings are allowed). Exit code 3: there are errors.
 
     \b
     Examples:
@@ -118,7 +120,7 @@ def as_document(report: AuditReport, *, strict: bool = False) -> dict[str, Any]:
 
 
 def columns(report: AuditReport) -> list[Column[AuditFinding]]:
-    """What CSV and Markdown say of a finding."""
+    """Columns of a finding in CSV and Markdown."""
     from qembed.terminal.output import Column, quantity
 
     return [

@@ -38,7 +38,7 @@ def check_output(output: Path, names: Sequence[str], marker: str, *, force: bool
         raise OutputExists(
             "the output folder is not empty",
             where=str(output),
-            remedy="name another folder, or pass --force to replace what is named in it",
+            remedy="name another folder, or pass --force to replace what is made again in it",
         )
     for name in names:
         folder = output / name
@@ -51,7 +51,7 @@ def check_output(output: Path, names: Sequence[str], marker: str, *, force: bool
 
 
 def token_limit(max_tokens: int | None, model_tokens: int, model: str) -> int:
-    """Tokens of a chunk: as asked, or what the model reads.
+    """Most tokens of a chunk: as asked, or what the model reads.
 
     Raises:
         UsageError: Too few for any text, or more than the model reads.
@@ -64,7 +64,7 @@ def token_limit(max_tokens: int | None, model_tokens: int, model: str) -> int:
         )
     if max_tokens > model_tokens:
         raise UsageError(
-            f"{model} reads {model_tokens} tokens; of chunks with {max_tokens} it would cut the rest",
+            f"{model} reads {model_tokens} tokens and would truncate chunks of {max_tokens}",
             remedy=f"pass --max-tokens {model_tokens} or less, or --model with the model that will read them",
         )
     return max_tokens
@@ -74,7 +74,7 @@ def all_or_nothing(names: Sequence[str], output: Path, make: Callable[[str, Path
     """Make all subfolders in a folder beside the output, then rename them in.
 
     Args:
-        names: Of the subfolders.
+        names: Names of the subfolders.
         output: Where they belong.
         make: Makes one below the folder that it is given.
     """

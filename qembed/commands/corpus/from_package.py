@@ -33,8 +33,8 @@ class PackageCounts:
         entries: Documented public objects.
         chunks: Parts that they were split into.
         tokens: Tokens of all chunks, special tokens and repeated headers included.
-        over_limit: Chunks whose header alone reaches the limit; a model cuts them.
-        seconds: Reading, splitting and writing.
+        over_limit: Chunks whose header alone reaches the limit; the model truncates them.
+        seconds: Time to read, split and write.
         files: The chunk files, relative to the output folder.
     """
 
@@ -79,7 +79,7 @@ def corpus_from_package(
         output: Folder to make. With ``force`` the named packages' subfolders in it are replaced.
         collection: First part of every chunk id.
         model: Its tokenizer counts; its weights are not loaded.
-        max_tokens: Tokens of a chunk at most; what the model reads when None.
+        max_tokens: Most tokens of a chunk; what the model reads when None.
         undocumented: Also functions, classes, methods and properties without a docstring.
         exclude: Modules to treat as private: what they define is kept where a public module re-exports it.
         force: Write into a folder that is not empty.
@@ -88,7 +88,7 @@ def corpus_from_package(
     Raises:
         UsageError: A package is not installed or cannot be read; a name or ``max_tokens`` cannot be used.
         OutputExists: The folder is not empty, or a subfolder in the way was not made by this function.
-        ModelUnreachable: The model's tokenizer is not here.
+        ModelUnreachable: The model's tokenizer is not on this machine.
     """
     from qembed.corpus.package.read import read_package
     from qembed.models.tokens import load_tokenizer
@@ -113,11 +113,11 @@ def corpus_from_package(
 
 def _check_names(names: Sequence[str], exclude: Sequence[str]) -> None:
     if not names:
-        raise UsageError("no package is named", remedy="give import names, e.g. click rich")
+        raise UsageError("no package is given", remedy="give import names, e.g. click rich")
     for module in exclude:
         if not any(module.startswith(f"{name}.") for name in names):
             raise UsageError(
-                f"{module!r} to exclude is in none of the packages", remedy="e.g. --exclude pandas.core"
+                f"--exclude {module} is in none of the packages", remedy="e.g. --exclude pandas.core"
             )
 
 

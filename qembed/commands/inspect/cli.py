@@ -28,9 +28,14 @@ _FINDINGS_SHOWN = 10
 @click.option("--revision", metavar="COMMIT", help="Commit, tag or branch of the model on the hub.")
 @corpus_options
 @click.option(
-    "--groups", type=click.IntRange(min=0), default=5, show_default=True, help="Duplicate groups shown."
+    "--groups",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Most groups of duplicates to show.",
 )
-@click.option("--strict", is_flag=True, help="Exit 3 when there is any finding.")
+@click.option("--strict", is_flag=True, help="Exit with 3 if there is any finding.")
 @output_options
 @click.pass_context
 def command(
@@ -44,10 +49,11 @@ def command(
     form: Form | None,
     **choices: Any,
 ) -> None:
-    """Say what the chunks below INPUT hold.
+    """Describe the chunks below INPUT.
 
-    By subdirectory: files, chunks, unique texts, characters and, with --model, tokens, and what that model
-    would cut off. Then the largest groups of identical texts, and everything that cannot be read.
+    Per subdirectory: files, chunks, unique texts and characters; with --model also tokens, and how many of
+    them the model would truncate. Then the largest groups of identical texts, and everything that cannot be
+    read.
 
     \b
     Examples:
@@ -80,7 +86,7 @@ def command(
 
 
 def columns(inspection: Inspection) -> list[Column[tuple[str, Holdings]]]:
-    """What CSV and Markdown say of a subdirectory; tokens where a model counts them."""
+    """Columns of a subdirectory in CSV and Markdown; with tokens where a model counts them."""
     from qembed.terminal.output import Column, quantity
 
     figures = ["files", "chunks", "unique_texts"]
@@ -116,7 +122,7 @@ def _say_findings(inspection: Inspection) -> None:
     from qembed.terminal.output import aside
 
     if inspection.duplicate_ids:
-        aside(f"Ids are not unique, embed would stop: {inspection.duplicate_ids}")
+        aside(f"Ids are not unique; embed would stop: {inspection.duplicate_ids}")
     if inspection.findings:
         aside(f"{plural(len(inspection.findings), 'finding')}; --json lists all")
 
@@ -142,12 +148,12 @@ def show(inspection: Inspection) -> None:
     )
     _show_groups(inspection)
     if total.tokens and inspection.max_tokens:
-        reads = f"{escape(str(inspection.model))} reads {quantity(inspection.max_tokens)} tokens"
+        reads = f"{escape(str(inspection.model))} reads {quantity(inspection.max_tokens)} tokens per chunk"
         out.print(
-            f"{reads}: it cuts {share(total.tokens.truncated_chunks, total.chunks)} of the chunks "
-            f"and loses {share(total.tokens.tokens_lost, total.tokens.lengths.total)} of the tokens."
+            f"{reads}: {share(total.tokens.truncated_chunks, total.chunks)} of the chunks are truncated, "
+            f"{share(total.tokens.tokens_lost, total.tokens.lengths.total)} of the tokens are lost."
             if total.tokens.truncated_chunks
-            else f"{reads}: no chunk is cut."
+            else f"{reads}: no chunk is truncated."
         )
     elif not inspection.model:
         out.print("Add --model MODEL (e.g. minilm) for tokens and truncation.")
@@ -202,7 +208,7 @@ def _show_groups(inspection: Inspection) -> None:
 
     if not inspection.duplicate_groups:
         return
-    rows = table(">copies", "the text, largest groups first")
+    rows = table(">copies", "text, largest groups first")
     for group in inspection.duplicate_groups:
         rows.add_row(quantity(group.copies), escape(snippet(group.text, characters=140) or "(no words)"))
     console().print(rows)
@@ -213,11 +219,11 @@ def _show_findings(inspection: Inspection) -> None:
 
     out = console()
     if inspection.duplicate_ids:
-        out.print(f"Ids are not unique, embed would stop: {inspection.duplicate_ids}", markup=False)
+        out.print(f"Ids are not unique; embed would stop: {inspection.duplicate_ids}", markup=False)
     if not inspection.findings:
         out.print("No findings: every file and chunk can be read.")
         return
-    out.print(f"{quantity(len(inspection.findings))} findings (what they name is skipped, the rest goes on):")
+    out.print(f"{quantity(len(inspection.findings))} findings (the parts that they name are skipped):")
     for finding in inspection.findings[:_FINDINGS_SHOWN]:
         out.print(f"  {finding}", markup=False)
     if len(inspection.findings) > _FINDINGS_SHOWN:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command(cls=AdvancedCommand, short_help="Ask a question of embeddings.")
 @EMBEDDINGS
 @click.argument("questions", nargs=-1, required=True, metavar="QUESTION...")
-@click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="Results a question.")
+@click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="Results per question.")
 @click.option("-s", "--subdirectory", help="Only chunks of this subdirectory.")
 @click.option(
     "-f",
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     "filters",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Only chunks whose metadata meet this (=, !=, <, <=, >, >=); may be given often.",
+    help="Only chunks whose metadata match (=, !=, <, <=, >, >=). Repeatable.",
 )
-@click.option("-m", "--model", help="The model that made the vectors, where no manifest says so.")
+@click.option("-m", "--model", help="Model that made the vectors, where no manifest names it.")
 @model_options
 @click.option(
     "--index",
     type=click.Choice(["auto", "memory", "edge", "exact"]),
     default="auto",
     show_default=True,
-    help="What the vectors are searched in: in-memory Qdrant, embedded Qdrant, a matrix; "
-    "auto goes by their number.",
+    help="Where the vectors are searched: in-memory Qdrant, embedded Qdrant (edge) or a matrix (exact). "
+    "auto decides by their number.",
 )
 @click.option("--full", is_flag=True, help="Print whole chunks instead of snippets.")
 @JSON
@@ -54,10 +54,10 @@ def command(
 ) -> None:
     """Find the chunks that answer each QUESTION.
 
-    EMBEDDINGS is a file (JSON lines, Parquet or npy; any shard means all) or the folder it lies in. The
-    vectors go into in-memory Qdrant; beyond 20,000 into embedded Qdrant where it is installed, else into a
-    matrix. Each compares every vector (exact search). The question is encoded by the model and the query
-    prompt that the manifest names. Chunks with identical text are one result, with a count.
+    EMBEDDINGS is a file (JSON lines, Parquet or npy; one shard stands for all) or its folder. Up to 20,000
+    vectors are searched in in-memory Qdrant; more in embedded Qdrant where it is installed, else in a matrix.
+    All of them compare every vector (exact search). The manifest says which model and query prompt encode the
+    question. Chunks with identical text are one result, with a count.
 
     \b
     Examples:
@@ -115,7 +115,7 @@ def show(question: str, results: list[Result], *, full: bool = False) -> None:
     out = console()
     out.print(Text(question, style="bold"))
     if not results:
-        out.print("  nothing meets the conditions; check the field names with --json")
+        out.print("  no chunk meets the conditions; --json shows the names of the fields")
     for result in results:
         copies = f"  (+{quantity(len(result.copies))} identical)" if result.copies else ""
         head = Text(f"{result.rank:>3}  {result.score:.3f}  ")

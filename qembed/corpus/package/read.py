@@ -134,7 +134,7 @@ def _not_found(name: str) -> UsageError:
     public = [module for module in imported if not module.startswith("_")] or imported
     if public and name not in public:
         return UsageError(
-            f"{name!r} is the name of a distribution; the import name is wanted",
+            f"{name!r} is the name of a distribution, not an import name",
             remedy=f"qembed corpus from-package {' '.join(public)}",
         )
     if "." in name:

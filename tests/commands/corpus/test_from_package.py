@@ -150,7 +150,7 @@ class TestUsage:
             ({"max_tokens": 65}, "reads 64 tokens"),
             ({"collection": "a:b"}, "cannot name a collection"),
             ({"exclude": ["other.part"]}, "in none of the packages"),
-            ({"names": []}, "no package is named"),
+            ({"names": []}, "no package is given"),
         ],
     )
     def test_what_is_refused(self, small: str, tmp_path: Path, options: dict[str, Any], message: str) -> None:

@@ -69,7 +69,7 @@ class TestForPeople:
     def test_nothing_found(self, run_cli: RunCli, folder: Path) -> None:
         ran = run_cli(["search", folder, "x", "-s", "absent"])
         assert ran.code == 0
-        assert "nothing meets the conditions" in ran.out
+        assert "no chunk meets the conditions" in ran.out
 
     def test_several_questions(self, run_cli: RunCli, folder: Path) -> None:
         out = run_cli(["search", folder, "vector", "model", "-k", "1"]).out
