@@ -10,6 +10,7 @@ from qembed.report.embedding import Embedding
 from qembed.report.stored import StoredBench
 from qembed.report.tables import Cell, Table
 from qembed.report.words import NONE, duration
+from qembed.store.environment import DISTRIBUTION
 
 
 def provenance_table(bench: StoredBench, embeddings: list[Embedding]) -> Table:
@@ -45,7 +46,7 @@ def repeat_commands(bench: StoredBench, embeddings: list[Embedding]) -> list[tup
     }
     # "2.13.0+cpu" is what a build calls itself; the registry has 2.13.0.
     pins = " ".join(f"{name}=={version.partition('+')[0]}" for name, version in versions.items() if version)
-    steps = [("the versions that were used", f"pip install qembed=={made['qembed']} {pins}")]
+    steps = [_installed(made), ("the libraries that were used", f"pip install {pins}")]
     packages = document["eval_set"]["packages"]
     if packages:
         steps.append(("the packages that the corpus is made of", f"pip install {' '.join(packages)}"))
@@ -57,6 +58,26 @@ def repeat_commands(bench: StoredBench, embeddings: list[Embedding]) -> list[tup
     steps.append(("this bench", shlex.join(made["command"])))
     steps.append(("this page", f"qembed report {shlex.quote(str(bench.folder))}"))
     return steps
+
+
+def _installed(made: dict[str, Any]) -> tuple[str, str]:
+    """How the qembed that made the numbers was installed; no command where that is not known."""
+    found = made.get("installation", {"from": ""})
+    version = f"{DISTRIBUTION} {made['qembed']}"
+    commit = str(found.get("commit") or "")
+    match found["from"]:
+        case "index":
+            return version, f"pip install {DISTRIBUTION}=={made['qembed']}"
+        case "archive":
+            return version, f"pip install {shlex.quote(found['url'])}"
+        case "vcs" if "url" in found:
+            source = f"{found['vcs']}+{found['url']}@{commit}"
+            return version, f"pip install {shlex.quote(source)}"
+    if not commit:
+        return f"{version}; how it was installed is not recorded", ""
+    clean = commit.removesuffix("-dirty")
+    changed = ", with changes that were not committed" if commit != clean else ""
+    return f"{version}, in its repository{changed}", f"git checkout {clean} && pip install ."
 
 
 def flat(part: str, value: Any, key: str = "") -> Iterator[tuple[str, str, Any]]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import Distribution, PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 
 from qembed import __version__
 from qembed.store import environment
-from qembed.store.environment import git_commit
+from qembed.store.environment import git_commit, installation
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -63,3 +65,59 @@ def test_a_git_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(subprocess, "run", hang)
     assert git_commit(tmp_path) is None
+
+
+COMMIT = "0123456789012345678901234567890123456789"
+
+
+@pytest.mark.parametrize(
+    ("direct", "found"),
+    [
+        (None, {"from": "index"}),
+        (
+            {"url": "https://host/o/qembed", "vcs_info": {"vcs": "git", "commit_id": COMMIT}},
+            {"from": "vcs", "vcs": "git", "commit": COMMIT, "url": "https://host/o/qembed"},
+        ),
+        (
+            {"url": "file:///home/me/qembed", "vcs_info": {"vcs": "git", "commit_id": COMMIT}},
+            {"from": "vcs", "vcs": "git", "commit": COMMIT},
+        ),
+        (
+            {"url": "https://host/q-1-py3-none-any.whl", "archive_info": {}},
+            {"from": "archive", "url": "https://host/q-1-py3-none-any.whl"},
+        ),
+        (
+            {"url": "file:///home/me/q-1-py3-none-any.whl", "archive_info": {}},
+            {"from": "archive", "url": "q-1-py3-none-any.whl"},
+        ),
+        ({"url": "file:///home/me/q", "dir_info": {"editable": True}}, {"from": "folder", "commit": COMMIT}),
+    ],
+    ids=["index", "git", "local git", "wheel", "local wheel", "folder"],
+)
+def test_how_it_was_installed(
+    monkeypatch: pytest.MonkeyPatch, direct: dict[str, Any] | None, found: dict[str, Any]
+) -> None:
+    class Installed(Distribution):
+        def read_text(self, filename: str) -> str | None:
+            assert filename == "direct_url.json"
+            return direct and json.dumps(direct)
+
+        def locate_file(self, path: object) -> Path:
+            raise NotImplementedError
+
+    monkeypatch.setattr(sys.modules["qembed.store.environment"], "distribution", lambda _: Installed())
+    monkeypatch.setattr(sys.modules["qembed.store.environment"], "git_commit", lambda _: COMMIT)
+    assert installation() == found
+
+
+def test_sources_that_nobody_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> None:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(sys.modules["qembed.store.environment"], "distribution", absent)
+    assert installation()["from"] == "none"
+
+
+def test_how_this_one_was_installed() -> None:
+    assert installation()["from"] in ("index", "vcs", "archive", "folder", "none")
+    assert environment()["installation"] == installation()

