@@ -45,7 +45,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--lengths", type=int, nargs="+", default=[32, 128, 256])
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--texts", type=int, default=200, help="How many the cosines are taken over.")
+    parser.add_argument(
+        "--texts", type=int, default=200, help="Number of texts that the cosines are taken over."
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     ways = [("fp32", "plain"), ("fp32", "auto")]
@@ -85,7 +87,7 @@ def linear_parameters(encoder: Encoder) -> int:
 
 
 def measure(encoders: dict[tuple[str, str], Encoder], length: int, rounds: int, operations: int) -> None:
-    """Best tokens a second of each encoder, and the peak of its precision, in the same rounds."""
+    """Best tokens per second of each encoder, and the peak of its precision, in the same rounds."""
     random = np.random.default_rng(1)
     ids = list(random.integers(1000, 20000, (max(1, BATCH_TOKENS // length), length), dtype=np.int32))
     square = torch.randn(PEAK_SIZE, PEAK_SIZE)

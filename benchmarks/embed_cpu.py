@@ -38,7 +38,7 @@ PACKAGES = ("click", "rich", "qdrant_client")
 
 
 class UsersLoop:
-    """What people write today; runs a slice at a time so that it can be interleaved."""
+    """What people write today; runs one slice at a time so that it can be interleaved."""
 
     def __init__(
         self, folder: Path, options: CorpusOptions, model: SentenceTransformer, output: Path
@@ -51,7 +51,7 @@ class UsersLoop:
         self._slices = self._run()
 
     def catch_up(self, share: float) -> None:
-        """Go on until this share of the texts is done."""
+        """Continue until this share of the texts is done."""
         while self.done < share * len(self.chunks) and next(self._slices, None):
             pass
 
@@ -115,7 +115,7 @@ class Interleave(Progress):
 
 
 def compare(folder: Path, model: str, options: CorpusOptions, work: Path) -> list[dict[str, Any]]:
-    """Run all; a row each: seconds without loading, and the agreement of the vectors with the loop's."""
+    """Run all; one row each: seconds without loading, and the agreement of the vectors with the loop's."""
     source = resolve_model(model)
     users_model = SentenceTransformer(str(source.path), device="cpu", local_files_only=True)
     users_model.encode(["warm up"] * SLICE_TEXTS)
@@ -184,7 +184,7 @@ def main() -> None:
         "--input", type=Path, help="a folder of chunks; made from installed packages when left out"
     )
     parser.add_argument("--model", default="minilm")
-    parser.add_argument("--limit", type=int, help="chunks per subdirectory at most")
+    parser.add_argument("--limit", type=int, help="most chunks per subdirectory")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="qembed-bench-") as folder:
         work = Path(folder)

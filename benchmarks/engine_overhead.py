@@ -1,7 +1,7 @@
 """What the engine costs by itself: planning, the run around an encoder that costs nothing, writing, memory.
 
 The encoder gives constant vectors and the tokenizer counts words, so what is left is reading, grouping,
-batching, handing over, checksums, the files. Each figure comes from a process of its own.
+batching, messages between processes, checksums and files. Each figure comes from a process of its own.
 
     python benchmarks/engine_overhead.py                       # a few minutes, 5,000,000 chunks at most
     python benchmarks/engine_overhead.py --chunks 100000 200000
@@ -77,7 +77,7 @@ class Nothing:
 
 
 class Words:
-    """A tokenizer that costs little: a token a word."""
+    """A tokenizer that costs little: one token per word."""
 
     document_prompt = ""
 

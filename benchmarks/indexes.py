@@ -87,7 +87,7 @@ def systems(vectors: np.ndarray, queries: int, depth: int) -> Iterator[System]:
 
 
 def milliseconds(work: Callable[[], object], count: int) -> float:
-    """Of one of ``count`` queries."""
+    """Milliseconds of one of ``count`` queries."""
     started = perf_counter()
     work()
     return (perf_counter() - started) * 1000 / count
@@ -131,7 +131,7 @@ def compare(vectors: np.ndarray, queries: np.ndarray, depth: int, rounds: int) -
 
 
 def same_ids(index: Index, reference: Index, queries: np.ndarray, depth: int) -> str:
-    """Of how many queries are the ids the same, those aside that score like the last place."""
+    """Number of queries with the same ids, apart from ids that tie with the last place."""
     asked = queries[:SLOW_QUERIES]
     alike = 0
     for found, wanted in zip(
@@ -205,7 +205,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--depth", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--embeddings", type=Path, help="a file of embeddings, or its folder")
+    parser.add_argument("--embeddings", type=Path, help="a file of embeddings, or the folder it is in")
     parser.add_argument("--no-hnsw", action="store_true", help="build no graph, which takes minutes")
     arguments = parser.parse_args()
     print("### indexes\n")

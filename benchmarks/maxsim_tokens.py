@@ -1,6 +1,6 @@
 """MaxSim with and without special tokens ([CLS], [SEP]): does the order of real answers change?
 
-The nearest texts by the vectors of a file are reranked both ways and held against an eval set.
+The nearest texts by the vectors of a file are reranked both ways and measured with an eval set.
 
     python benchmarks/maxsim_tokens.py EMBEDDINGS --eval-set eval_sets/python_api
 """
@@ -35,7 +35,7 @@ def main() -> None:
     )
     parser.add_argument("embeddings", type=Path)
     parser.add_argument("--eval-set", type=Path, required=True)
-    parser.add_argument("--model", default="minilm", help="that of the embeddings")
+    parser.add_argument("--model", default="minilm", help="model of the embeddings")
     parser.add_argument("--depth", type=int, default=100)
     arguments = parser.parse_args()
     judged = load_eval_set(arguments.eval_set)

@@ -1,6 +1,6 @@
 """Do the measures agree with trec_eval, and what does ranx cost?
 
-Random graded runs with ties, holes, queries without a run and runs cut short go through ``evaluate`` and
+Random graded runs with ties, unjudged items, missing queries and truncated runs go through ``evaluate`` and
 through trec_eval (pytrec_eval), which is given our order as scores without ties. Controls stand beside it:
 trec_eval with the scores of each query shuffled, which must differ; ranx alone, with the scores as they are
 and with our order as scores without ties, which tells what its own order of ties does. Then the CPU time of

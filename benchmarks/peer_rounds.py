@@ -88,7 +88,7 @@ class Worker:
                 pipe.close()
 
     def _cpu_seconds(self) -> float:
-        """Of the process and its children so far."""
+        """CPU seconds of the process and its children so far."""
         with suppress(psutil.NoSuchProcess):
             root = psutil.Process(self.process.pid)
             times = [process.cpu_times() for process in (root, *root.children(recursive=True))]
@@ -105,12 +105,12 @@ class Measured:
     """What one peer did.
 
     Attributes:
-        peer: Which.
-        seconds: Of each round.
+        peer: The peer.
+        seconds: Duration of each round.
         cpu_seconds: Likewise, summed over threads and processes; includes the reply.
-        cosines: Of each text's vector with the reference.
-        setting: The fastest of those tried.
-        versions: Of its libraries.
+        cosines: Cosine of each text's vector with the reference.
+        setting: The fastest setting that was tried.
+        versions: Versions of its libraries.
         trouble: Why there are no numbers; empty when there are.
     """
 

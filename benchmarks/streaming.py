@@ -1,6 +1,6 @@
 """Memory and speed of what streams: walking a large corpus, auditing a large file of embeddings.
 
-Each runs in a process of its own over synthetic data of the given size; reported are items a second and the
+Each runs in a process of its own over synthetic data of the given size; reported are items per second and the
 peak resident memory of that process, next to that of a process that has only imported the same code.
 
     python benchmarks/streaming.py                      # 1,000,000 chunks, 1 GB of embeddings
