@@ -39,7 +39,7 @@ def main() -> None:
     side = SideOptions(
         arguments.embeddings, index="exact", encoder=EncoderOptions(precision=arguments.precision)
     )
-    judged = ask(load_judged(arguments.eval_set), side, depth=LIMIT)
+    judged = ask(load_judged(arguments.eval_set), side, results=LIMIT)
     documents, queries = judged.side.collection.vectors, judged.side.queries
     print(f"{len(documents):,} texts, {len(queries)} queries, limit {LIMIT}")
     print(f"{'form':24}{'nDCG@10 qdrant':>16}{'simulated':>12}{'same top 10':>13}")

@@ -81,9 +81,9 @@ def agreement(
     find_embeddings(Path(baseline))  # a wrong path is said before the first side is read
     depth = max(cutoffs)
     try:
-        one = open_side(new or SideOptions(embeddings), asked, "chunk", depth=depth, progress=progress)
+        one = open_side(new or SideOptions(embeddings), asked, "chunk", results=depth, progress=progress)
         other = open_side(
-            old or SideOptions(baseline), asked, "chunk", depth=depth, like=one, progress=progress
+            old or SideOptions(baseline), asked, "chunk", results=depth, like=one, progress=progress
         )
     finally:
         progress.close()

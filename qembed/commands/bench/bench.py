@@ -7,41 +7,24 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
+from typing import TypedDict
 
 from qembed.commands.bench.options import BenchOptions
 from qembed.errors import Mismatch, UsageError
-from qembed.evaluation.diagnose.frontier import Frontier, depths_within
+from qembed.evaluation.diagnose.frontier import Frontier
 from qembed.evaluation.diagnose.gates import Gate, parse_gate
 from qembed.evaluation.eval_sets.eval_set import EvalSet
 from qembed.evaluation.measures import Measure, parse_measure
-from qembed.evaluation.rerank.open import open_reranker, reranker_labels
+from qembed.evaluation.rerank.open import open_reranker
 from qembed.evaluation.rerank.reranker import Reranker
+from qembed.evaluation.retrieve.depth import results_for
 from qembed.evaluation.retrieve.units import absent_relevant
+from qembed.evaluation.systems.diagnosis import Waterfall, ceilings_of, frontier_of, means_of, waterfall_of
+from qembed.evaluation.systems.gating import Gated, check_gates, hold_gates
 from qembed.evaluation.systems.judged import Judged, ask, load_judged
-from qembed.evaluation.systems.rows import (
-    Gated,
-    Row,
-    Waterfall,
-    answerability_of,
-    ceilings_of,
-    check_gates,
-    frontier_of,
-    hold_gates,
-    measure_rows,
-    unjudged_of,
-    waterfall_of,
-)
-from qembed.evaluation.systems.side import Side, SideOptions, open_side, time_side
-from qembed.evaluation.systems.system import (
-    BASELINE,
-    VECTORS,
-    System,
-    bm25_systems,
-    rerank_system,
-    sample_queries,
-    system_names,
-    vectors_system,
-)
+from qembed.evaluation.systems.rows import Row, answerability_of, measure_rows, unjudged_of
+from qembed.evaluation.systems.side import Side, SideOptions, open_side
+from qembed.evaluation.systems.system import System, build_systems, system_names
 from qembed.models import EncoderOptions
 from qembed.progress import Progress
 from qembed.records import Finding, Qrels
@@ -122,72 +105,81 @@ def bench(
         Mismatch: Vectors, model and eval set do not fit together.
     """
     started = perf_counter()
-    measures = _measures(options)
-    gates = [parse_gate(text) for text in options.gates]
-    _check_options(options)
-    _side(options, embeddings).check_index()
-    check_gates(gates, system_names(options))
-    judged = load_judged(Path(eval_set), options.split)
-    _check_grades(judged, measures[0])
+    measures, gates = _asked_for(options, embeddings)
+    loaded = load_judged(Path(eval_set), options.split)
+    _check_grades(loaded, measures[0])
     for path in filter(None, (embeddings, options.baseline)):
         find_embeddings(Path(path))
+    results = results_for([*measures, *(gate.measure for gate in gates)])
     try:
         rerankers = _open_rerankers(options, progress)
-        return _bench(Path(embeddings), judged, options, measures, gates, rerankers, progress, started)
+        judged = ask(
+            loaded,
+            _side(options, embeddings),
+            results=results,
+            texts=max(options.depths),
+            progress=progress,
+        )
+        sides = [judged.side, *_open_baseline(judged, options, progress)]
+        systems = build_systems(sides, judged.queries, rerankers, options, progress)
+        progress.phase("measuring")
+        rows = measure_rows(systems, judged.qrels, measures, options)
+        return BenchResult(
+            options=options,
+            eval_set=loaded,
+            qrels=judged.qrels,
+            sides=tuple(sides),
+            measures=measures,
+            rows=rows,
+            **_diagnose(systems, judged.qrels, measures[0], options),
+            answerability=answerability_of(systems, judged.qrels),
+            unjudged=unjudged_of(systems, judged.qrels),
+            gates=hold_gates(gates, rows, judged.qrels, options),
+            findings=judged.findings,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            seconds=perf_counter() - started,
+        )
     finally:
         progress.close()
 
 
-def _bench(
-    embeddings: Path,
-    eval_set: EvalSet,
-    options: BenchOptions,
-    measures: tuple[Measure, ...],
-    gates: Sequence[Gate],
-    rerankers: Sequence[Reranker],
-    progress: Progress,
-    started: float,
-) -> BenchResult:
-    judged = ask(eval_set, _side(options, embeddings), depth=retrieval_depth(options), progress=progress)
-    queries, qrels = judged.queries, judged.qrels
-    sides = [judged.side]
-    if options.baseline is not None:
-        sides.append(_open_baseline(options.baseline, judged, options, progress))
-    systems = _systems(sides, queries, rerankers, options, progress)
-    progress.phase("measuring")
-    rows = measure_rows(systems, qrels, measures, options)
-    primary = measures[0]
-    reranked = [system for system in systems if system.reranking is not None]
-    return BenchResult(
-        options=options,
-        eval_set=eval_set,
-        qrels=qrels,
-        sides=tuple(sides),
-        measures=measures,
-        rows=rows,
-        ceilings=ceilings_of(systems[0], qrels, primary, options),
-        waterfalls={
-            system.name: waterfall_of(system, qrels, primary)
-            for system in systems
-            if system.kind in ("vectors", "reranked")
-        },
-        frontiers={system.name: frontier_of(system, qrels, primary, options) for system in reranked},
-        answerability=answerability_of(systems, qrels),
-        unjudged=unjudged_of(systems, qrels),
-        gates=hold_gates(gates, rows, qrels, options),
-        findings=judged.findings,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        seconds=perf_counter() - started,
-    )
-
-
-def _measures(options: BenchOptions) -> tuple[Measure, ...]:
+def _asked_for(options: BenchOptions, embeddings: Path) -> tuple[tuple[Measure, ...], list[Gate]]:
+    """Measures and gates, parsed; every option is checked before anything is read or loaded."""
     measures = tuple(dict.fromkeys(parse_measure(text) for text in options.measures))
     if not measures or measures[0].name == "judged":
         raise UsageError(
             "the first measure is the one that decides; judged@k cannot", remedy="--measure nDCG@10 first"
         )
-    return measures
+    gates = [parse_gate(text) for text in options.gates]
+    _check_options(options)
+    _side(options, embeddings).check_index()
+    check_gates(gates, system_names(options))
+    return measures, gates
+
+
+class _Diagnosis(TypedDict):
+    ceilings: dict[int, float]
+    waterfalls: dict[str, Waterfall]
+    frontiers: dict[str, Frontier]
+
+
+def _diagnose(systems: Sequence[System], qrels: Qrels, measure: Measure, options: BenchOptions) -> _Diagnosis:
+    """Losses, depths and ceilings; the best order of each side's candidates is measured once."""
+    sides = [system.side for system in systems if system.kind == "vectors"]
+    ceilings = [ceilings_of(side, qrels, measure, options.depths) for side in sides]
+    return {
+        "ceilings": means_of(ceilings[0]),
+        "waterfalls": {
+            system.name: waterfall_of(system, qrels, measure)
+            for system in systems
+            if system.kind in ("vectors", "reranked")
+        },
+        "frontiers": {
+            system.name: frontier_of(system, qrels, measure, ceilings[sides.index(system.side)], options)
+            for system in systems
+            if system.reranking is not None
+        },
+    }
 
 
 def _check_options(options: BenchOptions) -> None:
@@ -227,17 +219,25 @@ def _other_model(options: BenchOptions) -> EncoderOptions:
     return replace(options.encoder, revision=None, code_revision=None)
 
 
-def _open_baseline(path: Path, first: Judged, options: BenchOptions, progress: Progress) -> Side:
+def _open_baseline(first: Judged, options: BenchOptions, progress: Progress) -> list[Side]:
     """Other embeddings of the same content, asked by their own model, under the names of the first side."""
+    if options.baseline is None:
+        return []
     old = replace(
-        _side(options, path),
+        _side(options, options.baseline),
         model=options.baseline_model,
         query_vectors=options.baseline_query_vectors,
         encoder=_other_model(options),
     )
     level = first.eval_set.card.level
     side = open_side(
-        old, first.queries, level, depth=retrieval_depth(options), like=first.side, progress=progress
+        old,
+        first.queries,
+        level,
+        results=first.side.results,
+        texts=max(options.depths),
+        like=first.side,
+        progress=progress,
     )
     relevant = {unit for grades in first.qrels.values() for unit, grade in grades.items() if grade > 0}
     if relevant == absent_relevant(side.units, first.qrels):
@@ -247,48 +247,7 @@ def _open_baseline(path: Path, first: Judged, options: BenchOptions, progress: P
             remedy="give embeddings of the same content; where it was cut into other chunks, "
             'judge pages: level = "page" in card.toml',
         )
-    return side
-
-
-def retrieval_depth(options: BenchOptions) -> int:
-    """Distinct texts retrieved for each query: as many as the deepest rerank depth or cutoff asks for."""
-    measures = [*map(parse_measure, options.measures), *(parse_gate(text).measure for text in options.gates)]
-    return max(*options.depths, *(measure.cutoff or 0 for measure in measures))
-
-
-def _systems(
-    sides: Sequence[Side],
-    queries: dict[str, str],
-    rerankers: Sequence[Reranker],
-    options: BenchOptions,
-    progress: Progress,
-) -> list[System]:
-    """One row each: vectors, BM25, fusion, reranked; then the baseline's vectors, reranked too."""
-    sample = sample_queries(len(queries), options.latency_queries, options.seed)
-    depth = retrieval_depth(options)
-    systems: list[System] = []
-    labels = reranker_labels([reranker.name for reranker in rerankers])
-    for side, name in zip(sides, (VECTORS, BASELINE), strict=False):
-        progress.phase("timing retrieval")
-        stages = time_side(side, list(queries.values()), sample, depth) if sample else {}
-        base = vectors_system(name, side, stages)
-        systems.append(base)
-        if options.bm25 and name == VECTORS:
-            systems += bm25_systems(
-                side,
-                queries,
-                stages,
-                sample,
-                depth=depth,
-                fusion=options.fusion,
-                progress=progress,
-            )
-        depths = depths_within(options.depths, min(depth, len(side.collection)))
-        systems += [
-            rerank_system(base, reranker, queries, sample, label=label, depths=depths, progress=progress)
-            for reranker, label in zip(rerankers, labels, strict=True)
-        ]
-    return systems
+    return [side]
 
 
 def _check_grades(eval_set: EvalSet, measure: Measure) -> None:

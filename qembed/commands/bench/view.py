@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from qembed.commands.bench.agreement import Agreement
     from qembed.commands.bench.bench import BenchResult
     from qembed.evaluation.diagnose.frontier import Frontier
-    from qembed.evaluation.systems.rows import Gated, Row
+    from qembed.evaluation.systems.gating import Gated
+    from qembed.evaluation.systems.rows import Row
     from qembed.evaluation.systems.side import Side
 
 _STAGES = ("cut", "missed", "index", "depth", "below", "not lifted", "demoted")

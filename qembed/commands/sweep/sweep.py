@@ -12,23 +12,25 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from qembed.errors import UsageError
-from qembed.evaluation.diagnose.variants import KINDS, QUANTILE, Form, Kind, Rows, forms, search
-from qembed.evaluation.measures import Measure, deciding_measure, evaluate
+from qembed.evaluation.diagnose.agreement import overlap
+from qembed.evaluation.diagnose.variants import KINDS, QUANTILE, Form, Kind, forms, search
+from qembed.evaluation.measures import Measure, deciding_measure
+from qembed.evaluation.retrieve.depth import results_for, retrieve
+from qembed.evaluation.retrieve.ordering import ranked
 from qembed.evaluation.statistics.compare import Comparison, Estimate, compare_family, mean_interval
 from qembed.evaluation.systems.judged import Judged, ask, describe_judged, load_judged
 from qembed.evaluation.systems.side import SideOptions, describe_side
+from qembed.evaluation.systems.values import frame_of
 from qembed.models import EncoderOptions
 from qembed.models.catalog import find_model
 from qembed.progress import Progress
-from qembed.records import Qrels, Run
+from qembed.records import Run
 from qembed.store import environment
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = "qembed.sweep/1"
-DEPTH = 100
-"""Texts that a search retrieves, as in ``bench``; more where rescoring or the measure looks further."""
 USUAL_DIMS: Final = (2048, 1024, 512, 256, 128, 64)
 """What vectors of a model are cut to that the catalog does not know as trained for certain dimensions."""
 _MOST_DIMS = 4
@@ -95,7 +97,7 @@ class SweepResult:
         judged: Queries, judgements and vectors.
         measure: What decides.
         k: Its cutoff, 10 where it has none: where overlap is counted, and what rescoring multiplies.
-        depth: Texts retrieved for each query.
+        depth: Judged units retrieved per query.
         variants: The full vectors first.
         values: Query id -> its value in each variant, by name; NaN where nothing answers it.
         notes: What should be known of the model and its dimensions.
@@ -149,25 +151,25 @@ def sweep(
     measure = deciding_measure(options.measure)
     loaded = load_judged(Path(eval_set), options.split)
     k = measure.cutoff or 10
-    depth = max(DEPTH, k * max(1, options.oversample))
+    results, texts = results_for([measure]), k * max(1, options.oversample)
     side = SideOptions(Path(embeddings), options.model, options.query_vectors, "exact", options.encoder)
     try:
-        judged = ask(loaded, side, depth=depth, progress=progress)
+        judged = ask(loaded, side, results=results, texts=texts, progress=progress)
         model = describe_side(judged.side)["model"]
         dimension = judged.side.collection.dimension
         dims = options.dims or default_dims(dimension, model)
         _check_dims(dims, dimension)
         tried = forms(dimension, dims, options.kinds, oversample=options.oversample, combine=options.combine)
-        found = _search(judged, tried, depth, k, progress)
+        found = _search(judged, tried, k, texts, progress)
     finally:
         progress.close()
-    values = _values(judged.qrels, {name: _run(judged, rows) for name, rows in found.items()}, measure)
+    values = _values(judged, found, measure)
     return SweepResult(
         options=options,
         judged=judged,
         measure=measure,
         k=k,
-        depth=min(depth, len(judged.side.collection)),
+        depth=min(results, len(judged.side.units.texts_of)),
         variants=_variants(tried, found, values, k, options),
         values=values,
         notes=_notes(dims, dimension, model),
@@ -230,34 +232,40 @@ def _check_dims(dims: Sequence[int], dimension: int) -> None:
         )
 
 
-def _search(judged: Judged, tried: Sequence[Form], depth: int, k: int, progress: Progress) -> dict[str, Rows]:
-    """Form by name -> what it finds."""
-    collection, queries = judged.side.collection, judged.side.queries
+def _search(judged: Judged, tried: Sequence[Form], k: int, texts: int, progress: Progress) -> dict[str, Run]:
+    """Form by name -> the texts that it finds, deep enough for the measure; scores are minus the rank."""
+    side = judged.side
+    row_of = {query: at for at, query in enumerate(judged.queries)}
     progress.phase("searching in every form", total=len(tried), unit="forms")
     found = {}
     for form in tried:
-        found[form.name] = search(collection.vectors, queries, form, depth=depth, k=k)
+
+        def one(asked: Sequence[str], depth: int, form: Form = form) -> Run:
+            queries = side.queries[[row_of[query] for query in asked]]
+            rows = search(side.collection.vectors, queries, form, depth=depth, k=k)
+            return {
+                query: {side.collection.ids[at]: -float(rank) for rank, at in enumerate(line)}
+                for query, line in zip(asked, rows.tolist(), strict=True)
+            }
+
+        found[form.name] = retrieve(one, list(row_of), side.units, results=side.results, texts=texts)
         progress.advance(1)
     return found
 
 
-def _run(judged: Judged, rows: Rows) -> Run:
-    """Over judged units; the score of a text is its rank, negated."""
-    ids = judged.side.collection.ids
-    return {
-        query: judged.side.units.scores({ids[row]: -float(rank) for rank, row in enumerate(row_list)})
-        for query, row_list in zip(judged.queries, rows.tolist(), strict=True)
-    }
-
-
-def _values(qrels: Qrels, runs: dict[str, Run], measure: Measure) -> pd.DataFrame:
+def _values(judged: Judged, found: dict[str, Run], measure: Measure) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.DataFrame({name: evaluate(qrels, run, [measure])[str(measure)] for name, run in runs.items()})
+    return pd.DataFrame(
+        {
+            name: frame_of(judged.qrels, judged.side.judged_run(run), [measure])[str(measure)]
+            for name, run in found.items()
+        }
+    )
 
 
 def _variants(
-    tried: Sequence[Form], found: dict[str, Rows], values: pd.DataFrame, k: int, options: SweepOptions
+    tried: Sequence[Form], found: dict[str, Run], values: pd.DataFrame, k: int, options: SweepOptions
 ) -> tuple[Variant, ...]:
     full = tried[0]
     columns = {form.name: values[form.name].to_numpy() for form in tried}
@@ -280,11 +288,8 @@ def _variants(
     )
 
 
-def _overlap(rows: Rows, full: Rows, k: int) -> float:
-    k = min(k, full.shape[1])
-    return float(
-        np.mean([len(np.intersect1d(one[:k], other[:k])) / k for one, other in zip(rows, full, strict=True)])
-    )
+def _overlap(run: Run, full: Run, k: int) -> float:
+    return float(np.mean([overlap(ranked(run[query]), ranked(full[query]), k) for query in full]))
 
 
 def _notes(dims: Sequence[int], dimension: int, model: str | None) -> tuple[str, ...]:

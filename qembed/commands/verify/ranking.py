@@ -42,7 +42,8 @@ class RankingOptions:
     Attributes:
         eval_set: A folder in BEIR's layout, with or without a card.
         split: Of it; the card's own when None.
-        candidates: Distinct texts a query that are embedded again.
+        candidates: Distinct texts per query that are embedded again; more where pages are judged and these
+            are not one page more than the measure's cutoff.
         measure: What decides.
         margin: Differences below it do not matter.
         resamples: Of the bootstrap and of the randomisation test.
@@ -89,7 +90,7 @@ class Ranking:
         errors: Findings because of which a judged item is lost or cannot be found.
         measure: What decides.
         k: Its cutoff, 10 where it has none: how many results are held against each other.
-        candidates: Distinct texts of each query.
+        candidates: Distinct texts of each query, at least.
         queries: Judged ones; all are searched.
         answerable: Those with a relevant unit; the measure's mean is over them.
         texts: Different candidates, each embedded again once.
@@ -191,7 +192,8 @@ def candidates_of(
     eval_set, measure = prepared
     asked = replace(encoder, precision=_query_precision(options, manifest, encoder.device))
     side = SideOptions(embeddings, model, None, "exact", asked)
-    judged = ask(eval_set, side, depth=options.candidates, progress=progress)
+    results = (measure.cutoff or 10) + 1
+    judged = ask(eval_set, side, results=results, texts=options.candidates, progress=progress)
     assert judged.side.encoder is not None
     dtype = judged.side.encoder.info.dtype
     judged.side.index.close()

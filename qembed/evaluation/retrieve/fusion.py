@@ -11,6 +11,9 @@ from qembed.evaluation.retrieve.ordering import ranked
 RRF_K = 60
 """The constant of Cormack, Clarke and Büttcher; the larger, the less the first places count."""
 
+FUSED = 100
+"""Texts of each ranking that ``fuse_heads`` fuses, as a prefetch of ``limit = 100`` does in Qdrant."""
+
 
 def reciprocal_rank_fusion(
     runs: Sequence[Mapping[str, float]], *, k: float = RRF_K, weights: Sequence[float] | None = None
@@ -48,3 +51,16 @@ def reciprocal_rank_fusion(
     # fsum does not depend on the order of the runs, so equal shares stay exact ties.
     scores = {item: math.fsum(parts) for item, parts in shares.items()}
     return {item: scores[item] for item in ranked(scores)}
+
+
+def fuse_heads(leading: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    """The first ``FUSED`` items of both rankings fused; behind them the rest of ``leading`` in its order.
+
+    The first places do not depend on how much further either ranking goes on: an item gets nothing for a rank
+    behind ``FUSED``, and what stands there alone scores ``1 / (RRF_K + rank)``, less than any fused item.
+    """
+    order = ranked(leading)
+    heads = [{item: run[item] for item in ranked(run)[:FUSED]} for run in (leading, other)]
+    fused = reciprocal_rank_fusion(heads)
+    tail = enumerate(order[FUSED:], start=FUSED + 1)
+    return fused | {item: 1 / (RRF_K + rank) for rank, item in tail if item not in fused}

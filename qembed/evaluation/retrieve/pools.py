@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from qembed.evaluation.retrieve.ordering import ranked
-from qembed.records import Qrels, Run
+from qembed.records import Run
 
 
 def reranked(candidates: Mapping[str, float], scores: Mapping[str, float], depth: int) -> dict[str, float]:
@@ -41,15 +41,18 @@ def rerank_run(run: Run, scores: Run, depth: int) -> Run:
     return {query: reranked(candidates, scores.get(query, {}), depth) for query, candidates in run.items()}
 
 
-def ceiling(run: Run, qrels: Qrels) -> Run:
-    """The same candidates in the best order there is: by relevance; unjudged ones count as irrelevant.
+def best_order(
+    units: Sequence[str], candidates: Collection[str], grades: Mapping[str, int]
+) -> dict[str, float]:
+    """The candidates in the best order there is, by relevance; the other units behind them as they were.
 
-    No reranker of these candidates can be better, whatever the measure.
+    Args:
+        units: In the order of the run.
+        candidates: Those of them that may be moved.
+        grades: Relevance; unjudged units count as irrelevant.
     """
-    return {
-        query: {item: float(max(0, qrels.get(query, {}).get(item, 0))) for item in candidates}
-        for query, candidates in run.items()
-    }
+    order = sorted(units, key=lambda unit: -max(0, grades.get(unit, 0)) if unit in candidates else 1)
+    return {unit: -float(place) for place, unit in enumerate(order)}
 
 
 def first(run: Run, depth: int) -> Run:

@@ -62,18 +62,49 @@ class Units:
         return {unit: scores[text] for unit, text in self.best_texts(scores).items()}
 
     def best_texts(self, scores: Mapping[str, float]) -> dict[str, str]:
-        """Unit -> the text that it has its score by, best first, for one query."""
+        """Unit -> the text that gives it its score, best first, for one query."""
+        found: dict[str, str] = {}
+        for text, unit in self.assigned(scores).items():
+            found.setdefault(unit, text)
+        return found
+
+    def assigned(self, scores: Mapping[str, float]) -> dict[str, str]:
+        """Text -> the unit that it counts for, best text first, for one query."""
         order = ranked(scores)
+        own = self._ranks_of_own_texts(order)
+        return {
+            text: min(self.units_of_text[text], key=lambda unit: (own.get(unit, len(order)), unit))
+            for text in order
+        }
+
+    def filled(self, scores: Mapping[str, float], results: int) -> bool:
+        """Whether the first ``results`` units stand, whatever would be retrieved behind these texts.
+
+        That is so when there are as many, and every shared text down to there has a page that was found by a
+        text of its own: the best such page does not change any more.
+        """
+        if self.level == "chunk":
+            return len(scores) >= results
+        order = ranked(scores)
+        own = self._ranks_of_own_texts(order)
+        units: set[str] = set()
+        for text in order:
+            candidates = self.units_of_text[text]
+            if len(candidates) > 1 and own.keys().isdisjoint(candidates):
+                return False
+            units.add(min(candidates, key=lambda unit: own.get(unit, len(order))))
+            if len(units) >= results:
+                return True
+        return False
+
+    def _ranks_of_own_texts(self, order: Sequence[str]) -> dict[str, int]:
+        """Unit -> rank, from 0, of its best text that is on no other page."""
         own: dict[str, int] = {}
         for place, text in enumerate(order):
             units = self.units_of_text[text]
             if len(units) == 1:
                 own.setdefault(units[0], place)
-        found: dict[str, str] = {}
-        for text in order:
-            unit = min(self.units_of_text[text], key=lambda unit: (own.get(unit, len(order)), unit))
-            found.setdefault(unit, text)
-        return found
+        return own
 
 
 def units_of(collection: Collection, level: Level) -> Units:

@@ -1,4 +1,4 @@
-"""Vectors with an eval set of their texts, searched exactly: what ``sweep`` and ``verify`` begin with."""
+"""Vectors with judged queries asked of them: what ``bench``, ``sweep`` and ``verify`` begin with."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from qembed.errors import Mismatch, UsageError
 from qembed.evaluation.eval_sets.check import check_against
 from qembed.evaluation.eval_sets.eval_set import EvalSet, load_eval_set
 from qembed.evaluation.eval_sets.findings import KINDS, severity
+from qembed.evaluation.retrieve.depth import RESULTS
 from qembed.evaluation.systems.side import Side, SideOptions, open_side
 from qembed.progress import Progress
 from qembed.records import Finding, Qrels
@@ -22,9 +23,9 @@ class Judged:
 
     Attributes:
         eval_set: Where the judgements come from.
-        queries: Query id -> text of those that are judged.
+        queries: Query id -> text of the judged queries.
         qrels: Over judged units; for each of ``queries``.
-        side: The vectors, with the run of an exact search.
+        side: The vectors, with what a search found for each query.
         findings: What is wrong with the eval set, or does not fit the vectors.
     """
 
@@ -36,20 +37,20 @@ class Judged:
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """Findings because of which something that was judged is lost or cannot be found."""
+        """Findings that cost judgements, or make a judged item impossible to find."""
         return tuple(finding for finding in self.findings if severity(finding) == "error")
 
     @property
     def answerable(self) -> int:
-        """Queries with a relevant unit: those that have a value in a measure."""
+        """Number of queries with a relevant unit; only these have a value in a measure."""
         return sum(any(grade > 0 for grade in grades.values()) for grades in self.qrels.values())
 
 
 def load_judged(folder: Path, split: str | None = None) -> EvalSet:
-    """An eval set with which something can be measured.
+    """An eval set that can measure something.
 
     Raises:
-        InputNotFound: It is not there.
+        InputNotFound: There is no such eval set.
         UsageError: No query has a relevant item.
         Mismatch: Its files cannot be used.
     """
@@ -63,13 +64,21 @@ def load_judged(folder: Path, split: str | None = None) -> EvalSet:
     return eval_set
 
 
-def ask(eval_set: EvalSet, options: SideOptions, *, depth: int, progress: Progress = Progress()) -> Judged:
-    """Encode the judged queries, search exactly, and name what was judged as the vectors' texts are named.
+def ask(
+    eval_set: EvalSet,
+    options: SideOptions,
+    *,
+    results: int = RESULTS,
+    texts: int = 1,
+    progress: Progress = Progress(),
+) -> Judged:
+    """Encode the judged queries, search the vectors, and name judged items as the vectors' units are named.
 
     Args:
         eval_set: As ``load_judged`` gives it.
-        options: Of the vectors.
-        depth: Distinct texts that are retrieved for each query.
+        options: Which vectors, and how they are asked.
+        results: Judged units retrieved per query.
+        texts: Distinct texts retrieved per query, at least.
         progress: Told of every phase.
 
     Raises:
@@ -77,7 +86,8 @@ def ask(eval_set: EvalSet, options: SideOptions, *, depth: int, progress: Progre
         QembedError: As ``open_side``.
     """
     queries = eval_set.judged
-    side = open_side(options, queries, eval_set.card.level, depth=depth, progress=progress)
+    level = eval_set.card.level
+    side = open_side(options, queries, level, results=results, texts=texts, progress=progress)
     chunks = {name for names in side.collection.chunks for name in names}
     pages = {page for pages in side.collection.pages for page in pages}
     qrels = side.units.qrels({query: eval_set.qrels[query] for query in queries})

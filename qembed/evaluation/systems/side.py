@@ -9,22 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from qembed.errors import DimensionMismatch, Mismatch, QembedError, UsageError
+from qembed.errors import QembedError, UsageError
 from qembed.evaluation.diagnose.agreement import overlap
 from qembed.evaluation.diagnose.latency import time_queries
 from qembed.evaluation.eval_sets.card import Level
 from qembed.evaluation.retrieve.collection import Collection, read_collection
+from qembed.evaluation.retrieve.depth import RESULTS, Search, retrieve
 from qembed.evaluation.retrieve.ordering import ranked
+from qembed.evaluation.retrieve.pools import first
 from qembed.evaluation.retrieve.units import Units, units_like, units_of
+from qembed.evaluation.systems.query_vectors import encode_queries, read_query_vectors
 from qembed.index import EdgeIndex, Index, Point, choose_index, make_index
 from qembed.index.choose import IndexKind
 from qembed.models import Encoder, EncoderOptions
 from qembed.progress import Progress
 from qembed.records import Run, Vectors
-from qembed.store import BadLine, Manifest, OutputFiles, find_embeddings, read_manifest, read_records
+from qembed.store import Manifest, OutputFiles, find_embeddings, read_manifest
 from qembed.store.made_with import load_query_encoder
-
-_QUERY_BATCH = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +63,19 @@ class SideOptions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Side:
-    """Embeddings that can be asked.
+    """Embeddings that answer queries.
 
     Attributes:
         path: The first file of embeddings.
-        manifest: Theirs, where there is one.
+        manifest: The manifest beside them, if there is one.
         collection: Their distinct texts.
-        units: What is judged of them.
-        encoder: Of the queries; None where their vectors were given.
+        units: The judged units of these texts.
+        encoder: Encodes the queries; None where query vectors were given.
         queries: float32 (queries, dimension), in the order of the query ids.
         index: Over the distinct texts.
-        run: Text id -> score for each query, as the index answers.
-        exact_run: The same by exact search; ``run`` itself where the index is exact.
+        results: Judged units per query that every run over units holds, unless fewer are found.
+        run: Text id -> score per query, from the index.
+        exact_run: The same from exact search; ``run`` itself where the index is exact.
     """
 
     path: Path
@@ -83,18 +85,27 @@ class Side:
     encoder: Encoder | None
     queries: Vectors
     index: Index
+    results: int
     run: Run
     exact_run: Run
 
     @property
     def max_tokens(self) -> int | None:
-        """What the model read of each text; None where nobody knows."""
+        """Tokens that the model reads of each text; None where that is not known."""
         if self.manifest is not None:
             return int(self.manifest.model["max_tokens"])
         return self.encoder.info.max_tokens if self.encoder else None
 
+    def search(self, query_ids: Sequence[str], depth: int) -> Run:
+        """Text id -> score of the ``depth`` nearest texts of some of the queries."""
+        return _search_of(self.index, list(self.run), self.queries)(query_ids, depth)
+
+    def judged_run(self, texts: Run) -> Run:
+        """A run over text ids as one over judged units, cut to ``results`` units per query."""
+        return first(self.units.run(texts), self.results)
+
     def ann_recall(self, k: int) -> float:
-        """Which share of the ``k`` nearest texts the index finds among its ``k``, mean over queries."""
+        """Share of the ``k`` nearest texts that the index finds among its first ``k``, mean over queries."""
         pairs = [(ranked(self.run[query]), ranked(exact)) for query, exact in self.exact_run.items()]
         return float(np.mean([overlap(found, exact, k) for found, exact in pairs]))
 
@@ -104,26 +115,28 @@ def open_side(
     queries: dict[str, str],
     level: Level,
     *,
-    depth: int,
+    results: int = RESULTS,
+    texts: int = 1,
     like: Side | None = None,
     progress: Progress = Progress(),
 ) -> Side:
-    """Read embeddings, encode the queries as their model does, and search.
+    """Read embeddings, encode the queries with their model, and search.
 
     Args:
         options: What is opened.
         queries: Query id -> text.
         level: What is judged.
-        depth: Distinct texts that are retrieved for each query.
+        results: Judged units retrieved per query.
+        texts: Distinct texts retrieved per query, at least.
         like: The side whose names units and texts get, so that both meet the same qrels.
         progress: Told of every phase.
 
     Raises:
-        InputNotFound: No embeddings there.
-        Mismatch: A line that is no record, or another model than that of the vectors.
-        DimensionMismatch: Vectors of two lengths.
-        ModelUnreachable: The model is neither here nor on the hub.
-        UsageError: No model is named and no manifest knows it; or pages are judged and nobody knows them.
+        InputNotFound: There are no embeddings.
+        Mismatch: A line is no record, or the model is not the one that made the vectors.
+        DimensionMismatch: Vectors differ in length.
+        ModelUnreachable: The model is neither on this machine nor on the hub.
+        UsageError: Neither the options nor a manifest name the model; or pages are judged and not known.
     """
     found = find_embeddings(Path(options.embeddings))
     kind = options.check_index()
@@ -147,9 +160,14 @@ def open_side(
     progress.phase("building the index", total=len(collection), unit="texts")
     index = build_index(collection, kind, hnsw=options.hnsw)
     progress.phase("searching", total=len(queries), unit="queries")
-    run = search_run(index, list(queries), vectors, depth)
-    exact_run = run if index.exact else _exact_run(collection, list(queries), vectors, depth)
-    return Side(found.path, manifest, collection, units, encoder, vectors, index, run, exact_run)
+    search = _search_of(index, list(queries), vectors)
+    exact_run = run = retrieve(search, list(queries), units, results=results, texts=texts)
+    if not index.exact:
+        reference = build_index(collection, "exact")
+        search = _search_of(reference, list(queries), vectors)
+        exact_run = retrieve(search, list(queries), units, results=results, texts=texts)
+        reference.close()
+    return Side(found.path, manifest, collection, units, encoder, vectors, index, results, run, exact_run)
 
 
 def _load_encoder(
@@ -162,66 +180,6 @@ def _load_encoder(
         if baseline and error.remedy:
             error.remedy = error.remedy.replace("--model", "--baseline-model")
         raise
-
-
-def encode_queries(encoder: Encoder, texts: Sequence[str], progress: Progress = Progress()) -> Vectors:
-    """float32 (texts, dimension): every query with the query prompt, those of like length together.
-
-    Raises:
-        Mismatch: A vector that no search can use; names the query.
-    """
-    lengths = encoder.count(texts, "query")
-    vectors = np.empty((len(texts), encoder.info.dimension), dtype=np.float32)
-    order = np.argsort(-lengths, kind="stable")
-    for start in range(0, len(order), _QUERY_BATCH):
-        part = order[start : start + _QUERY_BATCH]
-        vectors[part] = encoder.encode([texts[at] for at in part.tolist()], "query")
-        progress.advance(len(part))
-    for at in np.flatnonzero(~np.isfinite(vectors).all(axis=1) | ~vectors.any(axis=1)).tolist():
-        raise Mismatch(
-            f"{encoder.info.id} in {encoder.info.dtype} gives no usable vector for the query {texts[at]!r}",
-            remedy="take a higher precision: --precision fp32",
-        )
-    return vectors
-
-
-def read_query_vectors(path: Path, query_ids: Sequence[str], dimension: int) -> Vectors:
-    """float32 (queries, dimension) from a file of embeddings whose ids are query ids.
-
-    Raises:
-        InputNotFound: It is not there.
-        Mismatch: A line that is no record, a vector that no search can use, or a query without one.
-        DimensionMismatch: Its vectors have another length than those that they are to search.
-    """
-    wanted, found = set(query_ids), {}
-    embeddings = find_embeddings(path)
-    for part in embeddings.parts:
-        for record in read_records(part):
-            place = f"{part}, {embeddings.unit} {record.line}"
-            if isinstance(record, BadLine):
-                raise Mismatch(record.reason, where=place, remedy="one query a line: id and embedding")
-            if len(record.vector) != dimension:
-                raise DimensionMismatch(
-                    f"query {record.id!r} has {len(record.vector)} dimensions, the chunks have {dimension}",
-                    where=place,
-                    remedy="queries and chunks must come from one model",
-                )
-            if not np.isfinite(record.vector).all() or not record.vector.any():
-                raise Mismatch(
-                    f"the vector of the query {record.id!r} is zero or not finite; it finds nothing",
-                    where=place,
-                    remedy="encode the query again",
-                )
-            if str(record.id) in wanted:
-                found[str(record.id)] = record.vector
-    missing = [query for query in query_ids if query not in found]
-    if missing:
-        raise Mismatch(
-            f"{len(missing):,} of {len(query_ids):,} queries have no vector, {missing[0]!r} first",
-            where=str(path),
-            remedy="add them, or leave the file out so that the model encodes the queries",
-        )
-    return np.stack([found[query] for query in query_ids])
 
 
 def build_index(collection: Collection, kind: IndexKind, *, hnsw: bool = False) -> Index:
@@ -267,12 +225,9 @@ def time_side(
     return stages
 
 
-def _exact_run(collection: Collection, query_ids: Sequence[str], vectors: Vectors, depth: int) -> Run:
-    index = build_index(collection, "exact")
-    try:
-        return search_run(index, query_ids, vectors, depth)
-    finally:
-        index.close()
+def _search_of(index: Index, query_ids: Sequence[str], vectors: Vectors) -> Search:
+    row = {query: at for at, query in enumerate(query_ids)}
+    return lambda asked, depth: search_run(index, asked, vectors[[row[query] for query in asked]], depth)
 
 
 def _points(collection: Collection) -> Iterator[Point]:

@@ -6,26 +6,32 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from qembed.errors import Mismatch
+from qembed.evaluation.diagnose.frontier import depths_within
 from qembed.evaluation.diagnose.latency import time_queries
+from qembed.evaluation.rerank.open import reranker_labels
 from qembed.evaluation.rerank.reranker import Reranked, Reranker
 from qembed.evaluation.retrieve.bm25 import BM25
-from qembed.evaluation.retrieve.fusion import reciprocal_rank_fusion
+from qembed.evaluation.retrieve.depth import RESULTS, retrieve
+from qembed.evaluation.retrieve.fusion import fuse_heads
 from qembed.evaluation.retrieve.ordering import ranked
-from qembed.evaluation.retrieve.pools import first, rerank_run
-from qembed.evaluation.systems.side import Side
+from qembed.evaluation.retrieve.pools import rerank_run
+from qembed.evaluation.systems.side import Side, time_side
 from qembed.progress import Progress
 from qembed.records import Run
 
-VECTORS = "vectors"
-BM25_NAME = "bm25"
-FUSION = f"{VECTORS} + {BM25_NAME}"
-BASELINE = "baseline"
+VECTORS: Final = "vectors"
+BM25_NAME: Final = "bm25"
+FUSION: Final = f"{VECTORS} + {BM25_NAME}"
+BASELINE: Final = "baseline"
+
+Times = dict[str, list[float]]
+"""Stage -> milliseconds of each timed query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +39,9 @@ class Reranking:
     """What a reranker did to the candidates of one side.
 
     Attributes:
-        scores: Text id -> its score, for the deepest pool of each query.
+        scores: Text id -> score, for the deepest pool of each query.
         work: Pairs, truncation, seconds.
-        milliseconds: Rerank depth -> time of each query of the sample, warm, one query at a time.
+        milliseconds: Rerank depth -> time of each timed query, warm, one query at a time.
     """
 
     scores: Run
@@ -50,12 +56,12 @@ class System:
     Attributes:
         name: As it is shown, e.g. ``vectors > maxsim:minilm``.
         kind: ``vectors``, ``bm25``, ``fusion`` or ``reranked``.
-        side: Over whose texts.
+        side: The side whose texts it ranks.
         texts: Its run over text ids.
         run: Its run over judged units.
-        stages: Milliseconds of each stage for each query of the sample; empty where nothing was timed.
+        stages: Milliseconds of each stage for each timed query; empty where nothing was timed.
         base: The run over text ids that was reranked; None without a reranker.
-        reranking: How; None without a reranker.
+        reranking: What the reranker did; None without a reranker.
         info: Provenance of what is special in it.
     """
 
@@ -64,14 +70,14 @@ class System:
     side: Side
     texts: Run
     run: Run
-    stages: dict[str, list[float]]
+    stages: Times
     base: Run | None = None
     reranking: Reranking | None = None
     info: dict[str, Any] = field(default_factory=dict)
 
 
 class Choices(Protocol):
-    """What is needed of ``BenchOptions``."""
+    """The part of ``BenchOptions`` that says which systems there are."""
 
     @property
     def baseline(self) -> Path | None:
@@ -82,60 +88,109 @@ class Choices(Protocol):
         """As ``open_reranker`` names them."""
 
     @property
+    def depths(self) -> tuple[int, ...]:
+        """Rerank depths."""
+
+    @property
     def bm25(self) -> bool:
         """Add BM25."""
 
     @property
     def fusion(self) -> bool:
-        """Add its fusion with the vectors."""
+        """Add the fusion of BM25 with the vectors."""
+
+    @property
+    def latency_queries(self) -> int:
+        """Queries that are timed."""
+
+    @property
+    def seed(self) -> int:
+        """Random seed."""
 
 
-def system_names(options: Choices) -> list[str]:
+def system_names(choices: Choices) -> list[str]:
     """Names of the systems that there will be, in the order of the table."""
-    rerankers = dict.fromkeys(options.rerankers)
-    words = [BM25_NAME, *([FUSION] if options.fusion else [])] if options.bm25 else []
+    rerankers = reranker_labels(list(dict.fromkeys(choices.rerankers)))
+    words = [BM25_NAME, *([FUSION] if choices.fusion else [])] if choices.bm25 else []
     return [
         VECTORS,
         *words,
         *(f"{VECTORS} > {name}" for name in rerankers),
-        *([] if options.baseline is None else [BASELINE, *(f"{BASELINE} > {name}" for name in rerankers)]),
+        *([] if choices.baseline is None else [BASELINE, *(f"{BASELINE} > {name}" for name in rerankers)]),
     ]
 
 
-def vectors_system(name: str, side: Side, stages: dict[str, list[float]]) -> System:
-    """Qdrant alone."""
-    return System(name, "vectors", side, side.run, side.units.run(side.run), stages)
-
-
-def bm25_systems(
-    side: Side,
+def build_systems(
+    sides: Sequence[Side],
     queries: dict[str, str],
-    stages: dict[str, list[float]],
-    sample: Sequence[int],
-    *,
-    depth: int,
-    fusion: bool,
+    rerankers: Sequence[Reranker],
+    choices: Choices,
     progress: Progress,
 ) -> list[System]:
-    """BM25 over the same texts, and its fusion with the vectors where that is wanted."""
-    progress.phase("BM25", total=len(queries), unit="queries")
-    bm25 = BM25(side.collection.ids, side.collection.texts)
-    texts = list(queries.values())
-    run = dict(zip(queries, bm25.search_many(texts, depth), strict=True))
-    times = {}
-    if sample:
-        times = {"retrieve": time_queries(lambda at: bm25.search_many([texts[at]], depth), sample)}
-    systems = [System(BM25_NAME, "bm25", side, run, side.units.run(run), times)]
-    if fusion:
-        fused = first(
-            {query: reciprocal_rank_fusion([side.run[query], run[query]]) for query in queries}, depth
-        )
-        both = {**stages, "bm25": times["retrieve"]} if sample else {}
-        systems.append(System(FUSION, "fusion", side, fused, side.units.run(fused), both))
+    """One per row: vectors, BM25, fusion, reranked vectors; then the baseline and the reranked baseline."""
+    sample = sample_queries(len(queries), choices.latency_queries, choices.seed)
+    systems: list[System] = []
+    labels = reranker_labels([reranker.name for reranker in rerankers])
+    for side, name in zip(sides, (VECTORS, BASELINE), strict=False):
+        progress.phase("timing retrieval")
+        deepest = max(RESULTS, *choices.depths)
+        stages = time_side(side, list(queries.values()), sample, deepest) if sample else {}
+        base = System(name, "vectors", side, side.run, side.judged_run(side.run), stages)
+        systems.append(base)
+        if choices.bm25 and name == VECTORS:
+            systems += _bm25_systems(base, queries, sample, fusion=choices.fusion, progress=progress)
+        depths = depths_within(choices.depths, len(side.collection))
+        systems += [
+            _rerank_system(base, reranker, queries, sample, label=label, depths=depths, progress=progress)
+            for reranker, label in zip(rerankers, labels, strict=True)
+        ]
     return systems
 
 
-def rerank_system(
+def run_at(system: System, depth: int) -> Run:
+    """A reranked system's run over judged units, if only ``depth`` candidates were reranked."""
+    assert system.base is not None
+    assert system.reranking is not None
+    return system.side.judged_run(rerank_run(system.base, system.reranking.scores, depth))
+
+
+def sample_queries(count: int, size: int, seed: int) -> list[int]:
+    """Positions of the queries that are timed: all where there are few, else a seeded sample, ascending."""
+    if size >= count:
+        return list(range(count))
+    return sorted(np.random.default_rng(seed).choice(count, size=size, replace=False).tolist())
+
+
+def _bm25_systems(
+    vectors: System, queries: dict[str, str], sample: Sequence[int], *, fusion: bool, progress: Progress
+) -> list[System]:
+    """BM25 over the same texts, and its fusion with the vectors where that is wanted."""
+    side = vectors.side
+    progress.phase("BM25", total=len(queries), unit="queries")
+    bm25 = BM25(side.collection.ids, side.collection.texts)
+
+    def search(asked: Sequence[str], depth: int) -> Run:
+        return dict(zip(asked, bm25.search_many([queries[query] for query in asked], depth), strict=True))
+
+    run = retrieve(search, list(queries), side.units, results=side.results)
+    times: Times = {}
+    if sample:
+        texts = list(queries.values())
+        times = {"retrieve": time_queries(lambda at: bm25.search_many([texts[at]], RESULTS), sample)}
+    systems = [System(BM25_NAME, "bm25", side, run, side.judged_run(run), times)]
+    if fusion:
+
+        def fused(asked: Sequence[str], depth: int) -> Run:
+            found = side.run if depth == side.results else side.search(asked, depth)
+            return {query: fuse_heads(found[query], run[query]) for query in asked}
+
+        both = retrieve(fused, list(queries), side.units, results=side.results)
+        stages = {**vectors.stages, "bm25": times["retrieve"]} if sample else {}
+        systems.append(System(FUSION, "fusion", side, both, side.judged_run(both), stages))
+    return systems
+
+
+def _rerank_system(
     base: System,
     reranker: Reranker,
     queries: dict[str, str],
@@ -177,7 +232,7 @@ def rerank_system(
         kind="reranked",
         side=side,
         texts=run,
-        run=side.units.run(run),
+        run=side.judged_run(run),
         stages={**base.stages, "rerank": times[deepest]} if sample else {},
         base=base.texts,
         reranking=Reranking(scores, work, times),
@@ -193,27 +248,6 @@ def _check_scores(scores: Run, reranker: Reranker) -> None:
                     f"{reranker.name} gives {item!r} the score {score} for the query {query!r}",
                     remedy="a score has to be a number: take another reranker, or --precision fp32",
                 )
-
-
-def run_at(system: System, depth: int) -> Run:
-    """A reranked system's run over judged units, if only ``depth`` candidates were reranked."""
-    assert system.base is not None
-    assert system.reranking is not None
-    return system.side.units.run(rerank_run(system.base, system.reranking.scores, depth))
-
-
-def seen_units(system: System) -> dict[str, frozenset[str]]:
-    """Query -> units of which the reranker has seen a text."""
-    assert system.reranking is not None
-    units = system.side.units
-    return {query: frozenset(units.scores(scores)) for query, scores in system.reranking.scores.items()}
-
-
-def sample_queries(count: int, size: int, seed: int) -> list[int]:
-    """Positions of the queries that are timed: all where there are few, else a seeded sample, ascending."""
-    if size >= count:
-        return list(range(count))
-    return sorted(np.random.default_rng(seed).choice(count, size=size, replace=False).tolist())
 
 
 def _positions(scores: dict[str, float], position: dict[str, int], depth: int) -> npt.NDArray[np.int64]:

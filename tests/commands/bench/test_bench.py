@@ -24,7 +24,7 @@ from bench_folders import (
 )
 from eval_folders import eval_folder
 
-from qembed.commands.bench.bench import BenchResult, bench, retrieval_depth
+from qembed.commands.bench.bench import BenchResult, bench
 from qembed.commands.bench.options import BenchOptions
 from qembed.commands.embed.embed import EmbedOptions, embed
 from qembed.errors import (
@@ -308,19 +308,22 @@ class TestLosses:
         assert "c:05" in result.sides[0].exact_run["q05"]
 
     def test_a_text_that_was_cut(self, tmp_path: Path, tiny: Path) -> None:
+        vectors = np.random.default_rng(0).standard_normal((300, 32))
         items = [
-            Item(f"c:{n}", f"text {n}", np.eye(32)[n].tolist(), tokens=10 + 90 * (n == 3)) for n in range(6)
+            Item(f"c:{n}", f"text {n}", vector.tolist(), tokens=10 + 90 * (n % 2))
+            for n, vector in enumerate(vectors)
         ]
-        made = make(tmp_path, items, {"q": ("x", [1.0] * 32)}, ["q c:3 1", "q c:4 1"])
+        made = make(tmp_path, items, {"q": ("x", [1.0] * 32)}, [f"q c:{n} 1" for n in range(40)])
         result = run(
             made, query_vectors=None, model=str(tiny), depths=(1,), measures=("recall@1",), encoder=CPU
         )
         stages = {loss.unit: loss.stage for loss in result.waterfalls["vectors"].losses}
         assert result.sides[0].max_tokens == 24
-        lost = {unit: stage for unit, stage in stages.items() if stage != "found"}
-        assert lost.get("c:3", "cut") == "cut"
-        assert lost.get("c:4", "missed") == "missed"
-        assert len(lost) >= 1
+        found = result.rows[0].system.run["q"]
+        assert len(found) == 100
+        lost = {unit: stage for unit, stage in stages.items() if unit not in found}
+        assert set(lost.values()) == {"cut", "missed"}
+        assert all((stage == "cut") == (int(unit[2:]) % 2 == 1) for unit, stage in lost.items())
 
 
 class TestBaseline:
@@ -457,6 +460,44 @@ class TestUnits:
         assert result.rows[0].values.loc["q"].tolist() == [1.0, 1.0, 0.5]
         assert result.rows[0].values.loc["r"].tolist() == [1.0, 0.5, 1.0]
         assert len(result.sides[0].collection) == 2
+
+    def test_no_number_depends_on_which_other_measures_are_asked_for(
+        self, tmp_path: Path, fake: Fake
+    ) -> None:
+        fake("good", oracle)
+        rng = np.random.default_rng(1)
+        items = [
+            Item(f"c:{page}:{at}", text, rng.standard_normal(8).tolist(), page=f"p{page}.md")
+            for page in range(150)
+            for at, text in enumerate([f"menu {page % 7}", *(f"word{n} of {page}" for n in range(3))])
+        ]
+        queries = {
+            f"q{n}": (f"word{n % 3} of {n} menu {n % 7}", rng.standard_normal(8).tolist()) for n in range(8)
+        }
+        qrels = [
+            f"q{n} docs/p{(31 * n + 17 * at) % 150}.md {1 + at % 2}" for n in range(8) for at in range(9)
+        ]
+        made = make(tmp_path, items, queries, qrels, card='name = "set"\nlevel = "page"\n')
+        asked = ("nDCG@10", "recall@100", "MAP", "Rprec", "nDCG")
+        options = {"rerankers": ("good",), "depths": (5, 30), "gates": ("MAP>=0.1",)}
+        results = [run(made, measures=measures, **options) for measures in (asked, (*asked, "recall@140"))]
+        assert [result.sides[0].results for result in results] == [100, 140]
+        few, many = results
+        for one, other in zip(few.rows, many.rows, strict=True):
+            assert {len(found) for found in one.system.run.values()} == {100}
+            if one.system.kind != "bm25":
+                assert {len(found) for found in other.system.run.values()} == {140}
+            assert one.values.equals(other.values[list(asked)])
+            assert one.holes == other.holes
+            assert one.comparisons == {name: other.comparisons[name] for name in one.comparisons}
+        assert few.waterfalls == many.waterfalls
+        assert few.frontiers.keys() == many.frontiers.keys()
+        for name, found in few.frontiers.items():
+            for point, same in zip(found.points, many.frontiers[name].points, strict=True):
+                assert (point.quality, point.ceiling) == (same.quality, same.ceiling)
+        assert few.ceilings == many.ceilings
+        assert few.unjudged == many.unjudged
+        assert [gated.result for gated in few.gates] == [gated.result for gated in many.gates]
 
     def test_pages(self, tmp_path: Path) -> None:
         made = library(tmp_path, level="page")
@@ -606,9 +647,8 @@ class TestGates:
         assert caught.value.remedy == "systems are: vectors, bm25, vectors + bm25, vectors > a/b"
 
     def test_retrieval_is_as_deep_as_its_cutoff(self, shelf: Made) -> None:
-        assert retrieval_depth(shelf.options(depths=(5,), gates=("recall@300>=0.1",))) == 300
-        assert retrieval_depth(shelf.options(depths=(5,), measures=("MAP", "recall@30"))) == 30
-        assert retrieval_depth(shelf.options(depths=(50,))) == 50
+        assert run(shelf, depths=(5,), gates=("recall@300>=0.1",)).sides[0].results == 300
+        assert run(shelf, depths=(5,), measures=("MAP", "recall@30")).sides[0].results == 100
         result = run(shelf, depths=(5,), measures=("nDCG@5",), gates=("recall@40>=0.999",))
         assert result.passed  # the whole collection
 
@@ -748,7 +788,7 @@ GRID: list[tuple[Callable[[Made], None], dict[str, Any], type[QembedError], int,
     (nothing, {"query_vectors": None}, UsageError, 2, "no manifest", "manifest", "--model"),
     (no_vectors, {}, InputNotFound, 2, "no embeddings", "", ""),
     (text_missing, {}, Mismatch, 5, "has no text", "line 1", "audit"),
-    (query_lost, {}, Mismatch, 5, "1 of 20 queries have no vector, 'q00'", "queries", "leave the file out"),
+    (query_lost, {}, Mismatch, 5, "1 of 20 queries have no vector, 'q00'", "queries", "omit the file"),
     (query_zero, {}, Mismatch, 5, "the query 'q00' is zero", "line 1", "encode the query again"),
     (query_short, {}, DimensionMismatch, 5, "5 dimensions, the chunks have 12", "line 1", "one model"),
 ]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qembed.evaluation.retrieve.ordering import ranked
-from qembed.evaluation.retrieve.pools import ceiling, first, rerank_run, reranked
+from qembed.evaluation.retrieve.pools import best_order, first, rerank_run, reranked
 
 ITEMS = [f"i{number:02d}" for number in range(15)]
 RUNS = st.dictionaries(st.sampled_from(ITEMS), st.floats(-5, 5), min_size=1)
@@ -53,9 +53,11 @@ def test_depth_zero_and_nothing_to_rerank() -> None:
 
 
 def test_the_best_order() -> None:
-    run = {"q": {"a": 3.0, "b": 2.0, "hole": 1.0}}
-    assert ranked(ceiling(run, {"q": {"b": 2, "a": 0, "never found": 2}})["q"]) == ["b", "a", "hole"]
-    assert ranked(ceiling(run, {"q": {"b": 1, "a": 0, "hole": -2}})["q"]) == ["b", "a", "hole"]
+    run = ["a", "b", "hole", "deeper"]
+    candidates = {"a", "b", "hole"}
+    for grades in ({"b": 2, "a": 0, "never found": 2, "deeper": 3}, {"b": 1, "a": 0, "hole": -2}):
+        assert ranked(best_order(run, candidates, grades)) == ["b", "a", "hole", "deeper"]
+    assert ranked(best_order(run, set(), {"b": 2})) == run
 
 
 def test_first() -> None:

@@ -16,14 +16,13 @@ from tiny_models import edit_json
 
 from qembed.commands.embed.embed import EmbedOptions, embed
 from qembed.errors import DimensionMismatch, InputNotFound, Mismatch, UsageError
+from qembed.evaluation.systems.query_vectors import encode_queries, read_query_vectors
 from qembed.evaluation.systems.side import (
     Side,
     SideOptions,
     build_index,
     describe_side,
-    encode_queries,
     open_side,
-    read_query_vectors,
     search_run,
     time_side,
 )
@@ -56,7 +55,7 @@ def folder(
 
 @pytest.fixture(scope="module")
 def side(folder: Path) -> Side:
-    return open_side(SideOptions(folder, encoder=CPU), QUERIES, "chunk", depth=3)
+    return open_side(SideOptions(folder, encoder=CPU), QUERIES, "chunk", results=3)
 
 
 class TestOpen:
@@ -97,7 +96,7 @@ class TestOpen:
                 tmp_path / "asked", dict(zip(QUERIES, side.queries.tolist(), strict=True))
             ),
         )
-        other = open_side(old, QUERIES, "chunk", depth=3, like=side)
+        other = open_side(old, QUERIES, "chunk", results=3, like=side)
         assert set(other.run["q1"]) <= {item.id for item in items}
         assert other.units.run(other.run) == {
             query: pytest.approx(scores, abs=1e-6) for query, scores in side.units.run(side.run).items()
@@ -108,13 +107,13 @@ class TestOpen:
         options = SideOptions(write_embeddings(tmp_path, [Item("c:0", "x", [1, 0])]))
         for like, option in ((None, "name it with --model"), (side, "name it with --baseline-model")):
             with pytest.raises(UsageError) as caught:
-                open_side(options, QUERIES, "chunk", depth=3, like=like)
+                open_side(options, QUERIES, "chunk", results=3, like=like)
             assert caught.value.remedy == option
 
     def test_pages_that_nobody_knows(self, tmp_path: Path) -> None:
         folder = write_embeddings(tmp_path, [Item("c:0", "x", [1, 0])])
         with pytest.raises(UsageError, match="'c:0' has no page") as caught:
-            open_side(SideOptions(folder), QUERIES, "page", depth=3)
+            open_side(SideOptions(folder), QUERIES, "page", results=3)
         assert caught.value.where == str(folder / "c_embeddings.jsonl")
 
     def test_progress(self, folder: Path) -> None:
@@ -130,7 +129,7 @@ class TestOpen:
                 self.done += amount
 
         told = Told()
-        open_side(SideOptions(folder, encoder=CPU), QUERIES, "chunk", depth=3, progress=told)
+        open_side(SideOptions(folder, encoder=CPU), QUERIES, "chunk", results=3, progress=told)
         assert told.phases == [
             ("reading vectors", 6),
             ("loading the model", None),
@@ -143,13 +142,13 @@ class TestOpen:
     def test_other_weights(self, folder: Path, tmp_path: Path, tiny_models: Callable[[str], Path]) -> None:
         options = SideOptions(folder, model=str(tiny_models("other")), encoder=CPU)
         with pytest.raises(Mismatch, match="other weights"):
-            open_side(options, QUERIES, "chunk", depth=3)
+            open_side(options, QUERIES, "chunk", results=3)
 
 
 class TestQueries:
     def test_each_as_if_alone_whatever_the_batches(self, side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
         assert side.encoder is not None
-        monkeypatch.setattr("qembed.evaluation.systems.side._QUERY_BATCH", 2)
+        monkeypatch.setattr("qembed.evaluation.systems.query_vectors._QUERY_BATCH", 2)
         texts = [f"{'vector ' * (n % 5)}query {n}" for n in range(9)]
         found = encode_queries(side.encoder, texts)
         for at, text in enumerate(texts):
@@ -233,7 +232,7 @@ class TestSearch:
             "qembed.evaluation.systems.side.make_index",
             lambda name, dimension: (Half if name == "memory" else ExactIndex)(dimension),
         )
-        found = open_side(SideOptions(folder, encoder=CPU), QUERIES, "chunk", depth=3)
+        found = open_side(SideOptions(folder, encoder=CPU), QUERIES, "chunk", results=3)
         assert {query: len(scores) for query, scores in found.run.items()} == dict.fromkeys(QUERIES, 2)
         assert {query: len(scores) for query, scores in found.exact_run.items()} == dict.fromkeys(QUERIES, 3)
         assert found.ann_recall(1) == 1
@@ -255,7 +254,7 @@ class TestSearch:
             index="edge",
             hnsw=hnsw,
         )
-        found = open_side(options, {"q": "x"}, "chunk", depth=10)
+        found = open_side(options, {"q": "x"}, "chunk", results=10)
         assert (found.index.name, found.index.exact) == ("edge", exact)
         assert (found.exact_run is found.run) == exact
         assert found.ann_recall(3) >= 2 / 3
@@ -286,7 +285,7 @@ class TestDescription:
             write_embeddings(tmp_path / "new", [Item("c:0", "x", [1, 0]), Item("c:1", "x", [0, 1])]),
             query_vectors=write_query_vectors(tmp_path / "asked", {"q1": [1, 1]}),
         )
-        described = describe_side(open_side(options, {"q1": "x"}, "chunk", depth=3))
+        described = describe_side(open_side(options, {"q1": "x"}, "chunk", results=3))
         assert described["texts_with_two_vectors"] == 1
         unknown = ("model", "revision", "weights_sha256", "dtype", "max_tokens", "query_encoder")
         assert [described[key] for key in unknown] == [None] * 6
@@ -298,4 +297,4 @@ class TestDescription:
         made = json.loads(manifest.read_text())["model"]
         edit_json(manifest, model={**made, "max_tokens": 7})
         options = SideOptions(copy, query_vectors=write_query_vectors(tmp_path / "asked", {"q1": [1.0] * 32}))
-        assert open_side(options, {"q1": "x"}, "chunk", depth=3).max_tokens == 7
+        assert open_side(options, {"q1": "x"}, "chunk", results=3).max_tokens == 7
