@@ -95,10 +95,8 @@ def agreement(
             remedy="compare embeddings of the same chunks",
         )
     texts = min(len(one.collection), len(other.collection))
-    lists = [
-        (ranked(one.units.scores(one.run[query])), ranked(other.units.scores(other.run[query])))
-        for query in asked
-    ]
+    runs = [side.judged_run(side.run) for side in (one, other)]
+    lists = [(ranked(runs[0][query]), ranked(runs[1][query])) for query in asked]
     biased = np.array([rank_biased_overlap(first, second, PERSISTENCE) for first, second in lists])
     order = np.argsort(biased, kind="stable")[:5].tolist()
     names = list(asked)

@@ -46,7 +46,7 @@ def retrieve(
         texts: Texts per query, at least.
     """
     run: Run = {}
-    waiting, depth = list(queries), max(results, texts)
+    waiting, depth = list(queries), max(results + 1, texts)  # one more shows where a tie ends
     while waiting:
         found = search(waiting, depth)
         run |= found

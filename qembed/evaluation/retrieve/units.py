@@ -80,21 +80,20 @@ class Units:
     def filled(self, scores: Mapping[str, float], results: int) -> bool:
         """Whether the first ``results`` units stand, whatever would be retrieved behind these texts.
 
-        That is so when there are as many, and every shared text down to there has a page that was found by a
-        text of its own: the best such page does not change any more.
+        That is so when there are as many; when a text with a lower score follows, so that no tie is cut in
+        two; and when every shared text down to there has a page that was found by a text of its own: the best
+        such page does not change any more.
         """
-        if self.level == "chunk":
-            return len(scores) >= results
         order = ranked(scores)
         own = self._ranks_of_own_texts(order)
         units: set[str] = set()
-        for text in order:
+        for place, text in enumerate(order):
+            if len(units) >= results and scores[text] < scores[order[place - 1]]:
+                return True
             candidates = self.units_of_text[text]
             if len(candidates) > 1 and own.keys().isdisjoint(candidates):
                 return False
             units.add(min(candidates, key=lambda unit: own.get(unit, len(order))))
-            if len(units) >= results:
-                return True
         return False
 
     def _ranks_of_own_texts(self, order: Sequence[str]) -> dict[str, int]:

@@ -181,7 +181,7 @@ def _bm25_systems(
     if fusion:
 
         def fused(asked: Sequence[str], depth: int) -> Run:
-            found = side.run if depth == side.results else side.search(asked, depth)
+            found = side.run if depth == side.results + 1 else side.search(asked, depth)
             return {query: fuse_heads(found[query], run[query]) for query in asked}
 
         both = retrieve(fused, list(queries), side.units, results=side.results)

@@ -38,8 +38,8 @@ class Searched:
 def test_texts_are_units_where_chunks_are_judged() -> None:
     units = units_of(collection_of([(f"c{at}", f"text {at}", None) for at in range(9)]), "chunk")
     search = Searched({"q": {f"c{at}": -at for at in range(9)}})
-    assert list(retrieve(search, ["q"], units, results=4)["q"]) == ["c0", "c1", "c2", "c3"]
-    assert search.asked == [(("q",), 4)]
+    assert list(retrieve(search, ["q"], units, results=4)["q"]) == ["c0", "c1", "c2", "c3", "c4"]
+    assert search.asked == [(("q",), 5)]
     assert len(retrieve(search, ["q"], units, results=2, texts=6)["q"]) == 6
 
 
@@ -52,9 +52,15 @@ def test_deeper_only_for_the_queries_that_need_it() -> None:
     many_pages = {name: -score for name, score in one_page_first.items()}
     search = Searched({"deep": one_page_first, "shallow": many_pages})
     run = retrieve(search, ["deep", "shallow"], units, results=3)
-    assert search.asked == [(("deep", "shallow"), 3), (("deep",), 6), (("deep",), 12)]
+    assert search.asked == [(("deep", "shallow"), 4), (("deep",), 8)]
     assert list(units.run(run)["deep"])[:3] == ["s/a", "s/b0", "s/b1"]
     assert list(run) == ["deep", "shallow"]
+
+
+def test_a_tie_is_not_cut_in_two() -> None:
+    units = units_of(collection_of([("a", "a", "s/z"), ("b", "b", "s/y"), ("c", "c", "s/x")]), "page")
+    run = retrieve(Searched({"q": {"a": 1.0, "b": 1.0, "c": 1.0}}), ["q"], units, results=1)
+    assert ranked(units.run(run)["q"]) == ["s/x", "s/y", "s/z"]
 
 
 def test_a_shared_text_waits_for_a_page_that_is_found_by_a_text_of_its_own() -> None:
@@ -62,7 +68,7 @@ def test_a_shared_text_waits_for_a_page_that_is_found_by_a_text_of_its_own() -> 
     units = units_of(collection_of(chunks), "page")
     search = Searched({"q": {"m1": 3.0, "o": 2.0, "z": 1.0}})
     assert next(iter(units.run(retrieve(search, ["q"], units, results=1))["q"])) == "s/z"
-    assert search.asked[-1][1] == 4
+    assert [depth for _, depth in search.asked] == [2, 4]
 
 
 @st.composite

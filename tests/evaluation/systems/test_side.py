@@ -55,7 +55,7 @@ def folder(
 
 @pytest.fixture(scope="module")
 def side(folder: Path) -> Side:
-    return open_side(SideOptions(folder, encoder=CPU), QUERIES, "chunk", results=3)
+    return open_side(SideOptions(folder, encoder=CPU), QUERIES, "chunk", results=2)
 
 
 class TestOpen:
@@ -96,7 +96,7 @@ class TestOpen:
                 tmp_path / "asked", dict(zip(QUERIES, side.queries.tolist(), strict=True))
             ),
         )
-        other = open_side(old, QUERIES, "chunk", results=3, like=side)
+        other = open_side(old, QUERIES, "chunk", results=2, like=side)
         assert set(other.run["q1"]) <= {item.id for item in items}
         assert other.units.run(other.run) == {
             query: pytest.approx(scores, abs=1e-6) for query, scores in side.units.run(side.run).items()
@@ -107,13 +107,13 @@ class TestOpen:
         options = SideOptions(write_embeddings(tmp_path, [Item("c:0", "x", [1, 0])]))
         for like, option in ((None, "name it with --model"), (side, "name it with --baseline-model")):
             with pytest.raises(UsageError) as caught:
-                open_side(options, QUERIES, "chunk", results=3, like=like)
+                open_side(options, QUERIES, "chunk", results=2, like=like)
             assert caught.value.remedy == option
 
     def test_pages_that_nobody_knows(self, tmp_path: Path) -> None:
         folder = write_embeddings(tmp_path, [Item("c:0", "x", [1, 0])])
         with pytest.raises(UsageError, match="'c:0' has no page") as caught:
-            open_side(SideOptions(folder), QUERIES, "page", results=3)
+            open_side(SideOptions(folder), QUERIES, "page", results=2)
         assert caught.value.where == str(folder / "c_embeddings.jsonl")
 
     def test_progress(self, folder: Path) -> None:
@@ -129,7 +129,7 @@ class TestOpen:
                 self.done += amount
 
         told = Told()
-        open_side(SideOptions(folder, encoder=CPU), QUERIES, "chunk", results=3, progress=told)
+        open_side(SideOptions(folder, encoder=CPU), QUERIES, "chunk", results=2, progress=told)
         assert told.phases == [
             ("reading vectors", 6),
             ("loading the model", None),
@@ -142,7 +142,7 @@ class TestOpen:
     def test_other_weights(self, folder: Path, tmp_path: Path, tiny_models: Callable[[str], Path]) -> None:
         options = SideOptions(folder, model=str(tiny_models("other")), encoder=CPU)
         with pytest.raises(Mismatch, match="other weights"):
-            open_side(options, QUERIES, "chunk", results=3)
+            open_side(options, QUERIES, "chunk", results=2)
 
 
 class TestQueries:
@@ -232,7 +232,7 @@ class TestSearch:
             "qembed.evaluation.systems.side.make_index",
             lambda name, dimension: (Half if name == "memory" else ExactIndex)(dimension),
         )
-        found = open_side(SideOptions(folder, encoder=CPU), QUERIES, "chunk", results=3)
+        found = open_side(SideOptions(folder, encoder=CPU), QUERIES, "chunk", results=2)
         assert {query: len(scores) for query, scores in found.run.items()} == dict.fromkeys(QUERIES, 2)
         assert {query: len(scores) for query, scores in found.exact_run.items()} == dict.fromkeys(QUERIES, 3)
         assert found.ann_recall(1) == 1
@@ -254,7 +254,7 @@ class TestSearch:
             index="edge",
             hnsw=hnsw,
         )
-        found = open_side(options, {"q": "x"}, "chunk", results=10)
+        found = open_side(options, {"q": "x"}, "chunk", results=9)
         assert (found.index.name, found.index.exact) == ("edge", exact)
         assert (found.exact_run is found.run) == exact
         assert found.ann_recall(3) >= 2 / 3
@@ -285,7 +285,7 @@ class TestDescription:
             write_embeddings(tmp_path / "new", [Item("c:0", "x", [1, 0]), Item("c:1", "x", [0, 1])]),
             query_vectors=write_query_vectors(tmp_path / "asked", {"q1": [1, 1]}),
         )
-        described = describe_side(open_side(options, {"q1": "x"}, "chunk", results=3))
+        described = describe_side(open_side(options, {"q1": "x"}, "chunk", results=2))
         assert described["texts_with_two_vectors"] == 1
         unknown = ("model", "revision", "weights_sha256", "dtype", "max_tokens", "query_encoder")
         assert [described[key] for key in unknown] == [None] * 6
@@ -297,4 +297,4 @@ class TestDescription:
         made = json.loads(manifest.read_text())["model"]
         edit_json(manifest, model={**made, "max_tokens": 7})
         options = SideOptions(copy, query_vectors=write_query_vectors(tmp_path / "asked", {"q1": [1.0] * 32}))
-        assert open_side(options, {"q1": "x"}, "chunk", results=3).max_tokens == 7
+        assert open_side(options, {"q1": "x"}, "chunk", results=2).max_tokens == 7
