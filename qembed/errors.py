@@ -1,19 +1,19 @@
-"""Every error qembed raises on purpose; each class owns its exit code.
+"""The errors that qembed raises on purpose. Each class has an exit code.
 
     QembedError                 1  the operation failed
     ├── UsageError              2  an option, a path or a setting is wrong
-    │   ├── InputNotFound       2  the input is missing, or holds no chunks
-    │   └── OutputExists        2  the output is there and was made otherwise
+    │   ├── InputNotFound       2  the input is missing or holds no chunks
+    │   └── OutputExists        2  the output exists and was made with other settings
     ├── CheckFailed             3  it ran, but a check or a gate did not hold
-    │   ├── DuplicateIds        3  two chunks have one id
-    │   └── TimeLimitReached    3  it stopped before its time was up; the same command goes on
+    │   ├── DuplicateIds        3  two chunks have the same id
+    │   └── TimeLimitReached    3  it stopped at its time limit; the same command resumes
     ├── Unreachable             4  a service or a model could not be reached
-    │   └── ModelUnreachable    4  the weights or the tokenizer are not here and cannot be had
-    └── Mismatch                5  schema or dimension do not fit
-        └── DimensionMismatch   5  vectors of two lengths met
+    │   └── ModelUnreachable    4  the model is not on this machine and cannot be downloaded
+    └── Mismatch                5  the schema or the dimension does not match
+        └── DimensionMismatch   5  vectors of different lengths
 
-Exit 0 is success and 130 is an interruption (Ctrl-C). Every error says what is wrong, where, and what to
-do next; the command line prints those three and no traceback unless ``--debug`` asks for one.
+Exit code 0 is success, 130 is an interruption (Ctrl-C). Every error says what is wrong, where, and what to do
+next. The command line prints these three, and a traceback only with ``--debug``.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class QembedError(Exception):
     """The operation failed.
 
     Args:
-        message: What is wrong, one sentence.
-        where: The file, with line or item where known, e.g. ``corpus.jsonl, line 7``.
+        message: What is wrong, in one sentence.
+        where: The file, and the line or item if known, e.g. ``corpus.jsonl, line 7``.
         remedy: What to do next: an action or a command line.
     """
 
@@ -54,11 +54,11 @@ class UsageError(QembedError):
 
 
 class InputNotFound(UsageError):
-    """The input is missing, or holds nothing that can be read as chunks."""
+    """The input is missing or holds nothing that can be read as chunks."""
 
 
 class OutputExists(UsageError):
-    """The output is already there and was made from other inputs or settings."""
+    """The output already exists and was made from other inputs or settings."""
 
 
 class CheckFailed(QembedError):
@@ -72,7 +72,7 @@ class DuplicateIds(CheckFailed):
 
 
 class TimeLimitReached(CheckFailed):
-    """The work stopped before its time was up; what is finished is kept."""
+    """The work stopped at its time limit. Finished work is kept."""
 
 
 class Unreachable(QembedError):
@@ -82,14 +82,14 @@ class Unreachable(QembedError):
 
 
 class ModelUnreachable(Unreachable):
-    """A model's files are not on this machine and could not be had."""
+    """A model is not on this machine and cannot be downloaded."""
 
 
 class Mismatch(QembedError):
-    """Schema or dimension do not fit together."""
+    """The schema or the dimension does not match."""
 
     exit_code = 5
 
 
 class DimensionMismatch(Mismatch):
-    """Vectors of two lengths met."""
+    """Vectors of different lengths were mixed."""

@@ -1,6 +1,6 @@
-"""The command line: the entry, which knows where each command lives.
+"""The entry of the command line.
 
-A command's module is imported when the command is named; heavy libraries only when it runs.
+A command's module is imported when the command is named, and heavy libraries only when it runs.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from qembed.kaggle import keep_model_cache_out
 from qembed.terminal.options import CommandGroup
 
 COMMANDS = {
-    "quickstart": "The main job end to end on the bundled model, offline.",
-    "inspect": "What a folder of chunks holds: tokens, truncation, duplicates, findings.",
-    "plan": "Memory, batches, time and disk of a run, before it runs.",
-    "embed": "Turn chunks into vectors: JSONL, summary and manifest.",
+    "quickstart": "Try everything on a small real collection, offline.",
+    "inspect": "Show what a folder of chunks holds: tokens, truncation, duplicates.",
+    "plan": "Estimate memory, batches, time and disk before a run.",
+    "embed": "Turn chunks into vectors.",
     "audit": "Check a file of embeddings, whichever tool wrote it.",
-    "verify": "Embed a sample again, one by one in fp32, and compare.",
-    "bench": "Which is better, by how much, and can we tell? Rerankers, BM25, baselines.",
-    "report": "One HTML page of a bench, for people who do not program.",
-    "sweep": "Do shorter or quantised vectors rank as well? Judged queries tell.",
-    "search": "Ask a question of a file of embeddings.",
-    "evalset": "Check, describe, convert and draft eval sets.",
-    "models": "The catalog of known models.",
-    "corpus": "Make chunk folders.",
-    "kaggle": "Check a Kaggle session; make a notebook for one.",
+    "verify": "Embed a sample again in fp32 and compare.",
+    "bench": "Compare vectors, rerankers, BM25 and a baseline on judged queries.",
+    "report": "Turn a bench into one HTML page.",
+    "sweep": "Measure what shorter or quantised vectors cost in quality.",
+    "search": "Search a file of embeddings.",
+    "evalset": "Check, convert and draft eval sets; merge judgements.",
+    "models": "List the known models.",
+    "corpus": "Make chunks from Markdown or Python packages.",
+    "kaggle": "Check a Kaggle session; write a notebook for it.",
 }
 
 
 class LazyGroup(CommandGroup):
-    """A group that knows its commands' names and imports a command only when it is used."""
+    """The group of all commands. It imports a command only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Commands in the order in which a newcomer meets them."""
+        """List the commands in the order in which a newcomer needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
@@ -58,10 +58,10 @@ class LazyGroup(CommandGroup):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", prog_name="qembed")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--debug", is_flag=True, help="Show the traceback when a command fails.")
 @click.pass_context
 def group(ctx: click.Context, debug: bool) -> None:
-    """Turn folders of text chunks into vectors, prove that they are good, and search them.
+    """Turn folders of text chunks into vectors, measure how well they retrieve, and search them.
 
     \b
     Examples:
@@ -79,7 +79,7 @@ def group(ctx: click.Context, debug: bool) -> None:
 
 
 def main() -> None:
-    """Run the command line and exit with the code that DESIGN's contract gives each outcome."""
+    """Run the command line and exit with its exit code."""
     sys.exit(run(sys.argv[1:]))
 
 
@@ -106,7 +106,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _of_click(error: click.ClickException) -> QembedError:
-    """What click says of a command line, in the style of all other errors."""
+    """Turn an error of click into one of ours, so that all look alike."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     return QembedError(
         error.format_message(), remedy=f"see {context.command_path} --help" if context else None
@@ -114,16 +114,16 @@ def _of_click(error: click.ClickException) -> QembedError:
 
 
 def _unforeseen(error: Exception) -> QembedError:
-    """An error that no command explains: of the system, of the installation, or else a defect of qembed."""
+    """Explain an error that no command has explained; what is left at the end is a defect of qembed."""
     message, remedy = f"{type(error).__name__}: {error}", None
     match error:
         case OSError():
             message = f"{error.strerror}: {error.filename}" if error.filename else str(error) or message
         case MemoryError():
-            message, remedy = "not enough memory", "free some, or give the command less at a time"
+            message, remedy = "not enough memory", "close other programs, or process less at a time"
         case ModuleNotFoundError() if error.name and error.name.partition(".")[0] != "qembed":
             message = f"the package {error.name.partition('.')[0]} is not installed"
-            remedy = "install qembed-toolkit again, with what it needs"
+            remedy = "install qembed-toolkit again together with its dependencies"
         case _:
             remedy = "this is a defect of qembed: please report it with what `qembed --debug ...` prints"
     made = QembedError(message, remedy=remedy)

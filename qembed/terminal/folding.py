@@ -1,4 +1,4 @@
-"""A table that becomes several where the terminal is too narrow for all of its columns."""
+"""Tables that are split by columns where the terminal is too narrow for all of them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from rich.measure import Measurement
 from rich.table import Table
 
 _TIGHT, _EASY = 14, 24
-"""Characters of a text that stay on one line, at the least: in one table, and where there are several."""
+"""Fewest characters of a longer text per line: if that avoids a second table, and otherwise."""
 _EDGES, _BETWEEN = 2, 2
-"""Characters beside a table and between two columns."""
+"""Characters at the sides of a table, and between two columns."""
 
 
 class FoldingTable(Table):
-    """A table without side lines. What does not fit goes into further tables that repeat the first column."""
+    """A table without side lines. Columns that do not fit go into further tables, after the first column."""
 
     def __init__(self) -> None:
         super().__init__(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """One table, or several that follow each other."""
+        """Render one table, or several below each other."""
         width = options.max_width - _EDGES
         groups = list(fold(self._needed(console, _TIGHT), width))
         if len(groups) > 1:
@@ -34,7 +34,7 @@ class FoldingTable(Table):
             yield self._of(group)
 
     def _needed(self, console: Console, text: int) -> list[int]:
-        """Characters of each column: whole numbers and words, and ``text`` characters of a longer text."""
+        """Smallest width of each column: whole numbers, whole words, ``text`` characters of a text."""
         unbounded = console.options.update(max_width=10_000)
         found = []
         for column in self.columns:
@@ -50,7 +50,7 @@ class FoldingTable(Table):
         return found
 
     def _of(self, group: Sequence[int]) -> Table:
-        """The columns of a group."""
+        """Make a table of some of the columns."""
         part = FoldingTable()
         columns = [self.columns[at] for at in group]
         for column in columns:
@@ -63,11 +63,14 @@ class FoldingTable(Table):
 
 
 def fold(widths: Sequence[int], width: int) -> Iterator[list[int]]:
-    """Positions of columns, split into groups that fit into ``width``; 0, the first column, is in each.
+    """Split columns into groups that fit into ``width``; each group begins with column 0.
 
     Args:
         widths: Characters that each column needs; two more separate it from the next.
-        width: Characters of a line.
+        width: Characters per line.
+
+    Yields:
+        Positions of columns.
     """
     group, used = [0], widths[0] if widths else 0
     for at, needed in enumerate(widths[1:], start=1):

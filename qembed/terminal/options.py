@@ -24,7 +24,7 @@ PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int16", "int8", "nf4")
 """``qembed.models.PRECISIONS``, without importing torch."""
 
 Form: TypeAlias = Literal["json", "csv", "md"]
-"""How results are printed, where not for people."""
+"""Output formats for programs; None is a table for people."""
 
 
 class AdvancedOption(click.Option):
@@ -79,13 +79,15 @@ class CommandGroup(click.Group):
 EMBEDDINGS = click.argument("embeddings", type=click.Path(path_type=Path))
 INPUT = click.argument("input", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
-SPLIT = click.option("--split", help="Which qrels of the eval set.  [default: its card's, else test]")
+SPLIT = click.option(
+    "--split", help="Name of the qrels file.  [default: from the eval set's card, else test]"
+)
 MARGIN = click.option(
     "--margin",
     type=click.FloatRange(min=0),
     default=0.01,
     show_default=True,
-    help="Differences below it do not matter.",
+    help="Smallest difference that matters.",
 )
 SEED = advanced(
     "--seed", type=click.IntRange(min=0), metavar="N", default=0, show_default=True, help="Random seed."
@@ -96,22 +98,27 @@ RESAMPLES = advanced(
     metavar="N",
     default=10_000,
     show_default=True,
-    help="Resamples of the bootstrap and of the randomisation test.",
+    help="Number of bootstrap and randomisation resamples.",
 )
 QUERY_MODEL = click.option(
-    "-m", "--model", help="Encodes the queries, where no manifest says which made the vectors."
+    "-m", "--model", help="Model that encodes the queries.  [default: the one in the manifest of the vectors]"
 )
 QUERY_VECTORS = click.option(
-    "--query-vectors", type=click.Path(path_type=Path), help="File of embeddings whose ids are query ids."
+    "--query-vectors",
+    type=click.Path(path_type=Path),
+    help="Embeddings of the queries; their ids are query ids.",
 )
 MAX_LENGTH = click.option(
-    "--max-length", type=click.IntRange(min=4), metavar="N", help="Tokens read of each text."
+    "--max-length",
+    type=click.IntRange(min=4),
+    metavar="N",
+    help="Tokens read per text; the rest is truncated.",
 )
 TRUNCATE_DIM = click.option(
-    "--truncate-dim", type=click.IntRange(min=1), metavar="N", help="Keep the first N dimensions."
+    "--truncate-dim", type=click.IntRange(min=1), metavar="N", help="Keep only the first N dimensions."
 )
 TOKEN_BUDGET = click.option(
-    "--token-budget", type=click.IntRange(min=1), metavar="N", help="Padded tokens of a batch."
+    "--token-budget", type=click.IntRange(min=1), metavar="N", help="Padded tokens per batch."
 )
 
 
@@ -121,14 +128,18 @@ class Duration(click.ParamType[float]):
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds; more than 0."""
+        """Convert to seconds.
+
+        Raises:
+            click.BadParameter: It is not a duration, or it is 0.
+        """
         if isinstance(value, (int, float)):
             return float(value)
         found = _DURATION.fullmatch(str(value).strip().lower())
         parts = [float(part) if part else 0.0 for part in found.groups()] if found else [0.0]
         seconds = sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
         if seconds <= 0:
-            self.fail(f"{value!r} is no duration; give one like 11h, 90m or 1h30m", param, ctx)
+            self.fail(f"{value!r} is not a duration; write it like 11h, 90m or 1h30m", param, ctx)
         return seconds
 
 
@@ -137,30 +148,34 @@ _DURATION = re.compile(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s?)?")
 
 
 def output_options(function: Function) -> Function:
-    """``--json``, ``--csv`` and ``--md``, of which one at most: ``form``, None for people."""
+    """Add ``--json``, ``--csv`` and ``--md``; the command gets ``form``, which is None for a table."""
 
     @wraps(function)
     def with_form(*args: Any, as_json: bool, as_csv: bool, as_md: bool, **kwargs: Any) -> Any:
         forms: dict[Form, bool] = {"json": as_json, "csv": as_csv, "md": as_md}
         chosen = [form for form, wanted in forms.items() if wanted]
         if len(chosen) > 1:
-            raise click.UsageError(f"{' and '.join(f'--{form}' for form in chosen)}: give one of them")
+            raise click.UsageError(f"{' and '.join(f'--{form}' for form in chosen)}: use only one of them")
         return function(*args, form=chosen[0] if chosen else None, **kwargs)
 
     return compose(
         cast("Function", with_form),
         JSON,
-        click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV, numbers unrounded."),
-        click.option("--md", "as_md", is_flag=True, help="Print the rows as a table in Markdown."),
+        click.option(
+            "--csv", "as_csv", is_flag=True, help="Print CSV with unrounded numbers instead of a table."
+        ),
+        click.option("--md", "as_md", is_flag=True, help="Print a Markdown table."),
     )
 
 
 def corpus_options(function: Function) -> Function:
-    """How chunks are read."""
+    """Add the options that say how chunks are read."""
     return compose(
         function,
         click.option(
-            "--collection", metavar="NAME", help="First part of every id.  [default: the input's name]"
+            "--collection",
+            metavar="NAME",
+            help="Collection name, the first part of every chunk id.  [default: the input's name]",
         ),
         click.option(
             "--limit", type=click.IntRange(min=1), metavar="N", help="Most chunks per subdirectory."
@@ -177,7 +192,7 @@ def corpus_options(function: Function) -> Function:
 
 
 def model_options(function: Function) -> Function:
-    """How a model is loaded and used."""
+    """Add the options that say how a model is loaded."""
     return compose(
         function,
         click.option(
@@ -191,17 +206,19 @@ def model_options(function: Function) -> Function:
             type=click.Choice(PRECISIONS),
             default="auto",
             show_default=True,
-            help="Of weights and arithmetic; auto: bf16 or fp16 on a GPU; on a CPU the fastest of "
-            "bf16, int16 and fp32.",
+            help="Precision of weights and arithmetic. auto takes bf16 or fp16 on a GPU, and the fastest of "
+            "bf16, int16 and fp32 on a CPU.",
         ),
         click.option("--revision", metavar="COMMIT", help="Commit, tag or branch of the model on the hub."),
         click.option(
-            "--trust-remote-code", is_flag=True, help="Allow code that the model brings (it is named first)."
+            "--trust-remote-code",
+            is_flag=True,
+            help="Run Python code that comes with the model; it is named first.",
         ),
         advanced(
             "--code-revision",
             metavar="COMMIT",
-            help="Commit of the repository with that code, where it is not the model's own.",
+            help="Commit of that code, where it lives in another repository than the model.",
         ),
     )
 

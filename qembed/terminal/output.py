@@ -1,4 +1,4 @@
-"""How results look: rich tables for people; JSON, CSV or Markdown for pipes. Data goes to stdout."""
+"""Printing of results: tables for people; JSON, CSV or Markdown for programs. Data goes to stdout."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Column(Generic[Item]):
     """A column of the rows that a command prints.
 
     Attributes:
-        name: As CSV has it, in snake_case with its unit; people read spaces.
-        value: What an item has there, unrounded; None and NaN where there is nothing.
-        shown: How people read a value; such a column is aligned right. None for what is no number.
-        detail: Only in CSV: people have enough with less.
-        narrow: The heading in a terminal, where the name takes too much of 80 columns.
+        name: Heading in CSV, in snake_case with its unit; tables show spaces instead of underscores.
+        value: Returns the unrounded value of an item; None and NaN leave the cell empty.
+        shown: Formats a number for people; such a column is aligned right. None for text.
+        detail: The column is in CSV only.
+        narrow: A shorter heading for the terminal.
     """
 
     name: str
@@ -43,12 +43,12 @@ class Column(Generic[Item]):
     narrow: str = ""
 
     def head(self, *, narrow: bool = False) -> str:
-        """The heading for people, in the spelling of ``table``; ``narrow`` is one word a line."""
+        """The heading as ``table`` takes it; with ``narrow``, one word per line."""
         words = self.narrow or self.name.replace("_", "\n") if narrow else self.name.replace("_", " ")
         return (">" if self.shown else "") + words
 
     def text(self, item: Item) -> str:
-        """The cell for people."""
+        """The cell of a table."""
         value = self.value(item)
         if _absent(value):
             return "-"
@@ -58,7 +58,7 @@ class Column(Generic[Item]):
 
 
 def print_rows(columns: Sequence[Column[Item]], items: Iterable[Item], form: Form | None = None) -> None:
-    """One row an item: a table for people, CSV (RFC 4180, UTF-8) or a table of GitHub's Markdown."""
+    """Print one row per item as a table, as CSV (RFC 4180, UTF-8) or as a Markdown table."""
     if form == "csv":
         file = io.StringIO(newline="")
         writer = csv.writer(file)
@@ -84,7 +84,7 @@ def print_rows(columns: Sequence[Column[Item]], items: Iterable[Item], form: For
 
 
 def print_values(values: dict[str, Any], form: Form | None = None) -> None:
-    """Results that are no table, one a row; people read their names with spaces too."""
+    """Print named values, one per row; tables show their names with spaces."""
 
     def named(pair: tuple[str, Any]) -> str:
         return pair[0] if form == "csv" else pair[0].replace("_", " ")
@@ -95,7 +95,7 @@ def print_values(values: dict[str, Any], form: Form | None = None) -> None:
 
 
 def aside(*lines: str) -> None:
-    """What must be known beside rows: on stderr, so that stdout is data only."""
+    """Print notes to stderr, so that stdout holds data only."""
     for line in lines:
         click.echo(line, err=True)
 
@@ -105,7 +105,7 @@ def _absent(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A cell of CSV."""
+    """The cell of CSV."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if _absent(value) else value
@@ -118,12 +118,12 @@ def _significant(value: Any) -> str:
 
 
 def print_json(document: Any) -> None:
-    """One indented JSON document on stdout."""
+    """Print one indented JSON document."""
     click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_DATACLASS).decode())
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A rich console: at most 100 columns on a terminal, 80 in a pipe; NO_COLOR and COLUMNS are honoured."""
+    """Make a console: at most 100 columns on a terminal, 80 in a pipe. NO_COLOR and COLUMNS are honoured."""
     from rich.console import Console
 
     made = Console(stderr=stderr, highlight=False, emoji=False)
@@ -134,10 +134,10 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def table(*columns: str) -> Table:
-    """An empty table; a column whose name begins with ``>`` holds numbers and is aligned right.
+    """Make an empty table. A column whose name begins with ``>`` holds numbers and is aligned right.
 
-    Where its columns need more than the width of the terminal, it is printed as several tables, each with the
-    first column, so that no number is ever cut.
+    A table that is too wide for the terminal is printed as several tables that repeat the first column, so no
+    number is ever cut.
     """
     from qembed.terminal.folding import FoldingTable
 
@@ -151,7 +151,7 @@ def table(*columns: str) -> Table:
 
 
 def grid(rows: Sequence[tuple[Any, ...]], *, indent: int = 2) -> RenderableType:
-    """Columns without lines, the last one folded; nothing in them is read as markup."""
+    """Lay out rows without lines; the last column is folded. Cells are plain text, not markup."""
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
@@ -166,17 +166,17 @@ def grid(rows: Sequence[tuple[Any, ...]], *, indent: int = 2) -> RenderableType:
 
 
 def quantity(number: float) -> str:
-    """A number with thousands separators."""
+    """Format a number with thousands separators."""
     return f"{number:,.0f}"
 
 
 def share(part: float, whole: float) -> str:
-    """A part of a whole in percent."""
+    """Format a part of a whole in percent."""
     return f"{part / whole:.0%}" if whole else "-"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """Format seconds, e.g. ``4.2 s``, ``3 min 05 s`` or ``2 h 10 min``."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -184,7 +184,7 @@ def duration(seconds: float) -> str:
 
 
 def file_size(size_bytes: float) -> str:
-    """Bytes in decimal units."""
+    """Format bytes in decimal units."""
     for unit in ("B", "kB", "MB"):
         if size_bytes < 1000:
             return f"{size_bytes:.3g} {unit}"

@@ -203,7 +203,7 @@ class TestCommands:
     ) -> None:
         ran = run_cli([*commands[name], *pair])
         assert (ran.code, ran.out) == (2, "")
-        assert "give one of them" in ran.err
+        assert "use only one of them" in ran.err
 
     def test_help_and_documentation_name_it(
         self, commands: dict[str, list[Any]], run_cli: Run, name: str
