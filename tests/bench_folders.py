@@ -21,13 +21,14 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A chunk; on a page ``docs/PAGE`` unless that is None."""
+    """A chunk; on a page ``SUBDIRECTORY/PAGE`` unless that is None."""
 
     id: str
     text: str
     vector: Sequence[float]
     page: str | None = None
     tokens: int | None = None
+    subdirectory: str = "docs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def write_embeddings(folder: Path, items: Sequence[Item]) -> Path:
     for item in items:
         metadata: dict[str, Any] = {}
         if item.page is not None:
-            metadata |= {"subdirectory": "docs", "filename": item.page}
+            metadata |= {"subdirectory": item.subdirectory, "filename": item.page}
         if item.tokens is not None:
             metadata["token_count"] = item.tokens
         record = {"id": item.id, "text": item.text, "embedding": list(item.vector), "metadata": metadata}

@@ -19,7 +19,7 @@ from qembed.commands.bench.bench import BenchResult
 from qembed.commands.bench.hits import write_hits
 from qembed.errors import UsageError
 from qembed.evaluation.eval_sets.eval_set import CARD, EvalSet
-from qembed.evaluation.eval_sets.trec import write_run
+from qembed.evaluation.eval_sets.trec import write_run, write_run_qrels
 from qembed.evaluation.systems.rows import Row
 from qembed.evaluation.systems.side import Side, describe_side
 from qembed.models.device import device_name
@@ -27,6 +27,8 @@ from qembed.store import atomic_file, describe_finding, environment, write_json
 
 SCHEMA = "qembed.bench/1"
 _LIBRARIES = ("qdrant-client", "qdrant-edge-py", "ranx", "scipy", "pandas", "numba", "bm25s", "PyStemmer")
+QRELS = "runs/qrels.txt"
+"""Judgements of the runs' units; with them trec_eval computes the bench's numbers."""
 _LENGTH_BINS = 24
 _LONGEST_NAME = 100
 _NUMBERED = re.compile(r"(\d{4,})_.*")
@@ -64,6 +66,7 @@ def as_document(result: BenchResult) -> dict[str, Any]:
         "frontiers": {name: asdict(found) for name, found in result.frontiers.items()},
         "answerability": result.answerability,
         "unjudged": len(result.unjudged),
+        "qrels": QRELS,
         "gates": [
             {
                 "gate": gated.result.gate.text,
@@ -103,6 +106,7 @@ def store_bench(result: BenchResult, reports: Path, name: str | None = None) -> 
     (folder / "runs").mkdir()
     for row, file in zip(result.rows, _run_files(result.rows), strict=True):
         write_run(folder / file, row.system.run, name=file_name(row.system.name))
+    write_run_qrels(folder / QRELS, result.qrels)
     measures = [str(measure) for measure in result.measures]
     _write_csv(
         folder / "per_query.csv",

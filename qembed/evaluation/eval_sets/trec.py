@@ -1,4 +1,4 @@
-"""Runs on disk in TREC's six columns: query, ``Q0``, item, rank, score, name of the run.
+"""Runs on disk in TREC's six columns: query, ``Q0``, item, rank, score, name of the run; and their qrels.
 
 Columns are separated by tabs, which every tool reads, and which keeps ids with spaces whole here. The written
 order is that of ``ordering.ranked`` for every reader, also for those that read scores as float32 or break
@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from qembed.errors import Mismatch
-from qembed.evaluation.eval_sets.beir import check_ids
+from qembed.evaluation.eval_sets.beir import check_ids, check_qrels_ids
 from qembed.evaluation.eval_sets.findings import finding, refuse
 from qembed.evaluation.eval_sets.lines import text_lines, write_lines
 from qembed.evaluation.retrieve.ordering import ranked
-from qembed.records import OnFinding, Run
+from qembed.records import OnFinding, Qrels, Run
 
 _COLUMNS = 6
 _LOWEST = np.float32(-np.inf)
@@ -80,6 +80,28 @@ def write_run(path: Path, run: Mapping[str, Mapping[str, float]], *, name: str =
                 yield f"{query_id}\tQ0\t{item}\t{rank}\t{score!r}\t{tag}"
 
     write_lines(path, lines())
+
+
+def write_run_qrels(path: Path, qrels: Qrels) -> None:
+    """Write the qrels of a run so that ``trec_eval -c`` averages over the queries that ``mean()`` does.
+
+    Queries without a relevant item are left out: they have no value here, and trec_eval would count them 0.
+    Four columns with tabs between, as in ``write_run``.
+
+    Raises:
+        UsageError: An id holds a tab or a line break.
+        QembedError: The disk is full or cannot be written.
+    """
+    check_qrels_ids(qrels, "beir", path)
+    write_lines(
+        path,
+        (
+            f"{query}\t0\t{item}\t{grade}"
+            for query, grades in qrels.items()
+            if any(grade > 0 for grade in grades.values())
+            for item, grade in grades.items()
+        ),
+    )
 
 
 def falling(query_id: str, scores: list[float]) -> list[float]:

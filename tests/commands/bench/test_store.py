@@ -12,7 +12,18 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from bench_folders import FakeReranker, Item, Made, by_length, library, make, oracle
+import pytrec_eval
+from bench_folders import (
+    FakeReranker,
+    Item,
+    Made,
+    by_length,
+    library,
+    make,
+    oracle,
+    write_embeddings,
+    write_query_vectors,
+)
 
 from qembed.commands.bench import store as bench_store
 from qembed.commands.bench.bench import BenchResult, bench
@@ -20,9 +31,12 @@ from qembed.commands.bench.hits import SHOWN
 from qembed.commands.bench.store import as_document, file_name, store_bench
 from qembed.errors import QembedError, UsageError
 from qembed.evaluation.diagnose.waterfall import STAGES
+from qembed.evaluation.eval_sets.bundled import bundled_eval_sets
+from qembed.evaluation.eval_sets.eval_set import EvalSet, load_eval_set
 from qembed.evaluation.eval_sets.trec import read_run
 from qembed.evaluation.measures import evaluate
 from qembed.evaluation.retrieve.ordering import ranked
+from qembed.records import Qrels, Run
 
 FAKES: dict[str, Callable[[str, str], float]] = {"good": oracle, "bad": by_length}
 
@@ -186,7 +200,7 @@ class TestRuns:
             assert frame.equals(row.values)
             for query, scores in row.system.run.items():
                 assert ranked(stored.get(query, {})) == ranked(scores)
-        assert len(list((folder / "runs").iterdir())) == len(result.rows)
+        assert len(list((folder / "runs").glob("*.trec"))) == len(result.rows)
 
     def test_names_that_would_be_one_file(self, made: Made, tmp_path: Path) -> None:
         FAKES.update({"a/b": oracle, "a-b": by_length, "a b": oracle, "long/" * 80: oracle})
@@ -375,3 +389,57 @@ class TestLengths:
         made = make(tmp_path, [Item("c:0", "x", [1, 0])], {"q": ("x", [1, 0])}, ["q c:0 1"])
         assert as_document(run(made))["sides"][0]["lengths"] is None
         assert math.isnan(run(made).rows[0].estimates["nDCG@10"].low)
+
+
+def page_collection(judged: EvalSet, folder: Path) -> Made:
+    """Made-up texts and vectors for the pages or chunks of an eval set, and half as many unjudged ones."""
+    names = sorted({item for grades in judged.qrels.values() for item in grades})
+    random = np.random.default_rng(0)
+    items = []
+    for at, name in enumerate([*names, *(f"other/page {at}" for at in range(len(names) // 2))]):
+        subdirectory, _, page = name.rpartition("/")
+        texts = [f"menu {at % 9}", *(f"{page} part {n} of {at}" for n in range(1 + at % 3))]
+        if judged.card.level == "chunk":
+            items.append(Item(name, texts[-1], random.standard_normal(16).tolist()))
+            continue
+        vectors = [random.standard_normal(16).tolist() for _ in texts]
+        for n, (text, vector) in enumerate(zip(texts, vectors, strict=True)):
+            items.append(Item(f"c:{at:05d}:{n}", text, vector, page=page, subdirectory=subdirectory))
+    queries = {name: random.standard_normal(16).tolist() for name in judged.queries}
+    vectors_of_queries = write_query_vectors(folder / "queries", queries)
+    return Made(write_embeddings(folder / "new", items), vectors_of_queries, judged.folder)
+
+
+@pytest.mark.parametrize("name", bundled_eval_sets())
+def test_trec_eval_prints_our_numbers_from_the_stored_files(name: str, tmp_path: Path) -> None:
+    measures = {
+        "nDCG@10": "ndcg_cut_10",
+        "nDCG": "ndcg",
+        "recall@100": "recall_100",
+        "precision@10": "P_10",
+        "MRR": "recip_rank",
+        "MAP": "map",
+        "MAP@10": "map_cut_10",
+        "Rprec": "Rprec",
+        "hit@10": "success_10",
+    }
+    made = page_collection(load_eval_set(name), tmp_path)
+    result = bench(made.embeddings, made.eval_set, made.options(measures=tuple(measures), resamples=100))
+    folder = store_bench(result, tmp_path / "reports")
+    with (folder / "runs" / "qrels.txt").open(encoding="utf-8") as file:
+        qrels: Qrels = {}
+        for line in file:
+            query, _, unit, grade = line.rstrip("\n").split("\t")
+            qrels.setdefault(query, {})[unit] = int(grade)
+    assert qrels.keys() == {q for q, grades in result.qrels.items() if any(grades.values())}
+    evaluator = pytrec_eval.RelevanceEvaluator(qrels, set(measures.values()))
+    for system in as_document(result)["systems"]:
+        lines = (folder / system["run"]).read_text(encoding="utf-8").splitlines()
+        stored: Run = {}
+        for query, _, unit, _, score, _ in (line.split("\t") for line in lines):
+            stored.setdefault(query, {})[unit] = float(score)
+        theirs = evaluator.evaluate(stored)
+        for ours, measure in measures.items():
+            found = [theirs[query][measure] if query in theirs else 0.0 for query in qrels]  # trec_eval -c
+            assert system["estimates"][ours]["mean"] == pytest.approx(np.mean(found), abs=1e-9), ours
+            assert system["estimates"][ours]["n"] == len(qrels)
