@@ -105,6 +105,7 @@ class TestDocument:
             "frontiers",
             "answerability",
             "unjudged",
+            "qrels",
             "gates",
             "findings",
             "options",
