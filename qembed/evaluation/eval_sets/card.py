@@ -32,6 +32,7 @@ class Card:
         split: Which qrels are read unless another split is asked for.
         synthetic: The queries were made by a program and nobody has judged; every report says so.
         pool_depth: How many results of each system were judged; None where that is not known.
+        judged_by: Who judged: ``people``, or e.g. ``a language model``, which every report then says.
         description: What it is, in words.
         licence: Of the queries and qrels.
         packages: Pins of the packages whose documentation is the corpus, e.g. ``click==8.5.1``.
@@ -43,6 +44,7 @@ class Card:
     split: str = "test"
     synthetic: bool = False
     pool_depth: int | None = None
+    judged_by: str = ""
     description: str = ""
     licence: str = ""
     packages: tuple[str, ...] = ()
