@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qembed.store.atomic import atomic_file, discard, explained, forget, publish, staging, work_folder
+from qembed.store.atomic import atomic_file, explained, locked
 from qembed.store.environment import environment
 from qembed.store.formats import (
     FORMATS,
@@ -29,6 +29,7 @@ from qembed.store.manifest import (
 )
 from qembed.store.spool import Spool
 from qembed.store.summary import EncodingWork, build_summary, describe_finding, subdirectory_stats
+from qembed.store.work import check_published, discard, forget, publish, staging, work_folder
 
 __all__ = [
     "FORMATS",
@@ -49,12 +50,14 @@ __all__ = [
     "atomic_file",
     "build_summary",
     "check_journal",
+    "check_published",
     "describe_finding",
     "discard",
     "environment",
     "explained",
     "find_embeddings",
     "forget",
+    "locked",
     "open_writer",
     "placed_records",
     "publish",

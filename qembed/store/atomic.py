@@ -1,9 +1,8 @@
-"""Files appear whole or not at all, and one run at a time writes into one place."""
+"""Files appear whole or not at all, and one writer at a time changes a file that others change too."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,110 +10,10 @@ from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
-from qembed.errors import QembedError, UsageError
+from qembed.errors import QembedError
 
-JOURNAL = "journal.json"
-"""While it is in a work folder, it and the finished rows beside it outlive the run."""
-
-_KEPT = {JOURNAL, "vectors.f32", "done.u32", "cached.npy"}
-
-
-@contextmanager
-def work_folder(output: Path, collection: str) -> Iterator[Path]:
-    """A hidden folder beside the output for unfinished work, locked; gone when the work is published.
-
-    Where a journal is in it, it is kept with the rows that are finished, so that a later run goes on; all
-    else that a killed run left is removed first, and what it had begun to publish is published. Files are
-    moved from it to their final names on the same file system, so a reader never sees half a file.
-
-    Raises:
-        UsageError: Another run holds it, or the output is not a folder.
-        QembedError: The disk is full or cannot be written.
-    """
-    if (output.exists() or output.is_symlink()) and not output.is_dir():
-        raise UsageError(f"the output {str(output)!r} is not a folder", remedy="give another -o folder")
-    folder = output / f".{collection}.work"
-    lock = FileLock(output / f".{collection}.lock")
-    with explained(output):
-        output.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise UsageError(
-                f"another run is writing the collection {collection!r} here",
-                where=str(output),
-                remedy="wait for it, or give another -o folder or --collection",
-            ) from None
-    try:
-        with explained(output):
-            if _finish(_ready(folder)):
-                discard(folder)
-            _tidy(folder)
-            folder.mkdir(exist_ok=True)
-        yield folder
-    finally:
-        _tidy(folder)
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
-
-
-def staging(work: Path) -> Path:
-    """A folder in the work folder for files that only make sense together; ``publish`` gives them out."""
-    folder = work / "staged"
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
-def publish(work: Path) -> None:
-    """Give all staged files their final names beside the work folder: all or none, even after ``kill -9``.
-
-    One rename decides; a run that is killed behind it leaves the rest to the next ``work_folder``.
-
-    Raises:
-        QembedError: The disk cannot be written; nothing was replaced.
-    """
-    with explained(work.parent):
-        (work / "staged").replace(_ready(work))
-        _finish(_ready(work))
-        discard(work)
-
-
-def discard(work: Path) -> None:
-    """Empty a work folder, journal first: half-removed rows must not look like a run to go on with."""
-    (work / JOURNAL).unlink(missing_ok=True)
-    shutil.rmtree(work, ignore_errors=True)
-
-
-def forget(work: Path) -> None:
-    """Remove a journal and what it stood for, journal first; the rest of the work folder stays."""
-    for name in (JOURNAL, *sorted(_KEPT - {JOURNAL})):
-        (work / name).unlink(missing_ok=True)
-
-
-def _tidy(work: Path) -> None:
-    """Remove what no later run can use."""
-    if not (work / JOURNAL).exists():
-        shutil.rmtree(work, ignore_errors=True)
-        return
-    for path in work.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        elif path.name not in _KEPT:
-            with suppress(OSError):
-                path.unlink()
-
-
-def _ready(work: Path) -> Path:
-    return work.with_suffix(".ready")
-
-
-def _finish(ready: Path) -> bool:
-    if not ready.is_dir():
-        return False
-    for path in sorted(ready.iterdir(), reverse=True):  # embeddings, summary, manifest
-        path.replace(ready.parent / path.name)
-    ready.rmdir()
-    return True
+LOCK_SECONDS = 60.0
+"""How long a writer waits for another one."""
 
 
 @contextmanager
@@ -127,7 +26,9 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     unfinished = path.parent / f".{path.name}.{os.getpid()}.unfinished"
     try:
         with explained(path):
-            with unfinished.open("wb") as file:
+            # A new file, never one that something else has put there (a link would lead elsewhere).
+            unfinished.unlink(missing_ok=True)
+            with unfinished.open("xb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -138,11 +39,40 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
+def locked(path: Path, *, seconds: float = LOCK_SECONDS) -> Iterator[None]:
+    """Hold the lock of a file while it is read, changed and written again.
+
+    The lock is a hidden file beside it. It stays: removing it would let two writers hold two locks.
+
+    Args:
+        path: The file that is changed; it need not exist.
+        seconds: How long to wait for another writer.
+
+    Raises:
+        QembedError: Another writer held the lock for all that time, or the folder cannot be written.
+    """
+    lock = FileLock(path.parent / f".{path.name}.lock")
+    with explained(path):
+        try:
+            lock.acquire(timeout=seconds)
+        except Timeout:
+            raise QembedError(
+                f"another program has been changing this file for {seconds:.0f} seconds",
+                where=str(path),
+                remedy="wait until it has finished, then try again",
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Turn an operating-system error into one that names the place and the remedy.
 
     Raises:
-        QembedError: Disk full, no permission, and their kin.
+        QembedError: Disk full, no permission, and the like.
     """
     try:
         yield

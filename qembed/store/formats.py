@@ -24,6 +24,7 @@ from qembed.store.hashed import OutputFile
 from qembed.store.jsonl import BadLine, JsonlPart, Record, jsonl_records
 from qembed.store.npy import IDS_SUFFIX, NpyPart, NpyRows, ids_file
 from qembed.store.parquet import ParquetPart, ParquetRows, pyarrow
+from qembed.store.work import check_published
 
 Format: TypeAlias = Literal["jsonl", "parquet", "npy"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -276,14 +277,16 @@ def written_files(folder: Path, collection: str | None = None) -> list[Path]:
 
 
 def find_embeddings(path: Path) -> Embeddings:
-    """The embeddings that ``path`` means: a file (any shard means all of them), or the only ones in a folder.
+    """The embeddings that ``path`` means: a file (one shard stands for all), or the only ones in a folder.
 
     Raises:
         InputNotFound: Nothing there, a shard is missing, or an array without its ids.
-        UsageError: Several in the folder.
+        UsageError: Several in the folder, or a run has not finished writing them.
     """
     if path.is_file():
         return _complete(path)
+    for unfinished in path.glob(".*.ready") if path.is_dir() else ():
+        check_published(path, unfinished.name[1:].removesuffix(".ready"))
     sets = {_set_of(file): file for file in written_files(path)}
     if not sets:
         raise InputNotFound(
@@ -315,6 +318,8 @@ def _complete(path: Path) -> Embeddings:
         stem, width = f"{named['collection']}_embeddings", len(named["count"])
         names = (f"{stem}-{at + 1:0{width}d}-of-{named['count']}" for at in range(int(named["count"])))
         parts = tuple(path.with_name(name + named["suffix"]) for name in names)
+    if named:
+        check_published(path.parent, named["collection"])
     whole = Embeddings(format_of(path), parts)
     missing = [file for file in whole.files if not file.is_file()]
     if missing:

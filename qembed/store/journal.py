@@ -14,8 +14,8 @@ import msgspec
 import orjson
 
 from qembed.errors import OutputExists
-from qembed.store.atomic import JOURNAL, forget
 from qembed.store.manifest import write_json
+from qembed.store.work import JOURNAL, forget
 
 _SCHEMA = "qembed.journal/1"
 

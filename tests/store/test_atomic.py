@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
-from qembed.errors import QembedError, UsageError
-from qembed.store import atomic_file, explained, publish, staging, work_folder, write_json
+from qembed.errors import QembedError
+from qembed.store import atomic_file, explained, locked, write_json
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -83,6 +84,46 @@ class TestAtomicFile:
     def test_write_json(self, tmp_path: Path) -> None:
         write_json(tmp_path / "a.json", {"größe": 1.5, "none": None})
         assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{\n  "größe": 1.5,\n  "none": null\n}\n'
+
+    def test_a_link_in_the_place_of_the_unfinished_file_is_not_followed(self, tmp_path: Path) -> None:
+        (tmp_path / "precious").write_text("mine")
+        (tmp_path / f".a.{os.getpid()}.unfinished").symlink_to(tmp_path / "precious")
+        with atomic_file(tmp_path / "a") as file:
+            file.write(b"x")
+        assert (tmp_path / "precious").read_text() == "mine"
+        assert names(tmp_path) == ["a", "precious"]
+
+
+class TestLocked:
+    def test_many_writers_lose_nothing(self, tmp_path: Path) -> None:
+        """Four processes add 25 lines each, by reading the whole file and writing it again."""
+        target = tmp_path / "numbers"
+        script = (
+            "from pathlib import Path\nfrom qembed.store import atomic_file, locked\n"
+            f"path = Path({str(target)!r})\n"
+            "for _ in range(25):\n"
+            "    with locked(path):\n"
+            "        old = path.read_bytes() if path.exists() else b''\n"
+            "        with atomic_file(path) as file:\n            file.write(old + b'x')\n"
+        )
+        children = [python(script) for _ in range(4)]
+        for child in children:
+            _, error = child.communicate(timeout=120)
+            assert child.returncode == 0, error
+        assert target.read_bytes() == b"x" * 100
+
+    def test_it_waits_only_so_long(self, tmp_path: Path) -> None:
+        with locked(tmp_path / "a"):
+            held = FileLock(tmp_path / ".a.lock", is_singleton=False)
+            assert not held.is_locked
+            with (
+                pytest.raises(QembedError, match="another program has been changing this file") as caught,
+                locked(tmp_path / "a", seconds=0.1),
+            ):
+                pass
+        assert caught.value.where == str(tmp_path / "a")
+        with locked(tmp_path / "a", seconds=0.1):
+            pass
 
 
 class TestDiskFull:
@@ -207,103 +248,3 @@ class TestKill:
                 seen.add(content[:1])
             assert all(name == "a" or name.endswith(".unfinished") for name in names(tmp_path))
         assert seen  # some rounds lived long enough to finish a file
-
-
-class TestPublish:
-    @pytest.fixture
-    def old(self, tmp_path: Path) -> Path:
-        for name in "ab":
-            (tmp_path / name).write_text("old")
-        return tmp_path
-
-    def test_all_files_at_once(self, old: Path) -> None:
-        with work_folder(old, "docs") as work:
-            for name in "ab":
-                write_json(staging(work) / name, {})
-                assert (old / name).read_text() == "old"
-            publish(work)
-        assert names(old) == ["a", "b"]
-        assert {(old / name).read_text() for name in "ab"} == {"{}\n"}
-
-    def test_an_error_before_leaves_the_old_ones(self, old: Path) -> None:
-        with pytest.raises(ValueError, match="no"), work_folder(old, "docs") as work:
-            fail(ValueError("no"), lambda: write_json(staging(work) / "a", {}))
-        assert {(old / name).read_text() for name in "ab"} == {"old"}
-        assert names(old) == ["a", "b"]
-
-    def test_the_next_run_finishes_what_a_killed_one_began(self, old: Path) -> None:
-        (old / ".docs.ready").mkdir()
-        (old / ".docs.ready" / "b").write_text("new")
-        with work_folder(old, "docs"):
-            assert (old / "b").read_text() == "new"
-        assert names(old) == ["a", "b"]
-
-
-class TestWorkFolder:
-    def test_it_is_hidden_and_goes_afterwards(self, tmp_path: Path) -> None:
-        output = tmp_path / "new" / "out"
-        with work_folder(output, "docs") as work:
-            assert work == output / ".docs.work"
-            (work / "chunks.jsonl").write_text("x")
-        assert names(output) == []
-
-    @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
-    def test_it_goes_after_an_error(self, tmp_path: Path, error: BaseException) -> None:
-        with pytest.raises(type(error)), work_folder(tmp_path, "docs") as work:
-            fail(error, lambda: (work / "x").write_text("x"))
-        assert names(tmp_path) == []
-
-    def test_what_a_killed_run_left_is_removed_first(self, tmp_path: Path) -> None:
-        (tmp_path / ".docs.work").mkdir()
-        (tmp_path / ".docs.work" / "vectors.f32").write_text("stale")
-        (tmp_path / ".docs.lock").write_text("")
-        with work_folder(tmp_path, "docs") as work:
-            assert names(work) == []
-
-    def test_a_second_process_is_refused(self, tmp_path: Path) -> None:
-        script = (
-            "import sys\nfrom pathlib import Path\nfrom qembed.store import work_folder\n"
-            f"with work_folder(Path({str(tmp_path)!r}), 'docs'):\n"
-            "    print('locked', flush=True)\n    sys.stdin.readline()\n"
-        )
-        child = python(script)
-        assert child.stdout is not None
-        assert child.stdout.readline() == "locked\n"
-        with pytest.raises(UsageError, match="another run is writing the collection 'docs'") as caught:
-            work_folder(tmp_path, "docs").__enter__()
-        assert caught.value.exit_code == 2
-        assert caught.value.where == str(tmp_path)
-        assert (tmp_path / ".docs.work").is_dir()  # the other run's folder is untouched
-        with work_folder(tmp_path, "another"):
-            pass
-        child.communicate("\n", timeout=30)
-        assert child.returncode == 0
-        with work_folder(tmp_path, "docs"):
-            pass
-        assert names(tmp_path) == []
-
-    def test_a_killed_run_holds_no_lock(self, tmp_path: Path) -> None:
-        script = (
-            "import os, signal\nfrom pathlib import Path\nfrom qembed.store import work_folder\n"
-            f"with work_folder(Path({str(tmp_path)!r}), 'docs') as work:\n"
-            "    (work / 'half').write_text('x')\n    os.kill(os.getpid(), signal.SIGKILL)\n"
-        )
-        child = python(script)
-        child.communicate(timeout=30)
-        assert child.returncode == -signal.SIGKILL
-        assert names(tmp_path) == [".docs.lock", ".docs.work"]
-        with work_folder(tmp_path, "docs") as work:
-            assert names(work) == []
-        assert names(tmp_path) == []
-
-    @pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to(path.parent / "nowhere")])
-    def test_an_output_that_is_no_folder(self, tmp_path: Path, make: Callable[[Path], None]) -> None:
-        make(tmp_path / "out")
-        with pytest.raises(UsageError, match="is not a folder") as caught:
-            work_folder(tmp_path / "out", "docs").__enter__()
-        assert caught.value.exit_code == 2
-
-    def test_an_output_below_a_file(self, tmp_path: Path) -> None:
-        (tmp_path / "file").touch()
-        with pytest.raises(QembedError, match="cannot write: Not a directory"):
-            work_folder(tmp_path / "file" / "out", "docs").__enter__()

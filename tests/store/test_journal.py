@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,6 @@ from qembed.engine import Rows
 from qembed.errors import OutputExists, QembedError
 from qembed.store import (
     Journal,
-    atomic,
     check_journal,
     discard,
     publish,
@@ -27,6 +27,7 @@ from qembed.store import (
     work_folder,
     write_journal,
 )
+from qembed.store.work import MARKER
 
 REPOSITORY = Path(__file__).parents[2]
 IDENTITY = {
@@ -41,7 +42,7 @@ IDENTITY = {
     "normalized": True,
 }
 JOURNAL = Journal("inputs", 3, IDENTITY, {"token_budget": 2048, "max_batch": None}, cached=1)
-KEPT = ["cached.npy", "done.u32", "journal.json", "vectors.f32"]
+KEPT = [MARKER, "cached.npy", "done.u32", "journal.json", "vectors.f32"]
 
 
 def names(folder: Path) -> list[str]:
@@ -87,7 +88,7 @@ class TestReading:
         with work_folder(tmp_path, "docs") as work:
             (work / "chunks.jsonl").touch()
             assert read_journal(work) is None
-            assert names(work) == ["chunks.jsonl"]
+            assert names(work) == [MARKER, "chunks.jsonl"]
         assert names(tmp_path) == []
 
 
@@ -141,6 +142,7 @@ class TestWorkFolder:
     def test_what_a_killed_run_left_beside_them_goes_first(self, tmp_path: Path) -> None:
         work = tmp_path / ".docs.work"
         work.mkdir()
+        (work / MARKER).touch()
         begin(work)
         with work_folder(tmp_path, "docs") as work:
             assert names(work) == KEPT
@@ -157,10 +159,10 @@ class TestWorkFolder:
         """Before the files have their names, and after: the journal must not outlive them for long."""
         for step in ("_finish", "discard"):
             output = tmp_path / step
-            kill = f"atomic.{step} = lambda work: os.kill(os.getpid(), signal.SIGKILL)"
+            kill = f"qembed.store.work.{step} = lambda work: os.kill(os.getpid(), signal.SIGKILL)"
             script = (
-                "import os, signal\nfrom pathlib import Path\n"
-                "from qembed.store import Journal, atomic, publish, staging, work_folder, write_journal\n"
+                "import os, signal\nfrom pathlib import Path\nimport qembed.store.work\n"
+                "from qembed.store import Journal, publish, staging, work_folder, write_journal\n"
                 f"with work_folder(Path({str(output)!r}), 'docs') as work:\n"
                 "    (work / 'vectors.f32').write_text('x')\n"
                 "    write_journal(work, Journal('inputs', 1, {}, {}))\n"
@@ -177,9 +179,9 @@ class TestWorkFolder:
             with work_folder(output, "docs") as work:
                 assert (output / "docs_embeddings.jsonl").read_text() == "new"
                 if step == "_finish":
-                    assert names(work) == []
+                    assert names(work) == [MARKER]
                 else:  # nothing says that it was published: who finds the output complete discards it
-                    assert names(work) == ["journal.json", "vectors.f32"]
+                    assert names(work) == [MARKER, "journal.json", "vectors.f32"]
                     discard(work)
             assert names(output) == ["docs_embeddings.jsonl"]
 
@@ -190,7 +192,7 @@ class TestWorkFolder:
         seen: list[list[str]] = []
         with work_folder(tmp_path, "docs") as work:
             begin(work)
-            monkeypatch.setattr(atomic.shutil, "rmtree", lambda path, **_: seen.append(names(path)))
+            monkeypatch.setattr(shutil, "rmtree", lambda path, **_: seen.append(names(path)))
             discard(work)
             monkeypatch.undo()
         assert "journal.json" not in seen[0]
