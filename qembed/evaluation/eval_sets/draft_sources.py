@@ -71,10 +71,11 @@ def candidates(text: str, metadata: Mapping[str, Any]) -> list[Candidate]:
     Args:
         text: Markdown, reStructuredText, plain text, or source code.
         metadata: ``qualified_name`` marks API documentation: only the first part of an entry begins with the
-            docstring's first line.
+            docstring's first line. ``anchor`` marks a section that ``corpus from-markdown`` made: its heading
+            is not in the text but at the end of ``title``.
     """
     found: dict[str, Candidate] = {}
-    sources = [*_docstrings(text, metadata), *_lines(text)]
+    sources = [*_docstrings(text, metadata), *_section_heading(text, metadata), *_lines(text)]
     for candidate in sources:
         least, most = _WORDS[candidate.kind]
         words = candidate.text.split()
@@ -100,6 +101,15 @@ def _docstrings(text: str, metadata: Mapping[str, Any]) -> Iterator[Candidate]:
     paragraph = docstring.partition("\n\n")[0][:_LONGEST_LINE]
     if not _FIELD.match(paragraph):
         yield Candidate("docstring", _first_sentence(paragraph), answered=True)
+
+
+def _section_heading(text: str, metadata: Mapping[str, Any]) -> Iterator[Candidate]:
+    if metadata.get("anchor") is None or metadata.get("chunk_index") != 0:
+        return
+    title = plain(str(metadata.get("title", "")).rpartition(" > ")[2])
+    _, _, body = text.partition("\n\n")
+    answered = _prose_words(_outside_code(body)) >= LEAST_PROSE_WORDS
+    yield Candidate("question" if _QUESTION.fullmatch(title) else "heading", title, answered)
 
 
 def _first_sentence(paragraph: str) -> str:

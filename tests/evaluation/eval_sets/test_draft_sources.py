@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -18,6 +18,26 @@ API = {"qualified_name": "click.echo", "chunk_index": 0}
 
 def found(text: str, metadata: dict[str, Any] | None = None) -> list[tuple[str, str, bool]]:
     return [(each.kind, each.text, each.answered) for each in candidates(text, metadata or {})]
+
+
+class TestSectionsMadeFromMarkdown:
+    MADE: ClassVar = {"anchor": "filters", "title": "Guide > Filtering by `payload`", "chunk_index": 0}
+    TEXT = f"Guide > Filtering by `payload`\n\n{PROSE}"
+
+    def test_the_heading_is_at_the_end_of_the_title(self) -> None:
+        assert found(self.TEXT, self.MADE) == [("heading", "Filtering by payload", True)]
+
+    def test_only_the_first_part_of_a_section_asks_it(self) -> None:
+        assert found(self.TEXT, {**self.MADE, "chunk_index": 1}) == []
+
+    def test_a_heading_that_asks_is_a_question(self) -> None:
+        made = {**self.MADE, "title": "Guide > How do I delete points?"}
+        assert found(self.TEXT, made) == [("question", "How do I delete points?", True)]
+
+    def test_without_prose_it_is_not_answered(self) -> None:
+        assert found("Guide > Filtering by payload\n\nShort.", self.MADE) == [
+            ("heading", "Filtering by payload", False)
+        ]
 
 
 class TestHeadings:
