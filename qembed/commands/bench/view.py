@@ -60,6 +60,8 @@ def _parts(result: BenchResult) -> Iterator[RenderableType]:
     yield from _basis(result)
     yield Text()
     yield _scores(result)
+    for system in (row.system for row in result.rows if row.system.info.get("weights_note")):
+        yield Text(f"{system.name}: {system.info['id']}, {system.info['weights_note']}\n")
     if len(result.rows) > 1:
         yield Text(f"against {result.rows[0].system.name}, {result.measures[0]}", style="bold")
         yield _verdicts(result)
@@ -117,7 +119,8 @@ def _facts(side: Side, name: str) -> RenderableType:
         else ""
     )
     made = side.manifest.model if side.manifest else None
-    model = f"{made['id']} {made['dtype']}" if made else "no manifest"
+    note = f" ({made['weights_note']})" if made and made.get("weights_note") else ""
+    model = f"{made['id']} {made['dtype']}{note}" if made else "no manifest"
     search = (
         "exact" if side.index.exact else f"approximate: finds {side.ann_recall(10):.1%} of the nearest 10"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from qembed.engine.planning.capacity import Capacity
+from qembed.user_cache import user_cache
 
 _VERSION = 1
 _LOCK_SECONDS = 5.0
@@ -64,12 +64,8 @@ class _Content:
 
 
 def capacity_path() -> Path:
-    """``$QEMBED_CACHE/capacity.json``, or ``qembed/capacity.json`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
-    own = os.environ.get("QEMBED_CACHE")
-    if own:
-        return Path(own) / "capacity.json"
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "qembed" / "capacity.json"
+    """``capacity.json`` in qembed's cache (``user_cache``)."""
+    return user_cache() / "capacity.json"
 
 
 def read_capacities(path: Path | None = None, *, note: Note = lambda _: None) -> list[Entry]:

@@ -85,4 +85,5 @@ def _provenance(info: EncoderInfo, kind: str, activation: str) -> dict[str, Any]
         "activation": activation,
         "attention": info.attention,
         "kernels": info.kernels,
+        "weights_note": info.weights_note,
     }

@@ -248,6 +248,7 @@ def describe_side(side: Side) -> dict[str, Any]:
         "model": made.get("id") or (info.id if info else None),
         "revision": made.get("revision"),
         "weights_sha256": made.get("weights_sha256") or (info.weights_sha256 if info else None),
+        "weights_note": made.get("weights_note") or (info.weights_note if info else ""),
         "dtype": made.get("dtype"),
         "max_tokens": side.max_tokens,
         "texts_cut": int((side.collection.tokens > (side.max_tokens or np.inf)).sum()),

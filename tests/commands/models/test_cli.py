@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from qembed.cli import run
-from qembed.commands.models.cli import (
+from qembed.commands.models.view import (
     T4_BYTES,
     count_in_words,
     literals,
@@ -58,6 +58,8 @@ class TestList:
         out = printed(capsys)
         assert "* bundled, works offline: --model minilm" in out
         assert "bge-m3: published as a pickle only" in out
+        assert "^ works offline after: qembed models fetch msmarco (int8 weights)" in out
+        assert "~ a sparse model" in out
 
     def test_fits_80_columns_and_has_no_escapes_in_a_pipe(self, capsys: pytest.CaptureFixture[str]) -> None:
         out = printed(capsys)
@@ -90,7 +92,8 @@ class TestShow:
         for source in card.sources:
             assert source.url in out
         words = " ".join(out.split())
-        for text in (card.summary, card.revision, card.licence, f"{card.parameters:,}", *card.notes):
+        revision = card.revision or "it is not on the hub"
+        for text in (card.summary, revision, card.licence, f"{card.parameters:,}", *card.notes):
             assert " ".join(str(text).replace("\n", " ").split()) in words
         if card.unverified:
             assert f"? unverified: {', '.join(card.unverified)}" in words

@@ -1,0 +1,5 @@
+"""Fixtures of models that come inside wheels."""
+
+from wheel_fixtures import cache, embedder, in_catalog, index
+
+__all__ = ["cache", "embedder", "in_catalog", "index"]
