@@ -23,7 +23,7 @@ from qembed.evaluation.eval_sets.trec import write_run, write_run_qrels
 from qembed.evaluation.systems.rows import Row
 from qembed.evaluation.systems.side import Side, describe_side
 from qembed.models.device import device_name
-from qembed.store import atomic_file, describe_finding, environment, write_json
+from qembed.store import atomic_file, describe_finding, environment, locked, write_json
 
 SCHEMA = "qembed.bench/1"
 _LIBRARIES = ("qdrant-client", "qdrant-edge-py", "ranx", "scipy", "pandas", "numba", "bm25s", "PyStemmer")
@@ -153,14 +153,15 @@ def _new_folder(reports: Path, name: str) -> Path:
     if not part:
         raise UsageError(f"{name!r} cannot name a report", remedy="--name with letters or digits")
     reports.mkdir(parents=True, exist_ok=True)
-    while True:
-        taken = [int(found[1]) for path in reports.iterdir() if (found := _NUMBERED.fullmatch(path.name))]
-        folder = reports / f"{max(taken, default=0) + 1:04d}_{part}"
-        try:
-            folder.mkdir()
-        except FileExistsError:  # another bench was faster
-            continue
-        return folder
+    with locked(reports / "numbers"):  # two benches of different names would take one number
+        while True:
+            taken = [int(found[1]) for path in reports.iterdir() if (found := _NUMBERED.fullmatch(path.name))]
+            folder = reports / f"{max(taken, default=0) + 1:04d}_{part}"
+            try:
+                folder.mkdir()
+            except FileExistsError:  # somebody else made it
+                continue
+            return folder
 
 
 def _system(row: Row, file: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ last. Merging a file twice changes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,11 +18,12 @@ from typing import Any, Literal, TypeAlias
 import orjson
 
 from qembed.errors import InputNotFound, Mismatch
-from qembed.evaluation.eval_sets.beir import check_ids, qrels_rows, read_qrels
+from qembed.evaluation.eval_sets.beir import check_ids, parse_grade, qrels_rows, read_qrels
 from qembed.evaluation.eval_sets.columns import layout_to_write
-from qembed.evaluation.eval_sets.eval_set import load_eval_set
+from qembed.evaluation.eval_sets.eval_set import EvalSet, load_eval_set
 from qembed.evaluation.eval_sets.findings import refuse
 from qembed.evaluation.eval_sets.lines import text_lines, write_lines
+from qembed.store import locked
 
 LOG = "judgements.jsonl"
 HEADER = ("query-id", "corpus-id", "score", "judge", "judged-at")
@@ -120,9 +122,9 @@ def merge_judgements(
     Raises:
         InputNotFound: The eval set or a file is not there.
         Mismatch: A line is no judgement, or of a query that the eval set does not have.
+        QembedError: Another program is merging into it, or the disk cannot be written.
     """
     found = load_eval_set(Path(eval_set), split=split)
-    qrels = read_qrels(found.qrels_file)
     given = [entry for path in files for entry in read_judgements(Path(path), judge=judge)]
     for entry in given:
         if entry.query_id not in found.queries:
@@ -131,6 +133,15 @@ def merge_judgements(
                 where=f"{entry.file}, line {entry.line}",
                 remedy="merge into the eval set that the report was made with",
             )
+    with nullcontext() if dry_run else locked(found.qrels_file):
+        return _merge(found, given, on_conflict, dry_run)
+
+
+def _merge(
+    found: EvalSet, given: Sequence[Judgement], on_conflict: OnConflict, dry_run: bool
+) -> MergedJudgements:
+    """The qrels are read and written under one lock: another merge would be undone otherwise."""
+    qrels = read_qrels(found.qrels_file)
     merged = []
     for entry in given:
         grades = qrels.setdefault(entry.query_id, {})
@@ -176,7 +187,7 @@ def _judgement(fields: list[str], judge: str | None, path: Path, line: int) -> J
             remedy="export it again; nothing was merged",
         )
     query_id, item_id, grade, who, when = [*fields, "", ""][:5]
-    if not grade.isdecimal():
+    if (relevance := parse_grade(grade)) is None or relevance < 0:
         raise Mismatch(
             f"the grade {grade!r} is not a whole number from 0 on",
             where=where,
@@ -184,7 +195,7 @@ def _judgement(fields: list[str], judge: str | None, path: Path, line: int) -> J
         )
     check_ids({query_id: None, item_id: None}, "beir", path)
     written = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
-    return Judgement(query_id, item_id, int(grade), who or judge or UNKNOWN, when or written, path.name, line)
+    return Judgement(query_id, item_id, relevance, who or judge or UNKNOWN, when or written, path.name, line)
 
 
 def _outcome(before: int | None, grade: int, on_conflict: OnConflict) -> Outcome:
@@ -199,7 +210,7 @@ def _append_log(path: Path, merged: Sequence[Merged], qrels: Path) -> None:
     """Written anew, so that it is whole or as before; what it has already is not repeated."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     lines = [line for _, line in text_lines(path, refuse)] if path.is_file() else []
-    logged = {_key(orjson.loads(line)) for line in lines}
+    logged = {_logged_key(path, line) for line in lines}
     for entry in merged:
         document = {
             **asdict(entry.judgement),
@@ -211,6 +222,17 @@ def _append_log(path: Path, merged: Sequence[Merged], qrels: Path) -> None:
         if _key(document) not in logged or entry.outcome == "replaced":
             lines.append(orjson.dumps(document).decode())
     write_lines(path, lines)
+
+
+def _logged_key(path: Path, line: str) -> tuple[Any, ...]:
+    try:
+        return _key(orjson.loads(line))
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        raise Mismatch(
+            f"a line of the log is no judgement: {line[:60]!r}",
+            where=str(path),
+            remedy="restore the log from a copy, or move it away; nothing was merged",
+        ) from None
 
 
 def _key(logged: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -63,11 +63,12 @@ def read_queries(path: Path, on_finding: OnFinding = refuse) -> dict[str, str]:
         Mismatch: Two queries have one id; without ``on_finding`` also a line that cannot be read.
     """
     texts: dict[str, str] = {}
+    places = _FirstLines((name, number) for number, name, _ in query_lines(path, lambda _: None))
     for line, query_id, text in query_lines(path, on_finding):
         if query_id not in texts:
             texts[query_id] = text
             continue
-        first = next(number for number, other, _ in query_lines(path, lambda _: None) if other == query_id)
+        first = places[query_id]
         if texts[query_id] != text:
             raise Mismatch(
                 f"two queries have the id {query_id!r}",
@@ -133,13 +134,14 @@ def read_qrels(path: Path, on_finding: OnFinding = refuse) -> Qrels:
         Mismatch: One pair has two grades, or the file is a run; without ``on_finding`` also a broken line.
     """
     qrels: Qrels = {}
+    places = _FirstLines(((row.query_id, row.item_id), row.line) for row in qrels_rows(path, lambda _: None))
     for row in qrels_rows(path, on_finding):
         judged = qrels.setdefault(row.query_id, {})
         if row.item_id not in judged:
             judged[row.item_id] = row.grade
             continue
         pair = f"item {row.item_id!r} of query {row.query_id!r}"
-        first = _first_line(path, row)
+        first = places[row.query_id, row.item_id]
         if judged[row.item_id] != row.grade:
             raise Mismatch(
                 f"{pair} has two grades, {judged[row.item_id]} and {row.grade}",
@@ -265,14 +267,14 @@ def _row(number: int, found: tuple[Any, Any, Any]) -> Row | tuple[str, str]:
     query_id, item_id = (str(name).strip() for name in found[:2])
     if not query_id or not item_id:
         return "bad-row", "an id is empty"
-    grade = _grade(found[2])
+    grade = parse_grade(found[2])
     if grade is None:
         reason = f"the grade {str(found[2]).strip()!r} is not an integer"
         return "bad-grade", reason + ("" if number > 1 else " (a header has query-id, corpus-id, score)")
     return Row(number, query_id, item_id, grade)
 
 
-def _grade(text: Any) -> int | None:
+def parse_grade(text: Any) -> int | None:
     """An integer, also as ``2.0``, which tools that know only floats write."""
     try:
         value = float(text)
@@ -281,7 +283,14 @@ def _grade(text: Any) -> int | None:
     return int(value) if value.is_integer() and abs(value) < 2**31 else None
 
 
-def _first_line(path: Path, wanted: Row) -> int:
-    pair = (wanted.query_id, wanted.item_id)
-    rows = qrels_rows(path, lambda _: None)
-    return next(row.line for row in rows if (row.query_id, row.item_id) == pair)
+class _FirstLines:
+    """Where each name stands first; found by one more pass, and only once a name has come twice."""
+
+    def __init__(self, named: Iterator[tuple[Any, int]]) -> None:
+        self._named = named
+        self._lines: dict[Any, int] = {}
+
+    def __getitem__(self, name: Any) -> int:
+        for other, line in self._named:  # used up the first time
+            self._lines.setdefault(other, line)
+        return self._lines[name]

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from bench_folders import (
 from qembed.commands.bench import store as bench_store
 from qembed.commands.bench.bench import BenchResult, bench
 from qembed.commands.bench.hits import SHOWN
-from qembed.commands.bench.store import as_document, file_name, store_bench
+from qembed.commands.bench.store import _new_folder, as_document, file_name, store_bench
 from qembed.errors import QembedError, UsageError
 from qembed.evaluation.diagnose.waterfall import STAGES
 from qembed.evaluation.eval_sets.bundled import bundled_eval_sets
@@ -335,6 +336,11 @@ class TestFolders:
         monkeypatch.setattr(Path, "mkdir", mkdir)
         assert store_bench(result, tmp_path).name == "0002_library"
 
+    def test_benches_at_once_get_numbers_of_their_own(self, tmp_path: Path) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            folders = list(pool.map(lambda at: _new_folder(tmp_path, f"name{at}"), range(24)))
+        assert sorted(folder.name[:4] for folder in folders) == [f"{at:04d}" for at in range(1, 25)]
+
     @pytest.mark.parametrize("name", ["/", "  ", " - "])
     def test_a_name_of_nothing(self, result: BenchResult, tmp_path: Path, name: str) -> None:
         with pytest.raises(UsageError, match="cannot name a report") as caught:
@@ -366,7 +372,7 @@ class TestFolders:
         assert list(tmp_path.glob("*/bench.json")) == []
         monkeypatch.undo()
         assert (store_bench(result, tmp_path) / "bench.json").is_file()
-        assert [path.name for path in sorted(tmp_path.iterdir())] == ["0001_library", "0002_library"]
+        assert [path.name for path in sorted(tmp_path.glob("[!.]*"))] == ["0001_library", "0002_library"]
 
 
 class TestLengths:

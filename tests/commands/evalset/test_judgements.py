@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,24 @@ def test_new_grades_are_added_behind_the_rows_that_are_there(eval_set: Path, tmp
     assert (eval_set / "qrels" / "test.tsv").read_text() == f"{before}q1\tc\t1\nq2\ta\t0\n"
     assert (done.count("added"), done.judgements) == (2, 5)
     assert load_eval_set(eval_set).qrels["q2"] == {"c": 1, "a": 0}
+
+
+def test_merges_at_once_lose_no_grade(eval_set: Path, tmp_path: Path) -> None:
+    files = [exported(tmp_path, f"q1 item{at} 1", name=f"{at}.tsv") for at in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda file: merge_judgements(eval_set, [file]), files))
+    assert {f"item{at}" for at in range(16)} <= load_eval_set(eval_set).qrels["q1"].keys()
+    assert len(log(eval_set)) == 16
+
+
+@pytest.mark.parametrize("line", ["{", "[]", "7", '{"query_id": "q1"}'])
+def test_a_broken_log_is_named_and_nothing_is_merged(eval_set: Path, tmp_path: Path, line: str) -> None:
+    (eval_set / "judgements.jsonl").write_text(f"{line}\n")
+    before = (eval_set / "qrels" / "test.tsv").read_bytes()
+    with pytest.raises(Mismatch, match="a line of the log is no judgement") as caught:
+        merge_judgements(eval_set, [exported(tmp_path, "q1 c 1")])
+    assert caught.value.where == str(eval_set / "judgements.jsonl")
+    assert (eval_set / "qrels" / "test.tsv").read_bytes() == before
 
 
 def test_who_and_when_are_kept(eval_set: Path, tmp_path: Path) -> None:
@@ -151,6 +170,7 @@ def test_three_columns_and_a_judge_who_is_named(eval_set: Path, tmp_path: Path) 
     [
         ("q1\tc\n", "line 2"),
         ("q1\tc\thigh\n", "'high' is not a whole number"),
+        (f"q1\tc\t{10**30}\n", "is not a whole number"),
         ("q1\tc\t-1\n", "'-1' is not a whole number"),
         ("q1\t\t1\n", "columns"),
         ("q9\tc\t1\n", "no query 'q9'"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qembed.errors import InputNotFound, Mismatch, UsageError
+from qembed.evaluation.eval_sets import beir
 from qembed.evaluation.eval_sets.beir import Form, read_qrels, read_queries, write_qrels, write_queries
 from qembed.records import Finding, Qrels
 
@@ -189,6 +191,29 @@ class TestQrels:
         with pytest.raises(Mismatch, match="two grades, 1 and 2") as caught:
             read_qrels(path, findings.append)
         assert caught.value.where == f"{path}, lines 2 and 4"
+
+    def test_many_repeated_rows_are_read_in_linear_time(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The file is read once more for their first lines, not once for each of them."""
+        passes = 0
+        real = beir.text_lines
+
+        def counted(path: Path, on_finding: Any) -> Any:
+            nonlocal passes
+            passes += 1
+            return real(path, on_finding)
+
+        monkeypatch.setattr(beir, "text_lines", counted)
+        findings: list[Finding] = []
+        rows = "".join(f"1\t{at}\t1\n" for at in range(50)) * 2
+        read_qrels(lines(tmp_path / "q.tsv", rows), findings.append)
+        assert [kind for kind, _ in kinds(findings)].count("duplicate-row") == 50
+        assert passes == 2
+        passes, texts = 0, "".join(f"{at}\ttext\n" for at in range(50)) * 2
+        read_queries(lines(tmp_path / "queries.tsv", texts), findings.append)
+        assert [kind for kind, _ in kinds(findings)].count("duplicate-query") == 50
+        assert passes == 2
 
     def test_a_run_is_not_qrels(self, tmp_path: Path) -> None:
         with pytest.raises(Mismatch, match="is a run"):
