@@ -35,7 +35,7 @@ RUN_TYPE_VARIABLE = "KAGGLE_KERNEL_RUN_TYPE"
 WORKING_BYTES = 20_000_000_000
 SESSION_SECONDS = 12 * 3600.0
 RESERVE_SECONDS = 1800.0
-"""Of a session, kept for writing, auditing and packing."""
+"""Seconds of a session that are kept for writing, auditing and packing."""
 
 CHOOSE_GPU = "in the notebook: Settings > Accelerator > GPU T4 x2, then run the cells again"
 
@@ -85,7 +85,7 @@ def defaults(input: Path | None, output: Path | None, environ: Mapping[str, str]
     Args:
         input: As given; on Kaggle also the name of a dataset or of a folder within one.
         output: As given.
-        environ: Of the process.
+        environ: Environment of the process.
 
     Raises:
         UsageError: Something was not given, and this is not Kaggle.

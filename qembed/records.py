@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
-"""float32, shape (texts, dimension); one row a text."""
+"""float32, shape (texts, dimension); one row per text."""
 
 Lengths: TypeAlias = npt.NDArray[np.int64]
 """int64, shape (texts,); tokens of each text, special tokens and prompt included."""

@@ -46,8 +46,8 @@ class Holdings:
         files: Chunk files read.
         chunks: Chunks in them.
         unique_texts: Different texts among those.
-        characters: Of all chunks.
-        tokens: Of all chunks; None without a tokenizer.
+        characters: Characters of all chunks.
+        tokens: Tokens of all chunks; None without a tokenizer.
     """
 
     files: int
@@ -80,7 +80,7 @@ def holdings(
         files: Files that they came from.
         chosen: Positions of the chunks.
         groups: Unique text of every chunk of the corpus.
-        characters: Of every chunk of the corpus.
+        characters: Characters of every chunk of the corpus.
         lengths: Tokens of every unique text; None without a tokenizer.
         max_tokens: What the model reads.
     """

@@ -1,4 +1,4 @@
-"""What a walk over a corpus leaves behind: some 50 bytes a chunk, however long the texts are."""
+"""What a walk over a corpus leaves behind: about 50 bytes per chunk, however long the texts are."""
 
 from __future__ import annotations
 

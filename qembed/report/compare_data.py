@@ -1,4 +1,4 @@
-"""Two stored benches held against each other, as data: one JSON document, or a row a system."""
+"""Two stored benches compared, as data: one JSON document, or one row per system."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def compare_json(pair: Pair) -> str:
 
 
 def compare_csv(pair: Pair) -> str:
-    """A row a system (RFC 4180), numbers with every digit, a cell empty where nothing is defined."""
+    """One row per system (RFC 4180), numbers with every digit, a cell empty where nothing is defined."""
     rows = _rows(pair)
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, fieldnames=list(rows[0]))

@@ -1,7 +1,7 @@
 """Vectors kept across runs, by the hash of their text and by all that decides a vector.
 
     DIR/<hash of the identity>/identity.json   model, weights, prompt, length, precision, ...
-    DIR/<hash of the identity>/keys.bin        20 bytes a vector: half the text's SHA-256, a CRC-32
+    DIR/<hash of the identity>/keys.bin        20 bytes per vector: half the text's SHA-256, a CRC-32
     DIR/<hash of the identity>/vectors.f32     float32 (vectors, dimension), in the order of the keys
     DIR/<hash of the identity>.lock            held while rows are appended
 
@@ -72,9 +72,9 @@ class VectorCache:
         """Open the cache for an identity, or begin it.
 
         Args:
-            folder: Of all identities; made if need be.
+            folder: Folder of all identities; created if it does not exist.
             identity: All that decides a vector besides its text; JSON.
-            dimension: Of every vector.
+            dimension: Dimension of every vector.
 
         Raises:
             QembedError: The folder cannot be made or read.

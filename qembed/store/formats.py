@@ -41,7 +41,7 @@ class Embeddings:
     """The embeddings of one collection.
 
     Attributes:
-        format: Of all its files.
+        format: Format of all its files.
         parts: The file, or all its shards in order; of npy, the arrays.
     """
 
@@ -113,10 +113,10 @@ class Writer:
         """Write the next records.
 
         Args:
-            ids: Of the chunks; (n,).
-            texts: Of the chunks; (n,).
+            ids: Ids of the chunks; (n,).
+            texts: Texts of the chunks; (n,).
             vectors: float32 (n, dimension).
-            metadatas: Of the chunks; (n,).
+            metadatas: Metadata of the chunks; (n,).
 
         Raises:
             QembedError: The disk is full or cannot be written.
@@ -198,7 +198,7 @@ def open_writer(
         format: ``jsonl``, ``parquet`` or ``npy``.
         folder: Where; the files take their final names in it at once, so it should be one of staged files.
         collection: First part of the names.
-        dimension: Of every vector.
+        dimension: Dimension of every vector.
         records: How many will be added.
         shard_records: Records of one shard at most; one file without a number when None.
 

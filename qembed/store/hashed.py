@@ -19,7 +19,7 @@ class OutputFile:
     Attributes:
         name: Without its folder.
         bytes: Its size.
-        sha256: Of the whole file, hex.
+        sha256: SHA-256 of the whole file, hex.
         records: How many it holds.
     """
 

@@ -1,4 +1,4 @@
-"""Embeddings as JSON lines: ``{"id", "text", "embedding", "metadata"}``, one record a line.
+"""Embeddings as JSON lines: ``{"id", "text", "embedding", "metadata"}``, one record per line.
 
 Files of other tools are read too, where they name the same things otherwise (``vector``, ``payload``, ...).
 """

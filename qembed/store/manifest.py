@@ -63,7 +63,7 @@ class Inputs:
         path: As it was given.
         fingerprint: SHA-256 over ids, texts and metadata in order (``corpus.survey``).
         chunks: How many chunks.
-        unique_texts: How many different texts.
+        unique_texts: Number of distinct texts.
     """
 
     path: str
@@ -79,7 +79,7 @@ class Output:
     Attributes:
         file: Name of the file of embeddings; of several, the first.
         bytes: Size of all of them.
-        sha256: Of the whole file; of several, of their hashes (``sha256_of``).
+        sha256: SHA-256 of the whole file; of several files, of their hashes (``sha256_of``).
         chunks_fingerprint: SHA-256 over ids and texts of the records in order (``ChunksFingerprint``).
         records: How many.
         dimension: Of each vector.
@@ -161,7 +161,7 @@ class ChunksFingerprint:
         self._hash.update(f"{chunk_id}\t{digest}\n".encode())
 
     def hexdigest(self) -> str:
-        """Of what was added so far."""
+        """Hash of what was added so far."""
         return self._hash.hexdigest()
 
 

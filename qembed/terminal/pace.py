@@ -15,7 +15,7 @@ _SAMPLE_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Units and texts a second, and how long ago the last of them were done."""
+    """Units and texts per second, and how long ago the last of them were done."""
 
     units: float
     texts: float
@@ -55,7 +55,7 @@ class Window:
             samples.popleft()
 
     def pace(self, now: float) -> Pace:
-        """Of the last minute; zero before the first news."""
+        """Rates of the last minute; zero before the first report."""
         (since, units_then, texts_then), (last, units, texts) = self._samples[0], self._samples[-1]
         seconds = max(last, now - WINDOW_SECONDS) - since
         if seconds <= 0:

@@ -72,7 +72,7 @@ class AuditReport:
         format: ``jsonl``, ``parquet`` or ``npy``.
         files: Every file as it is now, with the records that could be read.
         bytes: Size of all of them.
-        sha256: Of the whole file, hex; of several, as ``manifest.sha256_of``.
+        sha256: SHA-256 of the whole file, hex; of several files, as ``manifest.sha256_of``.
         seconds: Wall time of the audit.
         records: How many records could be read.
         bad_lines: How many lines are no record.
@@ -134,7 +134,7 @@ def audit(
 ) -> AuditReport:
     """Check embeddings of any format, whoever made them, in one pass and little memory.
 
-    Memory: 44 bytes a record, then about as much again while pairs are looked for. What is wrong with the
+    Memory: 44 bytes per record, then about as much again while pairs are looked for. What is wrong with the
     file is in the report; nothing is raised for it.
 
     Args:
@@ -143,7 +143,7 @@ def audit(
         expect_normalized: Every vector should have norm 1; what the manifest says when None, or else judged
             from the vectors: normalised where at least 99 % of them have norm 1.
         examples: Findings of each kind to keep; all when None (memory then grows with them).
-        progress: Told of every phase.
+        progress: Receives the progress of every phase.
 
     Raises:
         InputNotFound: There is no such file, or not all of its shards.

@@ -23,14 +23,14 @@ Used = set[tuple[int, str]]
 def write_hits(
     folder: Path, systems: Sequence[System], sides: Sequence[Side], qrels: Qrels, queries: dict[str, str]
 ) -> None:
-    """Write ``hits.jsonl``, one line a query, and ``texts.jsonl``, each text that is shown once.
+    """Write ``hits.jsonl``, one line per query, and ``texts.jsonl``, each text that is shown once.
 
     A hit is the judged unit, the chunk whose text it was found by, and its score; the chunk's text is that of
     the same ``side`` in ``texts.jsonl``. A query's line has what was judged for it, and the rank of every
     relevant unit among all candidates of each system.
 
     Args:
-        folder: Of the report.
+        folder: Folder of the report.
         systems: In the order of the table.
         sides: The embeddings that they search, numbered from 0.
         qrels: Over units.

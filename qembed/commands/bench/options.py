@@ -25,13 +25,13 @@ class BenchOptions:
         rerankers: As ``open_reranker`` names them; each reranks the vectors of both sides.
         depths: Rerank depths; the deepest is the row of the table, all are the depth frontier.
         measures: The first is the one that frontier, holes and gates without a measure are about.
-        split: Of the eval set; the card's own when None.
+        split: Split of the eval set; the card's own when None.
         index: Where vectors are searched.
         hnsw: Search through a graph, as a Qdrant server does; in ``edge`` only.
         bm25: Add the BM25 baseline.
         fusion: Add reciprocal rank fusion of vectors and BM25.
         margin: Differences below it do not matter; what is within it is called equivalent.
-        resamples: Of the bootstrap and of the randomisation test.
+        resamples: Number of resamples of the bootstrap and of the randomisation test.
         seed: Of everything that is random.
         latency_queries: How many queries are timed, one at a time; none when 0.
         gates: Conditions, as ``parse_gate`` reads them.

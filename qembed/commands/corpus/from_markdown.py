@@ -47,7 +47,7 @@ class MarkdownCorpus:
     Attributes:
         output: The folder.
         collection: First part of every id.
-        model: Whose tokenizer counted.
+        model: The model whose tokenizer counted.
         max_tokens: Most tokens of a chunk.
         pages: In the order given.
         empty: Files without any text.

@@ -45,7 +45,7 @@ class ChunkWriter:
         Args:
             folder: Of staged files.
             collection: First part of their names.
-            format: Of the output.
+            format: Format of the output.
             shard_records: Records of one file at most; no limit when None.
             spool: The chunks.
             groups: Which unique text each chunk has.

@@ -129,7 +129,7 @@ def check_eval_set(
             corpus where there is none.
         options: How chunks are read; embeddings have their ids.
         split: Which qrels; the card's when None.
-        progress: Told of every phase.
+        progress: Receives the progress of every phase.
 
     Raises:
         InputNotFound: The eval set or the corpus does not exist.
@@ -208,7 +208,7 @@ def draft_eval_set(
         queries: How many at most.
         seed: Another seed chooses others.
         force: Replace what is there.
-        progress: Told of every phase.
+        progress: Receives the progress of every phase.
 
     Raises:
         InputNotFound: There are no chunks.

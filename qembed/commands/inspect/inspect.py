@@ -74,10 +74,10 @@ def inspect(
     Args:
         input: A folder of chunk files, or one file.
         options: How the chunks are read.
-        model: Whose tokenizer counts; no token counts when None. Its weights are not needed.
+        model: The model whose tokenizer counts; no token counts when None. Its weights are not needed.
         revision: Commit, tag or branch of that model.
         groups_shown: How many groups of duplicates to describe.
-        progress: Told of every phase.
+        progress: Receives the progress of every phase.
 
     Raises:
         InputNotFound: Nothing there to read.

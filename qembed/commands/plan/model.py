@@ -37,8 +37,8 @@ class ModelFacts:
         architecture: The transformer's shape.
         parameters: Float weights.
         weight_bytes: In memory, by dtype.
-        published_bytes: Of the files that are read to load it.
-        dimensions: Of a vector.
+        published_bytes: Bytes of the files that are read to load it.
+        dimensions: Dimension of the vectors.
         max_tokens: Read of a text.
         figures_from: Where the figures are from, in words.
         notes: What a user should know.
@@ -167,7 +167,7 @@ def _count_weights(folder: Path) -> int:
 
 
 def _dimensions(root: Path, hidden: int) -> int:
-    """Of the last Dense module where there is one, else the transformer's width."""
+    """Output dimension: that of the last Dense module if there is one, else the transformer's width."""
     dense = sorted(root.glob("*_Dense/config.json"))
     size = read_json(dense[-1]).get("out_features") if dense else None
     return size if isinstance(size, int) else hidden

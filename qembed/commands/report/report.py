@@ -69,7 +69,7 @@ def compare_reports(first: Path, second: Path, *, format: CompareFormat = "html"
     Args:
         first: Before.
         second: After.
-        format: A page, Markdown, one JSON document, or CSV with a row a system.
+        format: A page, Markdown, one JSON document, or CSV with one row per system.
 
     Raises:
         InputNotFound: One is not there.

@@ -64,7 +64,7 @@ class OpenIndex:
     manifest: Manifest | None
 
     def ask(self, question: str, *, k: int = 10, where: Sequence[Condition] = ()) -> list[Result]:
-        """The ``k`` best different texts, best first.
+        """The ``k`` best distinct texts, best first.
 
         Raises:
             UsageError: An empty question.
@@ -98,7 +98,7 @@ def open_index(
         model: Needed only where no manifest says which model it was.
         options: Device, precision and trust; prompts, lengths and dimension come from the manifest.
         index: Which one; ``auto`` goes by the number of vectors (``choose_index``). All compare every vector.
-        progress: Told of every phase.
+        progress: Receives the progress of every phase.
 
     Raises:
         InputNotFound: No embeddings there, or not all of their files.
@@ -143,7 +143,7 @@ def search(
 def distinct_results(
     index: Index, vector: npt.NDArray[np.float32], *, k: int, where: Sequence[Condition] = ()
 ) -> list[Result]:
-    """The ``k`` best different texts; chunks with identical text become one result.
+    """The ``k`` best distinct texts; chunks with identical text become one result.
 
     Copies share one vector and so one score; the search deepens until a score below the ``k``-th text's is
     seen, which makes the counts of all ``k`` complete (texts that the model cuts can share a vector too).

@@ -19,7 +19,7 @@ class Drift:
     """How far the stored vectors are from those of the reference.
 
     Attributes:
-        mean: Of the cosines.
+        mean: Mean of the cosines.
         percentile_1: One in a hundred is below.
         min: The worst.
         identical: Vectors that are equal bit for bit.

@@ -24,7 +24,7 @@ class ToEmbed:
     """A text that is embedded again.
 
     Attributes:
-        id: Of the chunk or the query.
+        id: Id of the chunk or the query.
         place: Where it was read.
         text: Without a prompt.
     """
@@ -93,8 +93,8 @@ def as_before(options: EncoderOptions, manifest: Manifest | None, stored: Vector
     """As the vectors were made, in the precision and on the device of the reference.
 
     Args:
-        options: Of the reference; ``auto`` is fp32.
-        manifest: Of the vectors, where there is one.
+        options: Options of the reference encoder; ``auto`` is fp32.
+        manifest: Manifest of the vectors, if there is one.
         stored: Some of them, which tell whether they are normalised where no manifest does.
     """
     if options.precision == "auto":

@@ -27,7 +27,7 @@ class Sampled:
     """One text of the sample, with the vector that the file has for it.
 
     Attributes:
-        id: Of the first chunk with this text.
+        id: Id of the first chunk with this text.
         place: File and line or row.
         text: What was embedded.
         vector: float32 (dimension,), finite, not zero.
@@ -45,7 +45,7 @@ class Contents:
 
     Attributes:
         records: How many.
-        dimension: Of every vector; 0 without any.
+        dimension: Dimension of every vector; 0 if there are none.
         non_finite: Records whose vector holds NaN or Inf.
         zero: Records whose vector has no direction.
         without_text: Records that cannot be embedded again.
@@ -65,7 +65,7 @@ class Contents:
 
 
 class Sampler:
-    """A uniform sample of the different texts of a stream, in the memory of the sample.
+    """A uniform sample of the distinct texts of a stream, in the memory of the sample.
 
     Kept are the texts with the smallest keyed hashes (a bottom-k sketch, Cohen and Kaplan 2007): a copy has
     the hash of its text, so it counts once without a list of all texts seen, and neither the order of the

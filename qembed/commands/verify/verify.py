@@ -40,7 +40,7 @@ class VerifiedChunk:
     """A text of the sample.
 
     Attributes:
-        id: Of the first chunk with this text.
+        id: Id of the first chunk with this text.
         place: File and line or row.
         cosine: Of its two vectors.
         overlap: Share of its neighbours that are the same; None where none were ranked.
@@ -61,18 +61,18 @@ class VerifyReport:
     Attributes:
         file: The first file of embeddings.
         records: In all files.
-        dimension: Of the vectors.
+        dimension: Dimension of the vectors.
         dtype: Precision that the manifest recorded; None without a manifest.
         reference: What embedded the sample again.
-        sample: How many different texts.
-        seed: Of the sample.
+        sample: Number of distinct texts.
+        seed: Random seed of the sample.
         non_finite: Records of the whole file with NaN or Inf.
         zero: Records of the whole file without a direction.
         without_text: Records of the whole file that cannot be embedded again.
         drift: Stored against reference.
         overlap: None where too few vectors are there.
         worst: Lowest cosine first.
-        min_cosine: What each cosine was held against.
+        min_cosine: The least cosine that counts as equal.
         why_min_cosine: Why that.
         ranking: Whether the order of judged queries' results has changed; None without an eval set.
         problems: What does not hold, in words; empty where all does.
@@ -125,13 +125,13 @@ def verify(
     Args:
         embeddings: The file (JSON lines, Parquet or npy; any shard means all), or the folder it lies in.
         sample: Different texts, at most.
-        seed: Of the sample; the same seed picks the same texts.
+        seed: Random seed of the sample; the same seed picks the same texts.
         k: Neighbours that are compared.
         min_cosine: Every sampled vector needs; by the recorded precision (``THRESHOLDS``) when None.
         model: Needed only where no manifest says which model it was.
         options: Device, precision and trust of the reference.
         ranking: Also tell whether judged queries are answered in another order, with this eval set.
-        progress: Told of every phase.
+        progress: Receives the progress of every phase.
 
     Raises:
         InputNotFound: No embeddings there.

@@ -38,10 +38,10 @@ class ProbePoint:
 
     Attributes:
         padded_tokens: Longest text times texts.
-        texts: Of the batch.
+        texts: Number of texts in the batch.
         longest_tokens: Of its longest text.
         peak_bytes: Most that the process held of the device meanwhile, weights included.
-        seconds: Of the pass.
+        seconds: Duration of the pass.
     """
 
     padded_tokens: int
@@ -239,7 +239,7 @@ def choose_threads(measured: Mapping[int, float], cores: int) -> tuple[int, int]
 
     Args:
         measured: Tokens a second of one worker, by its threads.
-        cores: Of the machine; at least 1.
+        cores: Cores of the machine, at least 1.
 
     Returns:
         Fewer workers win where they are within 5 %: each has its own copy of the weights.

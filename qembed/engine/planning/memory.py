@@ -42,10 +42,10 @@ class ForwardBytes:
     """Memory of one forward pass.
 
     Attributes:
-        states_per_token: Of the states of the widest moment; bytes a padded token.
-        mask_per_token: Of the attention mask and its copies, as far as these exceed the widest moment without
-            them; bytes a padded token, growing with the longest text.
-        scores_per_token: Of the score matrices of the math kernel; likewise; 0 for other kernels.
+        states_per_token: Bytes per padded token of the states at the widest moment.
+        mask_per_token: Bytes per padded token of the attention mask and its copies, as far as these exceed the
+            widest moment without them; grows with the longest text.
+        scores_per_token: Bytes per padded token of the math kernel's score matrices; 0 for other kernels.
         fixed: Whatever the batch: the matrix that nf4 has unpacked.
     """
 
@@ -91,7 +91,7 @@ def forward_bytes(
     Args:
         architecture: The transformer.
         dtype: ``fp32``, ``fp16``, ``bf16``, ``int16``, ``int8`` or ``nf4``.
-        longest_tokens: Of the batch; masks and scores of a token are as long as that.
+        longest_tokens: Length of the batch's longest text; masks and scores of a token are as long.
         attention: The kernel.
         masked: Whether there is padding, hence a mask.
 
@@ -155,12 +155,12 @@ def token_budget_for(
 
     Args:
         device_memory_bytes: All that the device has.
-        weights_bytes: Of the model, as loaded.
+        weights_bytes: Bytes of the model's weights, as loaded.
         bytes_per_token: A padded token of a batch with the longest text; shorter batches take less.
-        longest_tokens: Of the corpus, as the model reads it.
+        longest_tokens: Tokens of the corpus's longest text, as the model reads it.
         context_bytes: CUDA's own.
         buffer_bytes: To be left free.
-        fixed_bytes: Of a forward pass, whatever the batch.
+        fixed_bytes: Bytes of a forward pass that do not depend on the batch.
 
     Returns:
         At least ``longest_tokens``; 0 where not even one text of that length is safe.

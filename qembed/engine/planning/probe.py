@@ -22,7 +22,7 @@ def measure(model: Model, longest_tokens: int) -> Capacity | None:
 
     Args:
         model: Loaded.
-        longest_tokens: Of the corpus, as far as it can be foreseen.
+        longest_tokens: Tokens of the corpus's longest text, as far as known.
 
     Returns:
         None where a model takes no token ids, or not even the smallest batch fits.

@@ -50,5 +50,5 @@ def time_queries(stage: Callable[[int], object], queries: Sequence[int]) -> list
 
 
 def total(stages: Mapping[str, Sequence[float]]) -> Latency:
-    """Of all stages together: the sum for each query, then the percentiles; all timed the same queries."""
+    """All stages together: the sum per query, then the percentiles. All stages timed the same queries."""
     return latency_of(np.sum([list(times) for times in stages.values()], axis=0).tolist())

@@ -5,7 +5,7 @@ nothing else, neither an approximate index nor an engine's arithmetic. All vecto
 
     float32      as they are; with fewer dimensions: the first ones, scaled to length 1 again (Matryoshka)
     fp16         rounded to half precision
-    int8         256 equal steps a dimension between two quantiles of all texts, values outside clipped;
+    int8         256 equal steps per dimension between two quantiles of all texts, values outside clipped;
                  the query stays in float32 (asymmetric)
     binary       a sign a dimension (1 above 0) of texts and query: ordered as by Hamming distance
     binary-asym  the texts' signs against the query in float32
@@ -70,7 +70,7 @@ class Form:
 
     @property
     def rescoring_bytes(self) -> int:
-        """Of the float32 vector that is read for rescoring, which may lie on a disk; 0 without rescoring."""
+        """Bytes of the float32 vector read for rescoring, which may be on a disk; 0 without rescoring."""
         return 4 * self.dimension if self.rescore else 0
 
 
@@ -80,7 +80,7 @@ def forms(
     """The full float32 vectors first, then every other form, each once.
 
     Args:
-        dimension: Of the stored vectors.
+        dimension: Dimension of the stored vectors.
         dims: To cut to, at most ``dimension``.
         kinds: Of numbers; ``float32`` is there anyway.
         oversample: int8 and binary also with this rescoring; 0 for without.

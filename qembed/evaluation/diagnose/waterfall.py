@@ -60,7 +60,7 @@ class Loss:
     """The fate of one relevant unit.
 
     Attributes:
-        query_id: Of the query.
+        query_id: Id of the query.
         unit: The relevant text or page.
         relevance: Its grade.
         stage: Where it was lost, or ``found``.

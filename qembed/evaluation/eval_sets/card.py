@@ -34,7 +34,7 @@ class Card:
         pool_depth: How many results of each system were judged; None where that is not known.
         judged_by: Who judged: ``people``, or e.g. ``a language model``, which every report then says.
         description: What it is, in words.
-        licence: Of the queries and qrels.
+        licence: Licence of the queries and qrels.
         packages: Pins of the packages whose documentation is the corpus, e.g. ``click==8.5.1``.
         corpus: A command line, or words, that say how the corpus is made.
     """

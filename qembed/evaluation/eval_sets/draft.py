@@ -51,7 +51,7 @@ class DraftQuery:
     Attributes:
         text: The query.
         kind: What it was in the chunk.
-        subdirectory: Of the chunks.
+        subdirectory: Subdirectory of the chunks.
         page: Page id of the first chunk.
         chunk_ids: The chunks that it came from; different texts, the first of each.
     """

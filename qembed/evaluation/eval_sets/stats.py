@@ -31,9 +31,9 @@ class EvalSetStats:
         items: Different chunks or pages that were judged.
         judgements: Pairs of query and item.
         grades: Grade -> judgements with it, by grade.
-        judgements_per_query: Of the judged queries.
+        judgements_per_query: Judgements per judged query.
         relevant_per_query: Grades above 0, of the judged queries that something answers.
-        words_per_query: Of the judged queries; what white space separates.
+        words_per_query: Words per judged query, separated by white space.
     """
 
     queries: int

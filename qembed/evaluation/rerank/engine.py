@@ -88,8 +88,8 @@ class RerankEngine(Generic[M]):
     """A model on one device in this process, or on several in processes of their own.
 
     Attributes:
-        info: Of the model.
-        reads_tokens: Of the model.
+        info: What is known of the model.
+        reads_tokens: Whether the model takes token ids.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class RerankEngine(Generic[M]):
         """Load the model on the first device.
 
         Args:
-            load: Of this kind of model; can be pickled.
+            load: Loads a model of this kind; can be pickled.
             source: With its files on this machine.
             options: Device, precision, lengths and trust.
             token_budget: Padded tokens of a batch at most; by the device when None.
@@ -129,7 +129,7 @@ class RerankEngine(Generic[M]):
         Args:
             job: At least one text.
             here: In this process, whatever the number of devices.
-            progress: Told of every batch.
+            progress: Receives the progress of every batch.
 
         Raises:
             QembedError: A score is not finite, in fp32 neither; nothing could be scored; or the workers
@@ -267,7 +267,7 @@ def reranked(
 
     Args:
         scored: The engine's account.
-        scores: Of every pair, as ``flat`` orders them; float64 (pairs,).
+        scores: Score of every pair, in the order of ``flat``; float64 (pairs,).
         candidates: As they were given.
         unique_pairs: Different pairs.
         truncated_pairs: Different pairs of which the model did not read all.

@@ -72,7 +72,7 @@ class Reranker(Protocol):
             queries: Any number.
             texts: Any number.
             candidates: For each query positions in ``texts``, in any order.
-            progress: Told of every batch.
+            progress: Receives the progress of every batch.
 
         Raises:
             QembedError: A score is not finite, in fp32 neither; or no pair could be scored.

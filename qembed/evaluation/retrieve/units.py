@@ -153,7 +153,7 @@ def units_like(first: Units, one: Collection, other: Collection) -> Units:
 
     Args:
         first: The units of ``one``.
-        one: Whose names are used.
+        one: The side whose names are used.
         other: A collection of the same content, perhaps by another tool.
 
     Raises:
@@ -185,7 +185,7 @@ def cut_units(units: Units, collection: Collection, max_tokens: int | None) -> f
     """Units of which the model has not read all: half or more of their texts were cut.
 
     Args:
-        units: Of the collection.
+        units: Units of the collection.
         collection: Its ``tokens`` are before truncation.
         max_tokens: What the model reads; None where nobody knows.
     """

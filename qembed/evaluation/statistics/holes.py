@@ -44,7 +44,7 @@ def hole_bounds(
         baseline: A run.
         system: A run.
         measure: One of ``BOUNDED``; for the others there is no answer but NaN.
-        grade: Of a hole that is relevant; the highest grade of the qrels by default.
+        grade: Grade of an unjudged item that is relevant; the highest grade of the qrels by default.
 
     Returns:
         Both ends; the difference that ``evaluate`` gives lies between them. NaN, twice, when the measure is

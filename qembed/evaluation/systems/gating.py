@@ -16,7 +16,7 @@ from qembed.records import Qrels
 
 @dataclass(frozen=True, slots=True)
 class Gated:
-    """A gate with its outcome and the system that it was held against.
+    """A gate with its outcome and the system that it was checked on.
 
     Attributes:
         system: Its name.

@@ -52,7 +52,7 @@ def attention(
         query: (texts, heads, tokens, head width); key and value likewise.
         attention_mask: bool (texts or 1, 1, tokens, tokens), True where a token is seen; None for all.
         dropout: Must be 0 here, as for every model that is not trained.
-        scaling: Of the scores; one over the root of the head width when None.
+        scaling: Factor of the scores; one over the root of the head width when None.
         is_causal: Instead of the module's.
         name: Of ``ATTENTIONS``.
         kwargs: Handed on to ``sdpa``.

@@ -128,7 +128,7 @@ def attention(
         query: (texts, heads, tokens, width) with any strides but 1 along the width; key and value likewise.
         spans: First and last + 1 real token of each text.
 
-        scale: Of the scores, above 0.
+        scale: Factor of the scores, above 0.
 
     Returns:
         (texts, tokens, heads, width); zeros outside the spans.

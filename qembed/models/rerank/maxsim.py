@@ -57,7 +57,7 @@ class MaxSimModel:
     position in front (``NumberedTokens``).
 
     Attributes:
-        info: Of the model, with that dimension.
+        info: What is known of the model, with that dimension.
         reads_tokens: As that of the model.
         query_tokens: Tokens of each query that are matched; int64 (queries,).
     """

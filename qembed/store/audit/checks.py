@@ -41,7 +41,7 @@ class Expected:
     """What should hold.
 
     Attributes:
-        dimension: Of every vector; that of most records when None.
+        dimension: Expected dimension of every vector; that of most records when None.
         dimension_from: Who says so: ``--dimension``, ``the manifest``, ``the summary``.
         normalized: Every vector has norm 1; judged from the vectors when None.
         normalized_from: Who says so.
@@ -132,7 +132,7 @@ def check_same_text(
     findings: Findings,
     progress: Progress = Progress(),  # no state
 ) -> None:
-    """One text has one vector, bit for bit or up to rounding; each is held against the first of its text."""
+    """One text has one vector, bit for bit or up to rounding; each is compared with the first of its text."""
     close = 0
     groups = list(clashes(columns.numpy("text"), _comparable(columns)))
     if groups:

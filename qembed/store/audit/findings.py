@@ -72,7 +72,7 @@ KINDS = {
     "no-vector": _error("lines", _FIX_SOURCE),
     "not-numbers": _error("lines", _FIX_SOURCE),
     "not-readable": _error("lines", _COPY_AGAIN),
-    "line-too-long": _error("lines", "write one record a line (JSON lines), not one JSON document"),
+    "line-too-long": _error("lines", "write one record per line (JSON lines), not one JSON document"),
     "dimension-differs": _error("dimension", _EMBED_AGAIN),
     "dimension-not-as-recorded": _error("dimension", _EMBED_AGAIN),
     "non-finite": _error("finite", "embed again with --precision fp32: fp16 overflows on some models"),

@@ -32,7 +32,7 @@ def bytes_per_record() -> int:
 
 def test_docstrings_state_the_true_memory() -> None:
     assert bytes_per_record() == 44
-    assert "44 bytes a record" in str(audit.__doc__)
+    assert "44 bytes per record" in str(audit.__doc__)
 
 
 def test_a_scan_places_and_hashes_every_record(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ print(len(seen.columns), peak.split()[1])
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak memory from /proc")
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
-    """60 MB take no more than 6 MB do, but for 44 bytes a record and the arrays' spare room."""
+    """60 MB take no more than 6 MB do, but for 44 bytes per record and the arrays' spare room."""
     peaks = {}
     numbers = np.random.default_rng(0).standard_normal((1_500, 384)).astype(np.float32)
     block = b"".join(record_line("a", "text " * 100, vector, {}) for vector in numbers)
