@@ -296,7 +296,7 @@ def _subdirectories(bench: StoredBench) -> Chart | None:
 
 
 def subdirectory_of(unit: str, level: str) -> str:
-    """Subdirectory of a page, ``{subdirectory}/{filename}``, or chunk, ``{collection}:{subdirectory}:...``."""
+    """The subdirectory in a page id ``{subdirectory}/{filename}`` or a chunk id ``{collection}:...``."""
     if level == "page":
         return unit.rpartition("/")[0].partition("/")[0] or "–"
     parts = unit.split(":")

@@ -43,8 +43,8 @@ class ForwardBytes:
 
     Attributes:
         states_per_token: Bytes per padded token of the states at the widest moment.
-        mask_per_token: Bytes per padded token of the attention mask and its copies, as far as these exceed the
-            widest moment without them; grows with the longest text.
+        mask_per_token: Bytes per padded token of the attention mask and its copies, as far as they exceed
+            the widest moment without them; grows with the longest text.
         scores_per_token: Bytes per padded token of the math kernel's score matrices; 0 for other kernels.
         fixed: Whatever the batch: the matrix that nf4 has unpacked.
     """
