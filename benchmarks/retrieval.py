@@ -26,7 +26,7 @@ from qembed import (
     embed,
     store_bench,
 )
-from qembed.commands.bench.bench import BenchResult
+from qembed.commands.bench.result import BenchResult
 from qembed.commands.quickstart.cli import EXCLUDE, PACKAGES
 from qembed.evaluation.diagnose.frontier import DepthPoint
 from qembed.evaluation.diagnose.waterfall import STAGES

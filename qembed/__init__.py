@@ -12,7 +12,6 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from qembed.commands.audit.audit import audit as audit
-    from qembed.commands.bench.agreement import agreement as agreement
     from qembed.commands.bench.bench import bench as bench
     from qembed.commands.bench.options import BenchOptions as BenchOptions
     from qembed.commands.bench.store import store_bench as store_bench
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from qembed.errors import QembedError as QembedError
     from qembed.evaluation.eval_sets.eval_set import EvalSet as EvalSet
     from qembed.evaluation.eval_sets.eval_set import load_eval_set as load_eval_set
+    from qembed.evaluation.eval_sets.eval_set import unjudged_set as unjudged_set
     from qembed.evaluation.measures import evaluate as evaluate
     from qembed.evaluation.measures import parse_measure as parse_measure
     from qembed.evaluation.rerank.open import open_reranker as open_reranker
@@ -68,7 +68,6 @@ _EXPORTS = {
     "RankingOptions": "qembed.commands.verify.ranking",
     "ReportOptions": "qembed.commands.report.report",
     "SweepOptions": "qembed.commands.sweep.sweep",
-    "agreement": "qembed.commands.bench.agreement",
     "audit": "qembed.commands.audit.audit",
     "bench": "qembed.commands.bench.bench",
     "check_eval_set": "qembed.commands.evalset.evalset",
@@ -94,6 +93,7 @@ _EXPORTS = {
     "search": "qembed.commands.search.search",
     "store_bench": "qembed.commands.bench.store",
     "sweep": "qembed.commands.sweep.sweep",
+    "unjudged_set": "qembed.evaluation.eval_sets.eval_set",
     "verify": "qembed.commands.verify.verify",
 }
 

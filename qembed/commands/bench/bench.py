@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
-from typing import TypedDict
 
 from qembed.commands.bench.options import BenchOptions
+from qembed.commands.bench.result import BenchResult
 from qembed.errors import Mismatch, UsageError
-from qembed.evaluation.diagnose.frontier import Frontier
+from qembed.evaluation.diagnose.agreement import agreement
+from qembed.evaluation.diagnose.decisive import unjudged_results
 from qembed.evaluation.diagnose.gates import Gate, parse_gate
 from qembed.evaluation.eval_sets.eval_set import EvalSet
 from qembed.evaluation.measures import Measure, parse_measure
@@ -19,82 +20,32 @@ from qembed.evaluation.rerank.open import open_reranker
 from qembed.evaluation.rerank.reranker import Reranker
 from qembed.evaluation.retrieve.depth import results_for
 from qembed.evaluation.retrieve.units import absent_relevant
-from qembed.evaluation.systems.diagnosis import Waterfall, ceilings_of, frontier_of, means_of, waterfall_of
-from qembed.evaluation.systems.gating import Gated, check_gates, hold_gates
+from qembed.evaluation.systems.diagnosis import ceilings_of, frontier_of, means_of, waterfall_of
+from qembed.evaluation.systems.gating import check_gates, hold_gates
 from qembed.evaluation.systems.judged import Judged, ask, load_judged
-from qembed.evaluation.systems.rows import Row, answerability_of, measure_rows, unjudged_of
+from qembed.evaluation.systems.rows import answerability_of, measure_rows
 from qembed.evaluation.systems.side import Side, SideOptions, open_side
-from qembed.evaluation.systems.system import System, build_systems, system_names
+from qembed.evaluation.systems.system import build_systems, system_names
 from qembed.models import EncoderOptions
 from qembed.progress import Progress
-from qembed.records import Finding, Qrels
-from qembed.store import find_embeddings
-
-
-@dataclass(frozen=True, slots=True)
-class BenchResult:
-    """What a bench found.
-
-    Attributes:
-        options: What was asked for.
-        eval_set: With which queries and judgements.
-        qrels: Over judged units.
-        sides: The embeddings, and the baseline where there is one.
-        measures: In the order of the columns.
-        rows: One a system; the first is what the others are compared with.
-        ceilings: Rerank depth -> the primary measure's mean if its candidates stood in the best order.
-        waterfalls: System -> where relevant units were lost.
-        frontiers: Reranked system -> quality at every depth.
-        answerability: System -> how well the score of its first result tells queries with an answer from
-            those without (area under the ROC curve, 0.5 is chance); empty without unanswerable queries.
-        unjudged: Units among the first ten of a system that nobody has judged: query id, unit, best rank.
-        gates: Conditions with their outcomes.
-        findings: What is wrong with the eval set, or does not fit the collection.
-        created: UTC time, ISO 8601.
-        seconds: Wall time.
-    """
-
-    options: BenchOptions
-    eval_set: EvalSet
-    qrels: Qrels
-    sides: tuple[Side, ...]
-    measures: tuple[Measure, ...]
-    rows: tuple[Row, ...]
-    ceilings: dict[int, float]
-    waterfalls: dict[str, Waterfall]
-    frontiers: dict[str, Frontier]
-    answerability: dict[str, float]
-    unjudged: tuple[tuple[str, str, int], ...]
-    gates: tuple[Gated, ...]
-    findings: tuple[Finding, ...]
-    created: str
-    seconds: float
-
-    @property
-    def passed(self) -> bool:
-        """Every gate holds; true without gates."""
-        return all(gated.result.passed for gated in self.gates)
-
-    @property
-    def absent(self) -> tuple[int, ...]:
-        """For each side, how many relevant units it does not have, so that no search can find them."""
-        return tuple(len(absent_relevant(side.units, self.qrels)) for side in self.sides)
 
 
 def bench(
     embeddings: Path,
-    eval_set: Path | str,
+    eval_set: Path | str | EvalSet,
     options: BenchOptions = BenchOptions(),
     *,
     progress: Progress = Progress(),
 ) -> BenchResult:
-    """Compare Qdrant alone with reranking, BM25 and other embeddings on judged queries.
+    """Compare Qdrant alone with reranking, BM25 and other embeddings.
 
-    Nothing is written; ``store_bench`` does that.
+    With judgements: quality, and verdicts. With questions only (``unjudged_set``): the same systems, how far
+    they agree, and which results to judge first. Nothing is written; ``store_bench`` does that.
 
     Args:
         embeddings: The file (JSON lines, Parquet or npy; any shard means all), or the folder it lies in.
-        eval_set: A folder in BEIR's layout, with or without a card; or the name of a bundled eval set.
+        eval_set: A folder in BEIR's layout, with or without a card; the name of a bundled eval set; or an
+            eval set that was read already.
         options: What is compared.
         progress: Told of every phase.
 
@@ -106,10 +57,14 @@ def bench(
     """
     started = perf_counter()
     measures, gates = _asked_for(options, embeddings)
-    loaded = load_judged(Path(eval_set), options.split)
-    _check_grades(loaded, measures[0])
-    for path in filter(None, (embeddings, options.baseline)):
-        find_embeddings(Path(path))
+    loaded = eval_set if isinstance(eval_set, EvalSet) else load_judged(Path(eval_set), options.split)
+    if loaded.qrels:
+        _check_grades(loaded, measures[0])
+    elif gates:
+        raise UsageError("a gate needs judgements", remedy="judge first, then give --eval-set FOLDER")
+    else:
+        measures = ()
+    _check_sides(options, Path(embeddings))
     results = results_for([*measures, *(gate.measure for gate in gates)])
     try:
         rerankers = _open_rerankers(options, progress)
@@ -124,21 +79,19 @@ def bench(
         systems = build_systems(sides, judged.queries, rerankers, options, progress)
         progress.phase("measuring")
         rows = measure_rows(systems, judged.qrels, measures, options)
-        return BenchResult(
+        result = BenchResult(
             options=options,
             eval_set=loaded,
             qrels=judged.qrels,
             sides=tuple(sides),
             measures=measures,
             rows=rows,
-            **_diagnose(systems, judged.qrels, measures[0], options),
-            answerability=answerability_of(systems, judged.qrels),
-            unjudged=unjudged_of(systems, judged.qrels),
-            gates=hold_gates(gates, rows, judged.qrels, options),
+            unjudged=tuple(unjudged_results([system.run for system in systems], judged.qrels)),
             findings=judged.findings,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=perf_counter() - started,
         )
+        return _with_quality(result, gates) if measures else _with_agreement(result)
     finally:
         progress.close()
 
@@ -157,29 +110,44 @@ def _asked_for(options: BenchOptions, embeddings: Path) -> tuple[tuple[Measure, 
     return measures, gates
 
 
-class _Diagnosis(TypedDict):
-    ceilings: dict[int, float]
-    waterfalls: dict[str, Waterfall]
-    frontiers: dict[str, Frontier]
+def _with_agreement(result: BenchResult) -> BenchResult:
+    """How far the other systems find what the first one finds: all that can be said without judgements."""
+    first, *others = (row.system for row in result.rows)
+    units = min(len(side.units.texts_of) for side in result.sides)
+    options = result.options
+    return replace(
+        result,
+        agreements={
+            other.name: agreement(
+                first.run, other.run, units=units, resamples=options.resamples, seed=options.seed
+            )
+            for other in others
+        },
+    )
 
 
-def _diagnose(systems: Sequence[System], qrels: Qrels, measure: Measure, options: BenchOptions) -> _Diagnosis:
-    """Losses, depths and ceilings; the best order of each side's candidates is measured once."""
+def _with_quality(result: BenchResult, gates: Sequence[Gate]) -> BenchResult:
+    """Losses, depths, ceilings and gates; the best order of each side's candidates is measured once."""
+    options, qrels, measure = result.options, result.qrels, result.measures[0]
+    systems = [row.system for row in result.rows]
     sides = [system.side for system in systems if system.kind == "vectors"]
     ceilings = [ceilings_of(side, qrels, measure, options.depths) for side in sides]
-    return {
-        "ceilings": means_of(ceilings[0]),
-        "waterfalls": {
+    return replace(
+        result,
+        ceilings=means_of(ceilings[0]),
+        waterfalls={
             system.name: waterfall_of(system, qrels, measure)
             for system in systems
             if system.kind in ("vectors", "reranked")
         },
-        "frontiers": {
+        frontiers={
             system.name: frontier_of(system, qrels, measure, ceilings[sides.index(system.side)], options)
             for system in systems
             if system.reranking is not None
         },
-    }
+        answerability=answerability_of(systems, qrels),
+        gates=hold_gates(gates, result.rows, qrels, options),
+    )
 
 
 def _check_options(options: BenchOptions) -> None:
@@ -214,6 +182,26 @@ def _side(options: BenchOptions, path: Path) -> SideOptions:
     )
 
 
+def _check_sides(options: BenchOptions, embeddings: Path) -> None:
+    """What is missing of either side is said before anything is computed."""
+    _side(options, embeddings).check()
+    if options.baseline is not None:
+        try:
+            _baseline(options, options.baseline).check()
+        except UsageError as error:
+            error.remedy = (error.remedy or "").replace("--model", "--baseline-model") or None
+            raise
+
+
+def _baseline(options: BenchOptions, path: Path) -> SideOptions:
+    return replace(
+        _side(options, path),
+        model=options.baseline_model,
+        query_vectors=options.baseline_query_vectors,
+        encoder=_other_model(options),
+    )
+
+
 def _other_model(options: BenchOptions) -> EncoderOptions:
     """The revision that is asked for is that of the model that made the first side's vectors."""
     return replace(options.encoder, revision=None, code_revision=None)
@@ -223,15 +211,9 @@ def _open_baseline(first: Judged, options: BenchOptions, progress: Progress) -> 
     """Other embeddings of the same content, asked by their own model, under the names of the first side."""
     if options.baseline is None:
         return []
-    old = replace(
-        _side(options, options.baseline),
-        model=options.baseline_model,
-        query_vectors=options.baseline_query_vectors,
-        encoder=_other_model(options),
-    )
     level = first.eval_set.card.level
     side = open_side(
-        old,
+        _baseline(options, options.baseline),
         first.queries,
         level,
         results=first.side.results,
@@ -240,7 +222,13 @@ def _open_baseline(first: Judged, options: BenchOptions, progress: Progress) -> 
         progress=progress,
     )
     relevant = {unit for grades in first.qrels.values() for unit, grade in grades.items() if grade > 0}
-    if relevant == absent_relevant(side.units, first.qrels):
+    if not relevant and first.side.units.texts_of.keys().isdisjoint(side.units.texts_of):
+        raise Mismatch(
+            f"the two have no {level} in common, so they cannot be compared",
+            where=str(side.path),
+            remedy="give embeddings of the same chunks",
+        )
+    if relevant and relevant == absent_relevant(side.units, first.qrels):
         raise Mismatch(
             f"none of the relevant {level}s is in the baseline, so it cannot be compared",
             where=str(side.path),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,10 @@ from qembed.terminal.options import (
 )
 
 if TYPE_CHECKING:
+    from qembed.evaluation.eval_sets.eval_set import EvalSet
     from qembed.progress import Progress
+
+_NEED_JUDGEMENTS = ("measures", "gates", "margin", "split")
 
 
 class Depths(click.ParamType[tuple[int, ...]]):
@@ -126,7 +128,8 @@ class Depths(click.ParamType[tuple[int, ...]]):
 @click.option(
     "--queries",
     type=click.Path(path_type=Path),
-    help="Without judgements: ask these queries of both, and report agreement only.",
+    help="Questions that nobody has judged yet, instead of --eval-set: text (one per line), CSV, TSV or "
+    "JSON lines.",
 )
 @click.option(
     "-o",
@@ -172,23 +175,40 @@ def command(
       qembed bench out/ -e my_set/ --baseline old_embeddings.jsonl
       qembed bench out/ -e my_set/ -r cross-encoder/ms-marco-MiniLM-L6-v2
       qembed bench out/ -e my_set/ --gate 'nDCG@10>=0.45' --json
-      qembed bench out/ --baseline old/ --queries queries.jsonl
+      qembed bench new/ --baseline old.jsonl --queries questions.txt -r msmarco
     """
+    from qembed.evaluation.eval_sets.eval_set import unjudged_set
     from qembed.terminal.progress import make_progress
 
+    if (eval_set is None) == (queries is None):
+        raise click.UsageError(
+            "give --eval-set FOLDER; or --queries FILE, questions that nobody has judged yet"
+        )
+    chosen: Path | EvalSet
+    if queries is None:
+        assert eval_set is not None
+        chosen = eval_set
+    else:
+        _refuse_judged_options(ctx)
+        chosen = unjudged_set(queries)
     progress = make_progress(quiet=quiet)
-    if eval_set is None:
-        _agreement(embeddings, queries, progress, form=form, **choices)
-        return
-    if queries is not None:
-        raise click.UsageError("--queries is for a comparison without judgements; leave --eval-set out then")
-    if _bench(embeddings, eval_set, None if no_store else reports, name, progress, form=form, **choices):
+    if _bench(embeddings, chosen, None if no_store else reports, name, progress, form=form, **choices):
         ctx.exit(3)
+
+
+def _refuse_judged_options(ctx: click.Context) -> None:
+    """No option is ignored: what needs judgements is refused without them."""
+    for parameter in ctx.command.params:
+        given = ctx.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
+        if given and parameter.name in _NEED_JUDGEMENTS:
+            raise click.UsageError(
+                f"{parameter.opts[0]} needs judgements: judge first (qembed report), then give --eval-set"
+            )
 
 
 def _bench(
     embeddings: Path,
-    eval_set: Path,
+    eval_set: Path | EvalSet,
     reports: Path | None,
     name: str | None,
     progress: Progress,
@@ -202,6 +222,7 @@ def _bench(
     from qembed.commands.bench.options import MEASURES, BenchOptions
     from qembed.commands.bench.rows import print_systems
     from qembed.commands.bench.store import as_document, store_bench
+    from qembed.commands.bench.unjudged_view import show_unjudged
     from qembed.commands.bench.view import show
     from qembed.store import explained
     from qembed.terminal.output import print_json
@@ -219,47 +240,11 @@ def _bench(
             print_json({**as_document(result), "folder": str(folder) if folder else None})
         elif form:
             print_systems(result, folder, form)
-        else:
+        elif result.measures:
             show(result, folder)
+        else:
+            show_unjudged(result, folder)
     return not result.passed
-
-
-def _agreement(
-    embeddings: Path, queries: Path | None, progress: Progress, *, form: Form | None, **choices: Any
-) -> None:
-    from qembed.commands.bench.agreement import agreement, agreement_document
-    from qembed.commands.bench.rows import print_agreement
-    from qembed.commands.bench.view import show_agreement
-    from qembed.evaluation.systems.side import SideOptions
-    from qembed.terminal.output import print_json
-
-    baseline = choices["baseline"]
-    if queries is None or baseline is None:
-        raise click.UsageError(
-            "give --eval-set FOLDER; or, without judgements, --queries FILE and --baseline EMBEDDINGS"
-        )
-    if choices["gates"] or choices["rerankers"]:
-        raise click.UsageError("gates and rerankers need judgements: give --eval-set FOLDER")
-    encoder, others = _split(choices)
-    index, hnsw = others["index"], others["hnsw"]
-    own = replace(encoder, revision=None, code_revision=None)  # those are of the first side's model
-    found = agreement(
-        embeddings,
-        baseline,
-        queries,
-        new=SideOptions(embeddings, others["model"], others["query_vectors"], index, encoder, hnsw),
-        old=SideOptions(
-            baseline, others["baseline_model"], others["baseline_query_vectors"], index, own, hnsw
-        ),
-        seed=others["seed"],
-        progress=progress,
-    )
-    if form == "json":
-        print_json(agreement_document(found))
-    elif form:
-        print_agreement(found, form)
-    else:
-        show_agreement(found)
 
 
 def _split(choices: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,8 @@ from qembed.terminal.output import Column, aside, print_rows, quantity
 from qembed.terminal.quality import comparison_columns, estimate_columns
 
 if TYPE_CHECKING:
-    from qembed.commands.bench.agreement import Agreement
-    from qembed.commands.bench.bench import BenchResult
-    from qembed.evaluation.statistics.compare import Estimate
+    from qembed.commands.bench.result import BenchResult
+    from qembed.evaluation.diagnose.agreement import Agreement
     from qembed.evaluation.systems.rows import Row
 
 
@@ -34,22 +34,14 @@ def print_systems(result: BenchResult, folder: Path | None, form: Form) -> None:
         aside(f"Wrote {folder}")
 
 
-def print_agreement(found: Agreement, form: Form) -> None:
-    """Print how far two sides agree, by cutoff."""
-    rows: list[tuple[str, Estimate]] = [(f"overlap@{k}", estimate) for k, estimate in found.overlaps.items()]
-    name: Column[tuple[str, Estimate]] = Column("agreement", lambda row: row[0])
-    figures: list[Column[tuple[str, Estimate]]] = [
-        Column("mean", lambda row: row[1].mean, number),
-        Column("low", lambda row: row[1].low, number),
-        Column("high", lambda row: row[1].high, number),
-    ]
-    print_rows([name, *figures], [*rows, ("rbo", found.rbo)], form)
-
-
 def _columns(result: BenchResult) -> Iterator[Column[Row]]:
     yield Column("system", lambda row: row.system.name)
     for at, measure in enumerate(map(str, result.measures)):
         yield from _measure(measure, result, detail=at > 0)
+    for k in dict.fromkeys(k for found in result.agreements.values() for k in found.overlaps):
+        yield _agreement(f"overlap@{k}", result, partial(_overlap, k=k))
+    if result.agreements:
+        yield _agreement("rank_biased_overlap", result, lambda found: found.rbo.mean)
     for stage in dict.fromkeys(stage for row in result.rows for stage in row.stages):
         yield _stage(stage)
     yield Column("latency_p50_ms", lambda row: row.latency and row.latency.p50, milliseconds)
@@ -61,6 +53,20 @@ def _measure(measure: str, result: BenchResult, *, detail: bool) -> Iterator[Col
     yield from estimate_columns(measure, lambda row: row.estimates[measure], detail=detail)
     if any(measure in row.comparisons for row in result.rows):
         yield from comparison_columns(measure, lambda row: row.comparisons.get(measure), detail=detail)
+
+
+def _overlap(found: Agreement, k: int) -> float:
+    return found.overlaps[k].mean
+
+
+def _agreement(name: str, result: BenchResult, value: Callable[[Agreement], float]) -> Column[Row]:
+    """How far a system finds what the first one finds."""
+
+    def of(row: Row) -> float | None:
+        found = result.agreements.get(row.system.name)
+        return None if found is None else value(found)
+
+    return Column(name, of, number)
 
 
 def _stage(name: str) -> Column[Row]:

@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from qembed.commands.bench.bench import BenchResult
 from qembed.commands.bench.hits import write_hits
+from qembed.commands.bench.result import BenchResult
 from qembed.errors import UsageError
+from qembed.evaluation.diagnose.agreement import PERSISTENCE
+from qembed.evaluation.diagnose.decisive import Unjudged
 from qembed.evaluation.eval_sets.eval_set import CARD, EvalSet
 from qembed.evaluation.eval_sets.trec import write_run, write_run_qrels
 from qembed.evaluation.systems.rows import Row
@@ -43,6 +45,7 @@ def as_document(result: BenchResult) -> dict[str, Any]:
         "created": result.created,
         "seconds": round(result.seconds, 3),
         "passed": result.passed,
+        "judged": bool(result.measures),
         "eval_set": {
             "folder": str(result.eval_set.folder),
             **asdict(card),
@@ -67,6 +70,14 @@ def as_document(result: BenchResult) -> dict[str, Any]:
         "answerability": result.answerability,
         "unjudged": len(result.unjudged),
         "qrels": QRELS,
+        "agreements": {
+            name: {
+                "overlap": {str(k): asdict(estimate) for k, estimate in found.overlaps.items()},
+                "rank_biased_overlap": {"p": PERSISTENCE, **asdict(found.rbo)},
+                "least": [{"query_id": query, "rank_biased_overlap": value} for query, value in found.least],
+            }
+            for name, found in result.agreements.items()
+        },
         "gates": [
             {
                 "gate": gated.result.gate.text,
@@ -128,7 +139,7 @@ def store_bench(result: BenchResult, reports: Path, name: str | None = None) -> 
     )
     systems = [row.system for row in result.rows]
     write_hits(folder, systems, result.sides, result.qrels, result.eval_set.queries)
-    _write_csv(folder / "unjudged.csv", ["query_id", "unit", "best_rank"], result.unjudged)
+    _write_csv(folder / "unjudged.csv", list(Unjudged._fields), result.unjudged)
     write_json(folder / "bench.json", as_document(result))
     return folder
 
@@ -237,9 +248,10 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]])
 def _hash_of(eval_set: EvalSet) -> str:
     """SHA-256 over the names and bytes of the queries, of the qrels that were read, and of the card."""
     digest = sha256()
-    for path in (eval_set.queries_file, eval_set.qrels_file, eval_set.folder / CARD):
+    judged = (eval_set.qrels_file, eval_set.folder / CARD) if eval_set.qrels else ()
+    for path in (eval_set.queries_file, *judged):
         if path.is_file():
-            name = path.relative_to(eval_set.folder).as_posix()
+            name = path.relative_to(eval_set.folder).as_posix() if eval_set.qrels else path.name
             digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,7 @@ from qembed.terminal.output import console, quantity, share, table
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from qembed.commands.bench.agreement import Agreement
-    from qembed.commands.bench.bench import BenchResult
+    from qembed.commands.bench.result import BenchResult
     from qembed.evaluation.diagnose.frontier import Frontier
     from qembed.evaluation.systems.gating import Gated
     from qembed.evaluation.systems.rows import Row
@@ -26,32 +25,19 @@ _STYLES = {"better": "green", "worse": "red", "equivalent": "cyan", "cannot tell
 
 def show(result: BenchResult, folder: Path | None) -> None:
     """Print a bench: what it rests on, the table, verdicts, depths, losses, gates, where it was written."""
+    show_parts(_parts(result), folder)
+
+
+def show_parts(parts: Iterable[RenderableType], folder: Path | None) -> None:
+    """Print the parts of a bench, and where it was written."""
     from rich.text import Text
 
     out = console()
-    for part in _parts(result):
+    for part in parts:
         out.print(part, soft_wrap=isinstance(part, Text) and part.no_wrap is True)
     if folder is not None:
         files = "bench.json, per_query.csv, losses.csv, unjudged.csv, hits.jsonl, texts.jsonl, runs/"
         out.print(Text(f"Wrote {folder}: {files}"), soft_wrap=True)
-
-
-def show_agreement(found: Agreement) -> None:
-    """Print how far two sides agree."""
-    from rich.text import Text
-
-    out = console()
-    for name, side in zip(("new", "baseline"), found.sides, strict=True):
-        out.print(_facts(side, name))
-    out.print(f"{quantity(found.queries)} queries, {quantity(found.shared_texts)} texts that both have\n")
-    made = table("agreement", ">mean", ">95 % interval")
-    for k, estimate in found.overlaps.items():
-        made.add_row(f"share of the first {k} that both find", _number(estimate.mean), _interval(estimate))
-    made.add_row("rank-biased overlap (p = 0.9)", _number(found.rbo.mean), _interval(found.rbo))
-    out.print(made)
-    worst = ", ".join(f"{query} ({value:.2f})" for query, value in found.least)
-    out.print(Text(f"least agreement: {worst}"))
-    out.print(Text("This is agreement, not quality: only judgements tell which side is right.", style="bold"))
 
 
 def _parts(result: BenchResult) -> Iterator[RenderableType]:
@@ -68,13 +54,13 @@ def _parts(result: BenchResult) -> Iterator[RenderableType]:
         yield from _limits(result)
     if any(row.latency for row in result.rows):
         yield Text("milliseconds a query, one at a time, warm (median of each stage)", style="bold")
-        yield _latencies(result.rows)
+        yield latencies(result.rows)
     for name, found in result.frontiers.items():
         yield Text(f"depth of {name}, {found.measure}", style="bold")
         yield _depths(found)
         yield Text(_advice(found))
         yield Text()
-    yield from _unread(result.rows)
+    yield from unread(result.rows)
     yield Text(f"where relevant items were lost, in percent of recall@{_cutoff(result)}", style="bold")
     yield _losses(result)
     if result.answerability:
@@ -100,7 +86,7 @@ def _basis(result: BenchResult) -> Iterator[RenderableType]:
     if card.synthetic:
         yield Text("SYNTHETIC: a program made these queries and nobody judged them.", style="bold yellow")
     for name, side, absent in zip(("vectors", "baseline"), result.sides, result.absent, strict=False):
-        yield _facts(side, name)
+        yield facts(side, name)
         if absent:
             lost = f"{absent:,} relevant item{'s are' if absent > 1 else ' is'}"
             yield Text(f"note: {lost} not in {name}; no search can find them", style="yellow")
@@ -110,7 +96,8 @@ def _basis(result: BenchResult) -> Iterator[RenderableType]:
         yield Text(f"note: {errors[0]}{more} (qembed evalset check)", style="yellow")
 
 
-def _facts(side: Side, name: str) -> RenderableType:
+def facts(side: Side, name: str) -> RenderableType:
+    """One side in a line: texts, dimensions, model, index."""
     from rich.text import Text
 
     copies = (
@@ -145,16 +132,16 @@ def _scores(result: BenchResult) -> RenderableType:
     for row in result.rows:
         made.add_row(
             Text(row.system.name),
-            _number(row.estimates[primary].mean),
-            _interval(row.estimates[primary]),
-            *(_number(row.estimates[name].mean) for name in others),
+            figure(row.estimates[primary].mean),
+            interval(row.estimates[primary]),
+            *(figure(row.estimates[name].mean) for name in others),
             "-" if row.latency is None else _milliseconds(row.latency.p50),
         )
     if result.ceilings:
         depth = max(result.ceilings)
         made.add_row(
             f"best order of the first {depth}",
-            _number(result.ceilings[depth]),
+            figure(result.ceilings[depth]),
             *([""] * (len(others) + 2)),
             style="dim",
         )
@@ -212,7 +199,8 @@ def _verdict(found: Any) -> str:
     return str(found.verdict)
 
 
-def _latencies(rows: Sequence[Row]) -> RenderableType:
+def latencies(rows: Sequence[Row]) -> RenderableType:
+    """Median of each stage per system, in milliseconds."""
     from rich.text import Text
 
     stages = list(dict.fromkeys(stage for row in rows for stage in row.stages))
@@ -241,9 +229,9 @@ def _depths(found: Frontier) -> RenderableType:
         against = "" if point.depth == found.best else _behind(point.to_best)
         made.add_row(
             str(point.depth),
-            _number(point.quality.mean),
-            _interval(point.quality),
-            _number(point.ceiling),
+            figure(point.quality.mean),
+            interval(point.quality),
+            figure(point.ceiling),
             "0" if point.depth == 0 else _milliseconds(point.milliseconds),
             ", ".join([*marks, *([against] if against else [])]),
         )
@@ -286,7 +274,7 @@ def _losses(result: BenchResult) -> RenderableType:
     return made
 
 
-def _unread(rows: Sequence[Row]) -> Iterator[RenderableType]:
+def unread(rows: Sequence[Row]) -> Iterator[RenderableType]:
     """Pairs of which a reranker did not read all, and those that it could not score."""
     from rich.text import Text
 
@@ -331,11 +319,13 @@ def _cutoff(result: BenchResult) -> int:
     return next(iter(result.waterfalls.values())).k
 
 
-def _number(value: float) -> str:
+def figure(value: float) -> str:
+    """Three decimals, or "-" where it is not known."""
     return "-" if value != value else f"{value:.3f}"
 
 
-def _interval(estimate: Any) -> str:
+def interval(estimate: Any) -> str:
+    """ "low-high", or "-" where it is not known."""
     return "-" if estimate.low != estimate.low else f"{estimate.low:.3f}-{estimate.high:.3f}"
 
 

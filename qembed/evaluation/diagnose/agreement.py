@@ -3,6 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from qembed.evaluation.retrieve.ordering import ranked
+from qembed.evaluation.statistics.compare import Estimate, mean_interval
+from qembed.records import Run
+
+CUTOFFS: Final = (1, 10, 100)
+PERSISTENCE: Final = 0.9
+LEAST: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far two systems find the same units.
+
+    Attributes:
+        overlaps: Cutoff -> share of the first results that both have, mean over queries; only cutoffs below
+            the number of units, because all units are found by both.
+        rbo: Rank-biased overlap (p = 0.9), mean over queries.
+        least: Query ids with the lowest rank-biased overlap, and that overlap, lowest first.
+    """
+
+    overlaps: dict[int, Estimate]
+    rbo: Estimate
+    least: tuple[tuple[str, float], ...]
+
+
+def agreement(one: Run, other: Run, *, units: int, resamples: int = 10_000, seed: int = 0) -> Agreement:
+    """Compare two runs of the same queries.
+
+    Args:
+        one: Query id -> unit -> score.
+        other: The same queries.
+        units: Number of units that both could find.
+        resamples: Number of bootstrap resamples of the intervals.
+        seed: Random seed of the intervals.
+    """
+    lists = [(ranked(scores), ranked(other[query])) for query, scores in one.items()]
+    biased = np.array([rank_biased_overlap(first, second, PERSISTENCE) for first, second in lists])
+    names = list(one)
+
+    def estimate(values: Sequence[float]) -> Estimate:
+        return mean_interval(np.asarray(values), resamples=resamples, seed=seed)
+
+    return Agreement(
+        overlaps={
+            k: estimate([overlap(first, second, k) for first, second in lists])
+            for k in CUTOFFS
+            if k < units or k == min(CUTOFFS)
+        },
+        rbo=estimate(biased.tolist()),
+        least=tuple(
+            (names[at], float(biased[at])) for at in np.argsort(biased, kind="stable")[:LEAST].tolist()
+        ),
+    )
 
 
 def overlap(one: Sequence[str], other: Sequence[str], k: int) -> float:

@@ -18,9 +18,10 @@ from qembed.evaluation.eval_sets.beir import qrels_rows, read_qrels, read_querie
 from qembed.evaluation.eval_sets.bundled import bundled_eval_sets, find_eval_set
 from qembed.evaluation.eval_sets.card import CARD, Card, Level, read_card, write_card
 from qembed.evaluation.eval_sets.findings import finding
+from qembed.evaluation.eval_sets.questions import read_questions
 from qembed.records import Finding, OnFinding, Qrels
 
-__all__ = ["CARD", "Card", "EvalSet", "Level", "load_eval_set", "read_card", "write_card"]
+__all__ = ["CARD", "Card", "EvalSet", "Level", "load_eval_set", "read_card", "unjudged_set", "write_card"]
 
 QUERIES = ("queries.jsonl", "queries.tsv")
 """Names of the file of queries; the first that is there is read."""
@@ -61,7 +62,7 @@ class EvalSet:
     @property
     def queries_file(self) -> Path:
         """The file of the queries."""
-        return queries_file(self.folder)
+        return self.folder if self.folder.is_file() else queries_file(self.folder)
 
     @property
     def qrels_file(self) -> Path:
@@ -95,6 +96,24 @@ def load_eval_set(folder: Path | str, *, split: str | None = None) -> EvalSet:
     if not qrels:
         raise _empty(f"split {card.split!r} judges none of the queries", qrels_path, findings)
     return EvalSet(folder, card, queries, qrels, tuple(findings))
+
+
+def unjudged_set(path: Path, *, level: Level = "chunk") -> EvalSet:
+    """Questions without judgements as an eval set; its folder is the file of the questions.
+
+    Args:
+        path: The file; see ``questions`` for its forms.
+        level: What will be judged.
+
+    Raises:
+        InputNotFound: The file is not there.
+        UsageError: It holds no question.
+        Mismatch: Two questions have one id.
+    """
+    path = Path(path)
+    findings: list[Finding] = []
+    questions = read_questions(path, findings.append)
+    return EvalSet(path, Card(name=path.stem, level=level), questions, {}, tuple(findings))
 
 
 def queries_file(folder: Path) -> Path:

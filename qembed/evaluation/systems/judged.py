@@ -23,8 +23,8 @@ class Judged:
 
     Attributes:
         eval_set: Where the judgements come from.
-        queries: Query id -> text of the judged queries.
-        qrels: Over judged units; for each of ``queries``.
+        queries: Query id -> text of the judged queries; of all where nothing is judged yet.
+        qrels: Over judged units; for each of ``queries``. Empty for each where nothing is judged yet.
         side: The vectors, with what a search found for each query.
         findings: What is wrong with the eval set, or does not fit the vectors.
     """
@@ -85,12 +85,14 @@ def ask(
         Mismatch: None of the relevant items is among the vectors' texts, or as ``open_side``.
         QembedError: As ``open_side``.
     """
-    queries = eval_set.judged
+    queries = eval_set.judged or eval_set.queries
     level = eval_set.card.level
     side = open_side(options, queries, level, results=results, texts=texts, progress=progress)
     chunks = {name for names in side.collection.chunks for name in names}
     pages = {page for pages in side.collection.pages for page in pages}
-    qrels = side.units.qrels({query: eval_set.qrels[query] for query in queries})
+    qrels = side.units.qrels({query: eval_set.qrels.get(query, {}) for query in queries})
+    if not eval_set.qrels:
+        return Judged(eval_set, queries, qrels, side, eval_set.findings)
     findings = (*eval_set.findings, *check_against(eval_set, chunks, pages))
     for finding in findings:
         if finding.kind == "other-corpus":

@@ -10,7 +10,6 @@ import numpy as np
 
 from qembed.evaluation.diagnose.latency import Latency, latency_of, total
 from qembed.evaluation.measures import Measure
-from qembed.evaluation.retrieve.ordering import ranked
 from qembed.evaluation.statistics.compare import Comparison, Estimate, compare_family, mean_interval
 from qembed.evaluation.statistics.holes import BOUNDED, hole_bounds
 from qembed.evaluation.systems.system import System
@@ -20,7 +19,6 @@ from qembed.records import Qrels
 if TYPE_CHECKING:
     import pandas as pd
 
-UNJUDGED_RANKS: Final = 10
 LEAST_UNANSWERABLE: Final = 5
 """With fewer unanswerable queries nothing is said about how well scores tell them apart."""
 
@@ -72,6 +70,7 @@ def measure_rows(
 ) -> tuple[Row, ...]:
     """Every system on every measure, each compared with the first; Holm's family is a measure's systems."""
     frames = [frame_of(qrels, system.run, measures) for system in systems]
+    primary = measures[0] if measures else None
     comparisons: list[dict[str, Comparison]] = [{} for _ in systems]
     for measure in measures:
         if measure.name == "judged":
@@ -88,7 +87,7 @@ def measure_rows(
         for at, comparison in family.items():
             comparisons[int(at)][name] = comparison
     return tuple(
-        _row(system, frame, found, None if system is systems[0] else systems[0], qrels, measures[0], settings)
+        _row(system, frame, found, None if system is systems[0] else systems[0], qrels, primary, settings)
         for system, frame, found in zip(systems, frames, comparisons, strict=True)
     )
 
@@ -113,28 +112,13 @@ def answerability_of(systems: Sequence[System], qrels: Qrels) -> dict[str, float
     return found
 
 
-def unjudged_of(systems: Sequence[System], qrels: Qrels) -> tuple[tuple[str, str, int], ...]:
-    """Holes among the first ten of any system, the best ranked first: query id, unit, best rank."""
-    best: dict[tuple[str, str], int] = {}
-    for system in systems:
-        for query, grades in qrels.items():
-            order = ranked(system.run.get(query, {}))[:UNJUDGED_RANKS]
-            for rank, unit in enumerate(order, start=1):
-                if unit not in grades:
-                    key = query, unit
-                    best[key] = min(rank, best.get(key, rank))
-    return tuple(
-        (query, unit, rank) for (query, unit), rank in sorted(best.items(), key=lambda x: (x[1], x[0]))
-    )
-
-
 def _row(
     system: System,
     frame: pd.DataFrame,
     comparisons: dict[str, Comparison],
     against: System | None,
     qrels: Qrels,
-    primary: Measure,
+    primary: Measure | None,
     settings: Settings,
 ) -> Row:
     work = None if system.reranking is None else system.reranking.work
@@ -154,8 +138,8 @@ def _row(
 
 
 def _holes(
-    qrels: Qrels, against: System | None, system: System, measure: Measure
+    qrels: Qrels, against: System | None, system: System, measure: Measure | None
 ) -> tuple[float, float] | None:
-    if against is None or measure.name not in BOUNDED:
+    if against is None or measure is None or measure.name not in BOUNDED:
         return None
     return hole_bounds(qrels, seen_by(measure, against.run), seen_by(measure, system.run), measure)

@@ -25,7 +25,7 @@ from qembed.models import Encoder, EncoderOptions
 from qembed.progress import Progress
 from qembed.records import Run, Vectors
 from qembed.store import Manifest, OutputFiles, find_embeddings, read_manifest
-from qembed.store.made_with import load_query_encoder
+from qembed.store.made_with import load_query_encoder, model_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,18 @@ class SideOptions:
     index: IndexKind = "auto"
     encoder: EncoderOptions = EncoderOptions()
     hnsw: bool = False
+
+    def check(self) -> None:
+        """Say what is missing before anything is computed.
+
+        Raises:
+            InputNotFound: No embeddings there.
+            UsageError: As ``check_index``; or nothing says which model encodes the queries.
+        """
+        self.check_index()
+        found = find_embeddings(Path(self.embeddings))
+        if self.query_vectors is None:
+            model_name(found.path, read_manifest(OutputFiles.of(found.path).manifest), self.model)
 
     def check_index(self) -> IndexKind:
         """The index to take: ``edge`` where a graph is wanted, which no other has.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Callable
@@ -253,7 +254,7 @@ class TestErrors:
             (["--baseline-model", "minilm"], 2, "--baseline FOLDER"),
             (["--baseline", "absent"], 2, "absent"),
             (["--split", "dev"], 2, "--split test"),
-            (["--queries", "queries.jsonl"], 2, "leave --eval-set out"),
+            (["--queries", "queries.jsonl"], 2, "give --eval-set FOLDER; or --queries FILE"),
             (["-r", "maxsim:"], 2, "names no model"),
             (["-r", "minilm"], 2, "maxsim:minilm"),
             (["-r", "./absent"], 4, "./absent"),
@@ -284,39 +285,92 @@ class TestErrors:
         assert "its chunks are called like 'c:00'" in ran.err
 
 
-class TestAgreement:
-    def queries(self, made: Made) -> list[str | Path]:
-        quick: list[str | Path] = ["-q", "--query-vectors", made.query_vectors]
-        return ["bench", made.embeddings, "--queries", made.eval_set / "queries.jsonl", *quick]
+class TestQuestions:
+    """Questions without judgements: every system runs, everything is stored, and the next step is said."""
 
-    def test_for_people(self, shelf: Made, run_cli: Run, golden: Golden, tmp_path: Path) -> None:
+    def command(self, made: Made, folder: Path) -> list[str | Path]:
+        file = folder / "questions.csv"
+        lines = (made.eval_set / "queries.jsonl").read_text().splitlines()
+        rows = [json.loads(line) for line in lines]
+        file.write_text("id,question\n" + "".join(f'{row["_id"]},"{row["text"]}"\n' for row in rows))
+        return [
+            "bench",
+            made.embeddings,
+            "--queries",
+            file,
+            "-q",
+            "--query-vectors",
+            made.query_vectors,
+            "--reports",
+            folder / "reports",
+        ]
+
+    def other(self, folder: Path) -> Path:
         items = [
             Item(f"c:{n}", f"Topic{n} is told here, at length {n * 7 % 11}.", [1, n, n * n % 7] + [n % 3] * 9)
             for n in range(40)
         ]
-        other = write_embeddings(tmp_path / "old", items)
-        ran = run_cli(
-            [*self.queries(shelf), "--baseline", other, "--baseline-query-vectors", shelf.query_vectors]
-        )
+        return write_embeddings(folder / "old", items)
+
+    def test_for_people(self, shelf: Made, run_cli: Run, golden: Golden, tmp_path: Path) -> None:
+        baseline = ["--baseline", self.other(tmp_path), "--baseline-query-vectors", shelf.query_vectors]
+        ran = run_cli([*self.command(shelf, tmp_path), *baseline, "--latency-queries", "0"])
         assert (ran.code, ran.err) == (0, "")
-        assert narrow(ran.out)
-        assert "This is agreement, not quality" in ran.out
-        golden("bench_agreement", ran.out)
-        assert not (tmp_path / "reports").exists()
+        shown = re.sub(r"(?m)^Wrote .*\n", "", ran.out)
+        assert narrow(shown)
+        golden("bench_questions", shown)
 
-    def test_json(self, shelf: Made, run_cli: Run) -> None:
-        document = json.loads(run_cli([*self.queries(shelf), *both(shelf), "--json"]).out)
-        assert document["schema"] == "qembed.agreement/1"
-        assert document["overlap"]["10"]["mean"] == 1
-        assert document["measures"] == "agreement, not quality"
+    def test_it_is_stored_as_any_bench(self, shelf: Made, run_cli: Run, tmp_path: Path) -> None:
+        ran = run_cli([*self.command(shelf, tmp_path), *both(shelf), "--json"])
+        document = json.loads(ran.out)
+        folder = Path(document["folder"])
+        assert (document["judged"], document["measures"], document["gates"]) == (False, [], [])
+        names = [system["name"] for system in document["systems"]]
+        assert names == ["vectors", "bm25", "vectors + bm25", "baseline"]
+        assert document["agreements"]["baseline"]["overlap"]["10"]["mean"] == 1
+        assert document["agreements"]["bm25"]["rank_biased_overlap"]["mean"] < 1
+        assert all((folder / system["run"]).is_file() for system in document["systems"])
+        hits = [json.loads(line) for line in (folder / "hits.jsonl").read_text().splitlines()]
+        assert len(hits) == document["eval_set"]["queries"] == 20
+        assert all(set(hit["systems"]) == set(names) and hit["judged"] == {} for hit in hits)
+        rows = list(csv.DictReader((folder / "unjudged.csv").read_text().splitlines()))
+        changes = [float(row["could_change"]) for row in rows]
+        assert changes == sorted(changes, reverse=True)
+        assert changes[0] == 1
 
-    @pytest.mark.parametrize("what", ["baseline", "queries", "gate"])
-    def test_what_it_needs(self, shelf: Made, run_cli: Run, what: str) -> None:
-        commands = {
-            "baseline": self.queries(shelf),
-            "queries": ["bench", shelf.embeddings, *both(shelf)],
-            "gate": [*self.queries(shelf), *both(shelf), "--gate", "nDCG@10>=0.5"],
-        }
-        ran = run_cli(commands[what])
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            (["--gate", "nDCG@10>=0.5"], "--gate needs judgements"),
+            (["--measure", "MAP"], "--measure needs judgements"),
+            (["--margin", "0.02"], "--margin needs judgements"),
+            (["--split", "dev"], "--split needs judgements"),
+            (["-e", "python_api"], "give --eval-set FOLDER; or --queries FILE"),
+        ],
+    )
+    def test_no_option_is_ignored(
+        self, shelf: Made, run_cli: Run, tmp_path: Path, options: list[str], words: str
+    ) -> None:
+        ran = run_cli([*self.command(shelf, tmp_path), *options])
         assert (ran.code, ran.out) == (2, "")
-        assert "--eval-set FOLDER" in ran.err
+        assert words in " ".join(ran.err.split())
+
+    def test_neither_questions_nor_judgements(self, shelf: Made, run_cli: Run) -> None:
+        ran = run_cli(["bench", shelf.embeddings])
+        assert (ran.code, ran.out) == (2, "")
+        assert "--queries FILE" in ran.err
+
+    def test_what_the_baseline_lacks_is_said_before_anything_is_computed(
+        self, shelf: Made, run_cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("qembed.commands.bench.bench.ask", lambda *_, **__: pytest.fail("computed"))
+        ran = run_cli([*self.command(shelf, tmp_path), "--baseline", self.other(tmp_path)])
+        assert (ran.code, ran.out) == (2, "")
+        assert "--baseline-model" in ran.err
+
+    def test_nothing_in_common(self, shelf: Made, run_cli: Run, tmp_path: Path) -> None:
+        old = write_embeddings(tmp_path / "old", [Item("z:1", "Another text.", [1.0] * 12)])
+        baseline = ["--baseline", old, "--baseline-query-vectors", shelf.query_vectors]
+        ran = run_cli([*self.command(shelf, tmp_path), *baseline])
+        assert ran.code == 5
+        assert "no chunk in common" in ran.err

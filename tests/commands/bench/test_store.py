@@ -27,10 +27,12 @@ from bench_folders import (
 )
 
 from qembed.commands.bench import store as bench_store
-from qembed.commands.bench.bench import BenchResult, bench
+from qembed.commands.bench.bench import bench
 from qembed.commands.bench.hits import SHOWN
+from qembed.commands.bench.result import BenchResult
 from qembed.commands.bench.store import _new_folder, as_document, file_name, store_bench
 from qembed.errors import QembedError, UsageError
+from qembed.evaluation.diagnose.decisive import Unjudged
 from qembed.evaluation.diagnose.waterfall import STAGES
 from qembed.evaluation.eval_sets.bundled import bundled_eval_sets
 from qembed.evaluation.eval_sets.eval_set import EvalSet, load_eval_set
@@ -97,6 +99,7 @@ class TestDocument:
             "created",
             "seconds",
             "passed",
+            "judged",
             "eval_set",
             "sides",
             "measures",
@@ -107,6 +110,7 @@ class TestDocument:
             "answerability",
             "unjudged",
             "qrels",
+            "agreements",
             "gates",
             "findings",
             "options",
@@ -246,9 +250,7 @@ class TestTables:
     def test_unjudged(self, result: BenchResult, folder: Path) -> None:
         found = rows(folder / "unjudged.csv")
         assert len(found) == len(result.unjudged) == document(folder)["unjudged"] > 0
-        assert found[0] == dict(
-            zip(("query_id", "unit", "best_rank"), map(str, result.unjudged[0]), strict=True)
-        )
+        assert found[0] == dict(zip(Unjudged._fields, map(str, result.unjudged[0]), strict=True))
 
     def test_a_query_without_a_value_is_empty(self, tmp_path: Path) -> None:
         items = [Item("c:0", 'x, "quoted"\nand more', [1, 0]), Item("c:1", "y", [0, 1])]
