@@ -18,7 +18,7 @@ import numpy as np
 from qembed.commands.bench.hits import write_hits
 from qembed.commands.bench.result import BenchResult
 from qembed.errors import UsageError
-from qembed.evaluation.diagnose.agreement import PERSISTENCE
+from qembed.evaluation.diagnose.agreement import PERSISTENCE, Agreement
 from qembed.evaluation.diagnose.decisive import Unjudged
 from qembed.evaluation.eval_sets.eval_set import CARD, EvalSet
 from qembed.evaluation.eval_sets.trec import write_run, write_run_qrels
@@ -70,14 +70,7 @@ def as_document(result: BenchResult) -> dict[str, Any]:
         "answerability": result.answerability,
         "unjudged": len(result.unjudged),
         "qrels": QRELS,
-        "agreements": {
-            name: {
-                "overlap": {str(k): asdict(estimate) for k, estimate in found.overlaps.items()},
-                "rank_biased_overlap": {"p": PERSISTENCE, **asdict(found.rbo)},
-                "least": [{"query_id": query, "rank_biased_overlap": value} for query, value in found.least],
-            }
-            for name, found in result.agreements.items()
-        },
+        "agreements": {name: _agreement(found) for name, found in result.agreements.items()},
         "gates": [
             {
                 "gate": gated.result.gate.text,
@@ -96,6 +89,14 @@ def as_document(result: BenchResult) -> dict[str, Any]:
             "cpu": device_name("cpu"),
             "cores": os.cpu_count(),
         },
+    }
+
+
+def _agreement(found: Agreement) -> dict[str, Any]:
+    return {
+        "overlap": {str(k): asdict(estimate) for k, estimate in found.overlaps.items()},
+        "rank_biased_overlap": {"p": PERSISTENCE, **asdict(found.rbo)},
+        "least": [{"query_id": query, "rank_biased_overlap": value} for query, value in found.least],
     }
 
 
