@@ -38,22 +38,13 @@ _NUMBERED = re.compile(r"(\d{4,})_.*")
 
 def as_document(result: BenchResult) -> dict[str, Any]:
     """The result as one JSON document; docs/bench.md lists its keys."""
-    card = result.eval_set.card
-    answered = [q for q, grades in result.qrels.items() if any(grade > 0 for grade in grades.values())]
     return {
         "schema": SCHEMA,
         "created": result.created,
         "seconds": round(result.seconds, 3),
         "passed": result.passed,
         "judged": bool(result.measures),
-        "eval_set": {
-            "folder": str(result.eval_set.folder),
-            **asdict(card),
-            "queries": len(result.qrels),
-            "answerable": len(answered),
-            "judgements": sum(map(len, result.qrels.values())),
-            "sha256": _hash_of(result.eval_set),
-        },
+        "eval_set": _eval_set(result),
         "sides": [
             {**describe_side(side), "relevant_absent": absent, "lengths": _lengths(side)}
             for side, absent in zip(result.sides, result.absent, strict=True)
@@ -89,6 +80,18 @@ def as_document(result: BenchResult) -> dict[str, Any]:
             "cpu": device_name("cpu"),
             "cores": os.cpu_count(),
         },
+    }
+
+
+def _eval_set(result: BenchResult) -> dict[str, Any]:
+    answered = [q for q, grades in result.qrels.items() if any(grade > 0 for grade in grades.values())]
+    return {
+        "folder": str(result.eval_set.folder),
+        **asdict(result.eval_set.card),
+        "queries": len(result.qrels),
+        "answerable": len(answered),
+        "judgements": sum(map(len, result.qrels.values())),
+        "sha256": _hash_of(result.eval_set),
     }
 
 
