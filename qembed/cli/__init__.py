@@ -15,6 +15,7 @@ from qembed import __version__
 from qembed.errors import EXIT_INTERRUPTED, QembedError
 from qembed.kaggle import keep_model_cache_out
 from qembed.terminal.options import CommandGroup
+from qembed.terminal.output import say
 
 COMMANDS = {
     "quickstart": "Try everything on a small real collection, offline.",
@@ -75,7 +76,7 @@ def group(ctx: click.Context, debug: bool) -> None:
     ctx.obj = {"debug": debug}
     note = keep_model_cache_out()  # before a command imports huggingface_hub
     if note:
-        click.echo(note, err=True)
+        say(note, err=True)
 
 
 def main() -> None:
@@ -97,7 +98,7 @@ def run(arguments: list[str]) -> int:
         _explain(_of_click(error), arguments)
         return error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):
-        click.echo("interrupted", err=True)
+        say("interrupted", err=True)
         return EXIT_INTERRUPTED
     except Exception as error:
         _explain(_unforeseen(error), arguments)
@@ -135,8 +136,8 @@ def _explain(error: QembedError, arguments: list[str]) -> None:
     if "--debug" in arguments:
         traceback.print_exception(error)
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(error.message, err=True)
+    say(error.message, err=True)
     if error.where:
-        click.echo(f"where: {error.where}", err=True)
+        say(f"where: {error.where}", err=True)
     if error.remedy:
-        click.echo(f"next:  {error.remedy}", err=True)
+        say(f"next:  {error.remedy}", err=True)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import click
 import orjson
+
+from qembed.terminal.visible import escaped_json, visible
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -73,7 +76,7 @@ def print_rows(columns: Sequence[Column[Item]], items: Iterable[Item], form: For
     if form == "md":
         from qembed.report.markdown import escaped, table_lines
 
-        click.echo("\n".join(table_lines(heads, [map(escaped, row) for row in rows])))
+        say("\n".join(table_lines(heads, [map(escaped, row) for row in rows])))
         return
     from rich.text import Text
 
@@ -94,10 +97,20 @@ def print_values(values: dict[str, Any], form: Form | None = None) -> None:
     print_rows([name, value], values.items(), form)
 
 
+def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print text, with nothing in it that steers a terminal."""
+    click.echo(visible(text), err=err, nl=nl)
+
+
+def put(data: str) -> None:
+    """Print data for another program, e.g. a page of HTML, as it is."""
+    click.echo(data, nl=not data.endswith("\n"))
+
+
 def aside(*lines: str) -> None:
     """Print notes to stderr, so that stdout holds data only."""
     for line in lines:
-        click.echo(line, err=True)
+        say(line, err=True)
 
 
 def _absent(value: Any) -> bool:
@@ -118,15 +131,32 @@ def _significant(value: Any) -> str:
 
 
 def print_json(document: Any) -> None:
-    """Print one indented JSON document."""
-    click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_DATACLASS).decode())
+    """Print one indented JSON document; text in it stays as it is, in JSON's own escapes where need be."""
+    try:
+        option = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_DATACLASS
+        click.echo(escaped_json(orjson.dumps(document, option=option).decode()))
+    except orjson.JSONEncodeError:  # names of files that are not UTF-8
+        click.echo(json.dumps(document, indent=2, default=_as_json))
+
+
+def _as_json(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
 
 
 def console(*, stderr: bool = False) -> Console:
     """Make a console: at most 100 columns on a terminal, 80 in a pipe. NO_COLOR and COLUMNS are honoured."""
     from rich.console import Console
+    from rich.segment import Segment
 
-    made = Console(stderr=stderr, highlight=False, emoji=False)
+    class VisibleConsole(Console):
+        """Every text that is drawn passes here."""
+
+        def render(self, renderable: Any, options: Any = None) -> Iterator[Segment]:
+            for segment in super().render(renderable, options):
+                text = segment.text if segment.control else visible(segment.text)
+                yield segment if text == segment.text else Segment(text, segment.style)
+
+    made = VisibleConsole(stderr=stderr, highlight=False, emoji=False)
     if not made.file.isatty() and "COLUMNS" not in os.environ:
         made.width = PIPE_WIDTH  # rich would take the width of whatever terminal stdin or stderr is
     made.width = min(made.width, MAX_WIDTH)

@@ -14,8 +14,9 @@ import click
 import orjson
 
 from qembed.progress import DeviceStatus, Progress
-from qembed.terminal.output import duration, file_size, quantity
+from qembed.terminal.output import duration, file_size, quantity, say
 from qembed.terminal.pace import DeviceLine, Pace, Window, device_line
+from qembed.terminal.visible import escaped_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -123,19 +124,19 @@ class LogProgress(CountingProgress):
     def phase(self, name: str, *, total: int | None = None, unit: str = "") -> None:
         super().phase(name, total=total, unit=unit)
         self._said = self.started
-        click.echo(f"{name} ({_amount(total, unit)})" if total else name, err=True)
+        say(f"{name} ({_amount(total, unit)})" if total else name, err=True)
 
     def advance(self, amount: int, *, texts: int = 0) -> None:
         super().advance(amount, texts=texts)
         if monotonic() - self._said >= self._every_seconds:
             self._said = monotonic()
             part = self.share() or _amount(self.done, self.unit)
-            click.echo(f"  {self.name}: {part}, {self.figures()}", err=True)
+            say(f"  {self.name}: {part}, {self.figures()}", err=True)
             for line in self._device_lines():
-                click.echo(line, err=True)
+                say(line, err=True)
 
     def note(self, message: str) -> None:
-        click.echo(f"note: {message}", err=True)
+        say(f"note: {message}", err=True)
 
     def _device_lines(self) -> list[str]:
         """As many devices on a line as fit."""
@@ -207,7 +208,7 @@ class JsonProgress(CountingProgress):
     @staticmethod
     def _line(event: str, **fields: Any) -> None:
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
-        click.echo(orjson.dumps({"time": time, "event": event, **fields}).decode(), err=True)
+        click.echo(escaped_json(orjson.dumps({"time": time, "event": event, **fields}).decode()), err=True)
 
 
 class LiveProgress(CountingProgress):
@@ -235,7 +236,7 @@ class LiveProgress(CountingProgress):
 
     def note(self, message: str) -> None:
         if self._live is None:
-            click.echo(f"note: {message}", err=True)
+            say(f"note: {message}", err=True)
         else:
             self._live.console.print(f"note: {message}", markup=False)
 

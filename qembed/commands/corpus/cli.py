@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qembed.terminal.options import CommandGroup, Form, Function, compose, output_options
+from qembed.terminal.output import say
 
 if TYPE_CHECKING:
     from qembed.commands.corpus.from_markdown import MarkdownCorpus, PageCounts
@@ -98,7 +99,7 @@ def from_package(
         undocumented=undocumented,
         exclude=exclude,
         force=force,
-        on_package=lambda name: click.echo(f"reading {name} ...", err=True) if sys.stderr.isatty() else None,
+        on_package=lambda name: say(f"reading {name} ...", err=True) if sys.stderr.isatty() else None,
     )
     if form == "json":
         print_json(_as_document(made))
@@ -131,16 +132,14 @@ def _print_packages(made: PackageCorpus, form: Form | None) -> None:
     ]
     print_rows(columns, made.packages, form)
     beside = form is not None
-    click.echo(
-        f"{made.output}: chunks of at most {made.max_tokens} tokens as {made.model} counts them", err=beside
-    )
+    say(f"{made.output}: chunks of at most {made.max_tokens} tokens as {made.model} counts them", err=beside)
     over_limit = sum(package.over_limit for package in made.packages)
     if over_limit:
-        click.echo(f"{over_limit} chunks are longer: their name alone reaches the limit", err=beside)
+        say(f"{over_limit} chunks are longer: their name alone reaches the limit", err=beside)
     for kind, count in sorted(Counter(finding.kind for finding in made.findings).items()):
         first = next(finding for finding in made.findings if finding.kind == kind)
-        click.echo(f"{count} x {kind}, e.g. {first.place}: {first.reason}", err=True)
-    click.echo(
+        say(f"{count} x {kind}, e.g. {first.place}: {first.reason}", err=True)
+    say(
         f"next: qembed embed {made.output} -o out --collection {made.collection} --model {made.model}",
         err=True,
     )
@@ -212,13 +211,13 @@ def _print_pages(made: MarkdownCorpus, form: Form | None) -> None:
     ]
     print_rows(columns, made.pages, form)
     chunks = sum(page.chunks for page in made.pages)
-    click.echo(
+    say(
         f"{made.output}: {quantity(chunks)} chunks of at most {made.max_tokens} tokens as {made.model} "
         "counts them",
         err=form is not None,
     )
     for path in made.empty:
-        click.echo(f"{path}: no text", err=True)
+        say(f"{path}: no text", err=True)
     for path, note in made.notes.items():
-        click.echo(f"{path}: {note}", err=True)
-    click.echo(f"next: qembed embed {made.output} -o out --model {made.model}", err=True)
+        say(f"{path}: {note}", err=True)
+    say(f"next: qembed embed {made.output} -o out --model {made.model}", err=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from qembed.terminal.options import INPUT, JSON, CommandGroup, Form, corpus_options, output_options
+from qembed.terminal.output import say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -149,7 +150,7 @@ def convert(
         _show(render_converted(converted, (source / BEIR_CORPUS).is_file()))
     lost = [found for found in converted.findings if severity(found) == "error"]
     for found in lost:
-        click.echo(f"{found}", err=True)
+        say(f"{found}", err=True)
     if lost:
         ctx.exit(3)
 

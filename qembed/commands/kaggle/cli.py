@@ -10,6 +10,7 @@ import click
 
 from qembed.errors import OutputExists
 from qembed.terminal.options import JSON, PRECISIONS, CommandGroup
+from qembed.terminal.output import say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -126,7 +127,7 @@ def notebook(output: Path, model: str | None, force: bool, **choices: Any) -> No
         raise OutputExists("the file is there already", where=str(output), remedy="--force replaces it")
     options = NotebookOptions(model=model or DEFAULT_MODEL, **choices)
     write_json(output, make(options))
-    click.echo(f"Wrote {output}")
+    say(f"Wrote {output}")
 
 
 def _table(checks: list[Check]) -> Table:

@@ -10,6 +10,7 @@ from time import perf_counter
 import click
 
 from qembed.terminal.options import AdvancedCommand
+from qembed.terminal.output import say
 
 PACKAGES = ("click", "rich", "qdrant_client", "sentence_transformers", "filelock", "psutil", "tokenizers")
 """Dependencies of qembed whose API documentation is the collection of the eval set ``python_api``."""
@@ -59,21 +60,21 @@ def command(ctx: click.Context, /, output: Path, model: str) -> None:
     started = perf_counter()
     for number, (title, arguments) in enumerate(steps, start=1):
         click.secho(f"\n[{number}/{len(steps)}] {title}", bold=True)
-        click.echo(f"$ {shlex.join(['qembed', *arguments])}\n")
+        say(f"$ {shlex.join(['qembed', *arguments])}\n")
         code = run_step(ctx, arguments)
         if code:
-            click.echo(f"error: this step failed with exit code {code}; see the message above", err=True)
+            say(f"error: this step failed with exit code {code}; see the message above", err=True)
             ctx.exit(code)
     click.secho(f"\nDone in {perf_counter() - started:.0f} s. Everything is in {output}/", bold=True)
     vectors = output / "vectors"
-    click.echo(f"  {output / 'python_api'}  the chunks")
-    click.echo(f"  {vectors}  vectors (JSONL), summary, manifest")
-    click.echo(f"  {output / 'reports'}  results of the bench")
-    click.echo(f'Search more:      qembed search {vectors} "your question"')
-    click.echo(f"Read the report:  qembed report {output / 'reports'}")
+    say(f"  {output / 'python_api'}  the chunks")
+    say(f"  {vectors}  vectors (JSONL), summary, manifest")
+    say(f"  {output / 'reports'}  results of the bench")
+    say(f'Search more:      qembed search {vectors} "your question"')
+    say(f"Read the report:  qembed report {output / 'reports'}")
     if PUBLISHED not in rerankers:
-        click.echo(f"Published reranker:  qembed models fetch {PUBLISHED}, then run this again")
-    click.echo(f"Your own chunks:  qembed embed FOLDER -o {output}/mine --model {model}")
+        say(f"Published reranker:  qembed models fetch {PUBLISHED}, then run this again")
+    say(f"Your own chunks:  qembed embed FOLDER -o {output}/mine --model {model}")
 
 
 def local_rerankers() -> list[str]:

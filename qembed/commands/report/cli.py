@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qembed.terminal.options import AdvancedCommand
+from qembed.terminal.output import put, say
 
 if TYPE_CHECKING:
     from qembed.commands.report.report import CompareFormat
@@ -113,7 +114,10 @@ def _write(text: str, output: Path | None) -> None:
     from qembed.terminal.output import file_size
 
     if output is None or str(output) == "-":
-        click.echo(text, nl=not text.endswith("\n"))
+        if text.lstrip().startswith("<"):
+            put(text)
+        else:
+            say(text, nl=not text.endswith("\n"))
         return
     write_page(output, text)
-    click.echo(f"Wrote {output} ({file_size(len(text.encode()))})", err=True)
+    say(f"Wrote {output} ({file_size(len(text.encode()))})", err=True)
