@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 
 def show_unjudged(result: BenchResult, folder: Path | None) -> None:
     """Print agreement, times, and what to do next."""
-    show_parts(_parts(result), folder)
+    show_parts(_parts(result, folder), folder)
 
 
-def _parts(result: BenchResult) -> Iterator[RenderableType]:
+def _parts(result: BenchResult, folder: Path | None) -> Iterator[RenderableType]:
     from rich.text import Text
 
     yield Text.assemble(
@@ -39,14 +40,15 @@ def _parts(result: BenchResult) -> Iterator[RenderableType]:
         yield Text("ms per query, one at a time, warm (median of each stage)", style="bold")
         yield latencies(result.rows)
     yield from unread(result.rows)
+    where = shlex.quote(str(folder)) if folder else "REPORT"
     decisive = sum(one.could_change > 0 for one in result.unjudged)
     yield Text("Which system is better, only judgements can tell.", style="bold")
     yield Text(
         f"{quantity(decisive)} of {quantity(len(result.unjudged))} results among the first ten can change "
         "the comparison; the report lists them first:\n"
-        "  qembed report              # judge in the browser, then export\n"
-        "  qembed evalset merge-judgements my_set/ judgements.tsv\n"
-        "  the same bench with -e my_set/ instead of --queries"
+        "  qembed report        # judge in the browser, then export qrels.tsv\n"
+        f"  qembed evalset merge-judgements my_set qrels.tsv --bench {where}\n"
+        "  qembed bench ... -e my_set   # as before, instead of --queries"
     )
 
 

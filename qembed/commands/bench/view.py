@@ -83,6 +83,9 @@ def _basis(result: BenchResult) -> Iterator[RenderableType]:
         f": {quantity(sum(answered))} of {quantity(len(answered))} queries have an answer; "
         f"{card.level}s are judged{pool}",
     )
+    left_out = len(result.eval_set.queries) - len(result.qrels)
+    if left_out:
+        yield Text(f"note: {left_out:,} more queries are not judged in this split; they are left out")
     if card.synthetic:
         yield Text("SYNTHETIC: a program made these queries and nobody judged them.", style="bold yellow")
     for name, side, absent in zip(("vectors", "baseline"), result.sides, result.absent, strict=False):

@@ -224,6 +224,12 @@ def draft(
     show_default=True,
     help="Which grade holds where another is there already: that one, or the new one.",
 )
+@click.option(
+    "--bench",
+    type=click.Path(path_type=Path),
+    metavar="REPORT",
+    help="Make a new eval set in FOLDER out of the questions of this stored bench (reports/: the newest).",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
 @JSON
 @click.pass_context
@@ -234,6 +240,7 @@ def merge(
     split: str | None,
     judge: str | None,
     on_conflict: Literal["keep", "replace"],
+    bench: Path | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -248,6 +255,7 @@ def merge(
     \b
     Examples:
       qembed evalset merge-judgements my_eval_set qrels.tsv
+      qembed evalset merge-judgements my_eval_set qrels.tsv --bench reports/0004_questions
       qembed evalset merge-judgements my_eval_set anna.tsv ben.tsv --dry-run
       qembed evalset merge-judgements my_eval_set qrels.tsv --on-conflict replace
     """
@@ -256,7 +264,7 @@ def merge(
     from qembed.terminal.output import print_json
 
     merged = merge_judgements(
-        folder, files, split=split, judge=judge, on_conflict=on_conflict, dry_run=dry_run
+        folder, files, split=split, judge=judge, on_conflict=on_conflict, bench=bench, dry_run=dry_run
     )
     if as_json:
         print_json(merged_document(merged, dry_run=dry_run))

@@ -17,7 +17,8 @@ from typing import Any, Literal, TypeAlias
 
 import orjson
 
-from qembed.errors import InputNotFound, Mismatch
+from qembed.commands.evalset.from_bench import begin_eval_set
+from qembed.errors import InputNotFound, Mismatch, UsageError
 from qembed.evaluation.eval_sets.beir import check_ids, parse_grade, qrels_rows, read_qrels
 from qembed.evaluation.eval_sets.columns import layout_to_write
 from qembed.evaluation.eval_sets.eval_set import EvalSet, load_eval_set
@@ -104,9 +105,10 @@ def merge_judgements(
     split: str | None = None,
     judge: str | None = None,
     on_conflict: OnConflict = "keep",
+    bench: Path | None = None,
     dry_run: bool = False,
 ) -> MergedJudgements:
-    """Merge judgements into the qrels of an eval set.
+    """Merge judgements into the qrels of an eval set, which is made out of a bench where there is none yet.
 
     All files are read before anything is written. The log is written before the qrels: after a crash between
     the two, the same command completes the work.
@@ -117,14 +119,21 @@ def merge_judgements(
         split: Which qrels; the card's when None.
         judge: Who judged what does not say so itself.
         on_conflict: Which grade holds where one is there already; both are in the log.
+        bench: A stored bench, or a folder of reports, of which the newest is taken: its questions make a new
+            eval set.
         dry_run: Say what would be done, and write nothing.
 
     Raises:
+        UsageError: An eval set is to be made where one is, or without writing.
         InputNotFound: The eval set or a file is not there.
         Mismatch: A line is no judgement, or of a query that the eval set does not have.
         QembedError: Another program is merging into it, or the disk cannot be written.
     """
-    found = load_eval_set(Path(eval_set), split=split)
+    if bench is not None:
+        if dry_run:
+            raise UsageError("a dry run makes no eval set", remedy="leave --bench or --dry-run out")
+        begin_eval_set(Path(eval_set), bench)
+    found = load_eval_set(Path(eval_set), split=split, judged=False)
     given = [entry for path in files for entry in read_judgements(Path(path), judge=judge)]
     for entry in given:
         if entry.query_id not in found.queries:

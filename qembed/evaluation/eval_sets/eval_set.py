@@ -70,12 +70,13 @@ class EvalSet:
         return split_files(self.folder)[self.card.split]
 
 
-def load_eval_set(folder: Path | str, *, split: str | None = None) -> EvalSet:
+def load_eval_set(folder: Path | str, *, split: str | None = None, judged: bool = True) -> EvalSet:
     """Read an eval set.
 
     Args:
         folder: A BEIR folder, with or without ``card.toml``; or the name of a bundled eval set.
         split: Which qrels; the card's when None, ``test`` without a card.
+        judged: At least one query has to be judged.
 
     Raises:
         InputNotFound: The folder, its queries or its qrels are not there.
@@ -93,7 +94,7 @@ def load_eval_set(folder: Path | str, *, split: str | None = None) -> EvalSet:
     if not queries:
         raise _empty("no query can be read", queries_path, findings)
     qrels = _known(read_qrels(qrels_path, findings.append), queries, qrels_path, findings.append)
-    if not qrels:
+    if judged and not qrels:
         raise _empty(f"split {card.split!r} judges none of the queries", qrels_path, findings)
     return EvalSet(folder, card, queries, qrels, tuple(findings))
 

@@ -1,0 +1,81 @@
+"""From questions to verdicts: bench, judge, merge, bench again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from bench_folders import Made, library
+
+from qembed.commands.bench.bench import bench
+from qembed.commands.bench.store import store_bench
+from qembed.commands.evalset.from_bench import begin_eval_set
+from qembed.commands.evalset.judgements import merge_judgements
+from qembed.errors import InputNotFound, UsageError
+from qembed.evaluation.eval_sets.eval_set import load_eval_set, unjudged_set
+
+ROWS = "query-id\tcorpus-id\tscore\tjudge\tjudged-at\n"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return library(tmp_path_factory.mktemp("library"))
+
+
+@pytest.fixture(scope="module")
+def stored(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    questions = unjudged_set(made.eval_set / "queries.jsonl")
+    result = bench(
+        made.embeddings,
+        questions,
+        made.options(baseline=made.embeddings, bm25=False, baseline_query_vectors=made.query_vectors),
+    )
+    return store_bench(result, tmp_path_factory.mktemp("reports"))
+
+
+def exported(folder: Path, judged: int) -> Path:
+    """What a report exports: the right text of the first queries."""
+    rows = "".join(f"q{n:02d}\tc:{n:02d}\t2\tAnna\t2026-11-28T10:00:00Z\n" for n in range(judged))
+    (folder / "qrels.tsv").write_text(ROWS + rows)
+    return folder / "qrels.tsv"
+
+
+def test_questions_become_an_eval_set_with_verdicts(made: Made, stored: Path, tmp_path: Path) -> None:
+    merge_judgements(tmp_path / "mine", [exported(tmp_path, 20)], bench=stored)
+    found = load_eval_set(tmp_path / "mine")
+    assert (found.card.name, found.card.level) == ("mine", "chunk")
+    assert found.queries == load_eval_set(made.eval_set).queries
+    assert found.qrels == {f"q{n:02d}": {f"c:{n:02d}": 2} for n in range(20)}
+    assert len((tmp_path / "mine" / "judgements.jsonl").read_text().splitlines()) == 20
+    again = bench(made.embeddings, tmp_path / "mine", made.options(bm25=False))
+    assert again.rows[0].estimates["nDCG@10"].n == 20
+
+
+def test_a_second_reviewer_is_merged_into_the_same_set(stored: Path, tmp_path: Path) -> None:
+    merge_judgements(tmp_path / "mine", [exported(tmp_path, 5)], bench=stored.parent)
+    merge_judgements(tmp_path / "mine", [exported(tmp_path, 7)])
+    assert len(load_eval_set(tmp_path / "mine").judged) == 7
+
+
+def test_after_a_crash_before_the_first_row_the_command_without_bench_completes_it(
+    stored: Path, tmp_path: Path
+) -> None:
+    begin_eval_set(tmp_path / "mine", stored)
+    assert json.loads((tmp_path / "mine" / "queries.jsonl").read_text().splitlines()[0])["_id"] == "q00"
+    merge_judgements(tmp_path / "mine", [exported(tmp_path, 3)])
+    assert len(load_eval_set(tmp_path / "mine").judged) == 3
+
+
+def test_what_cannot_be(stored: Path, tmp_path: Path) -> None:
+    file = exported(tmp_path, 1)
+    with pytest.raises(InputNotFound, match="mine"):
+        merge_judgements(tmp_path / "mine", [file])
+    with pytest.raises(UsageError, match="dry run"):
+        merge_judgements(tmp_path / "mine", [file], bench=stored, dry_run=True)
+    with pytest.raises(InputNotFound, match="no stored bench"):
+        merge_judgements(tmp_path / "mine", [file], bench=tmp_path)
+    assert not (tmp_path / "mine").exists()
+    merge_judgements(tmp_path / "mine", [file], bench=stored)
+    with pytest.raises(UsageError, match="there already"):
+        merge_judgements(tmp_path / "mine", [file], bench=stored)
