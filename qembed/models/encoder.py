@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,12 @@ import numpy as np
 from qembed.errors import UsageError
 from qembed.models.device import device_name
 from qembed.models.features import PROBES, Features, layout_of, on_device
-from qembed.models.files import Prompts, Role, prompts_of
+from qembed.models.files import Prompts, Role, prompts_of, unused_prompts
+from qembed.models.fitting import max_tokens_of
 from qembed.models.info import EncoderInfo, attention_of
-from qembed.models.loading import LARGE_PARAMETERS, EncoderOptions, load_model
+from qembed.models.kinds import require_embedder
+from qembed.models.loading import LARGE_PARAMETERS, EncoderOptions, Loaded, load_model
+from qembed.models.probe import probe_of
 from qembed.models.resolve import ModelSource, fetch, resolve_model
 from qembed.models.tokens import TokenCounter, TokenIds, load_tokenizer, reader_with
 from qembed.models.weights import config_sha256, weights_sha256
@@ -72,8 +76,9 @@ class Encoder:
         self._prompts = Prompts(info.query_prompt, info.document_prompt)
         self._layout = layout_of(model, counter, info.max_tokens, info.document_prompt)
         self.reads_tokens = self._layout is not None
-        if not self.reads_tokens:
-            counter = TokenCounter(reader_with(model.tokenizer), info.max_tokens, info.document_prompt)
+        tokenizer = model.tokenizer
+        if not self.reads_tokens and hasattr(tokenizer, "all_special_ids"):
+            counter = TokenCounter(reader_with(tokenizer), info.max_tokens, info.document_prompt)
         self._counter = counter
 
     @classmethod
@@ -87,10 +92,13 @@ class Encoder:
         """
         source = model if isinstance(model, ModelSource) else resolve_model(model, revision=options.revision)
         source = fetch(source)
-        loaded, device, dtype = load_model(source, options)
-        encoder = cls(loaded, _describe(loaded, source, options, dtype), load_tokenizer(source))
-        if options.kernels == "auto" and device == "cpu":
+        require_embedder(source)
+        loaded = load_model(source, options)
+        counter = load_tokenizer(source, max_tokens=options.max_length)
+        encoder = cls(loaded.model, _describe(loaded, source, options), counter)
+        if options.kernels == "auto" and loaded.device == "cpu":
             encoder._accelerate(options.precision)
+        encoder.info = replace(encoder.info, probe=probe_of(encoder.encode))
         return encoder
 
     def count(self, texts: Sequence[str], role: Role = "document") -> Lengths:
@@ -116,7 +124,7 @@ class Encoder:
             torch.OutOfMemoryError and its kin: The batch is too large for the device.
         """
         assert self._layout is not None, "reads_tokens is False"
-        return self._forward(self._layout.features(ids, self._model.device))
+        return self._forward(self._layout.features(ids, self._model.device), "document")
 
     def submit_texts(self, texts: Sequence[str], role: Role = "document") -> Pending:
         """Start one forward pass over at least one text; the model's own tokenizer reads them.
@@ -124,64 +132,100 @@ class Encoder:
         Raises:
             torch.OutOfMemoryError and its kin: The batch is too large for the device.
         """
-        return self._forward(self._features(texts, role))
+        return self._forward(self._features(texts, role), role)
 
     def _features(self, texts: Sequence[str], role: Role) -> Features:
-        features = self._model.preprocess(list(texts), prompt=self._prompts.of(role) or None)
+        features = self._model.preprocess(list(texts), prompt=self._prompts.of(role) or None, task=role)
         return on_device(features, self._model.device)
 
     def _accelerate(self, asked: str) -> None:
         from qembed.models.cpu.accelerate import accelerated
 
         large = sum(parameter.numel() for parameter in self._model.parameters()) > LARGE_PARAMETERS
-        texts = PROBES[:2] if large else [*PROBES, " ".join(PROBES)]
-        self.info = accelerated(self._model, self.info, asked, lambda: self.encode(texts))
+        self.info = accelerated(self._model, self.info, asked, lambda: self._probe_vectors(few=large))
 
-    def _forward(self, features: Features) -> Pending:
+    def _probe_vectors(self, *, few: bool) -> Vectors:
+        """Vectors of varied texts in both roles, with padding and without."""
+        texts = PROBES[:2] if few else [*PROBES, " ".join(PROBES)]
+        roles: tuple[Role, ...] = ("document", "query")
+        batches = [texts, texts[:1]]
+        return np.concatenate([self.encode(batch, role) for role in roles for batch in batches])
+
+    def _forward(self, features: Features, role: Role) -> Pending:
         import torch
 
         with torch.inference_mode():
-            vectors = self._model(features)["sentence_embedding"].float()[:, : self.info.dimension]
+            made = self._model(features, task=role)
+            vectors = made["sentence_embedding"].float()[:, : self.info.dimension]
             if self.info.normalized:
                 # After cutting: the first dimensions of a unit vector are shorter than 1.
                 vectors = torch.nn.functional.normalize(vectors, p=2, dim=1)
             return Pending.of(vectors)
 
 
-def _describe(model: Any, source: ModelSource, options: EncoderOptions, dtype: str) -> EncoderInfo:
+def _describe(loaded: Loaded, source: ModelSource, options: EncoderOptions) -> EncoderInfo:
+    model = loaded.model
+    published = model.truncate_dim  # ``get_embedding_dimension`` would count it in
+    model.truncate_dim = None
     full = model.get_embedding_dimension()
     if full is None:
-        full = int(model.encode(["?"]).shape[1])
-    dimension = options.truncate_dim or full
+        full = int(model.encode_document(["?"]).shape[1])
+    dimension = options.truncate_dim or published or full
     if not 1 <= dimension <= full:
         raise UsageError(f"--truncate-dim {dimension} does not fit: the model has {full} dimensions")
     prompts = prompts_of(source)
+    similarity, normalized = _similarity(model, source, options)
     return describe(
-        model,
+        loaded,
         source,
-        dtype,
         dimension=dimension,
         full_dimension=full,
-        normalized=options.normalize or any(type(module).__name__ == "Normalize" for module in model),
+        normalized=normalized,
+        similarity=similarity,
+        pooling=options.pooling,
         query_prompt=prompts.query if options.query_prompt is None else options.query_prompt,
         document_prompt=prompts.document if options.document_prompt is None else options.document_prompt,
-        differences=_differences(model, source, prompts, full, options),
+        differences=(
+            *loaded.notes,
+            *_differences(model, source, prompts, full, options),
+            *(() if options.document_prompt is not None else unused_prompts(source)),
+        ),
     )
 
 
-def describe(model: Any, source: ModelSource, dtype: str, **known: Any) -> EncoderInfo:
+def _similarity(model: Any, source: ModelSource, options: EncoderOptions) -> tuple[str, bool]:
+    """By which two vectors compare, and whether they have length 1.
+
+    Raises:
+        UsageError: The model is made for a distance, and its vectors are not to be normalised.
+    """
+    published = str(getattr(model, "similarity_fn_name", None) or "cosine")
+    by_model = any(type(module).__name__ == "Normalize" for module in model)
+    normalized = by_model or (published == "cosine" if options.normalize is None else options.normalize)
+    if normalized:
+        return "cosine", True  # of vectors of length 1 every one of these similarities gives the same order
+    if published in ("cosine", "dot"):
+        return published, False
+    raise UsageError(
+        f"{source.id} compares vectors by their {published} distance, which no index of qembed does",
+        remedy="--normalize: vectors of length 1 have the same order by the cosine",
+    )
+
+
+def describe(loaded: Loaded, source: ModelSource, **known: Any) -> EncoderInfo:
     """What was loaded, as far as the files and the device say it; ``known`` is the rest of the fields."""
     assert source.path is not None
+    model = loaded.model
     return EncoderInfo(
         name=source.name if source.kind != "local" else source.id,
         id=source.id,
         revision=source.revision,
         weights_sha256=weights_sha256(source.path),
         config_sha256=config_sha256(source.path),
-        dtype=dtype,
+        dtype=loaded.dtype,
         device=str(model.device),
         device_name=device_name(str(model.device)),
-        max_tokens=int(model.max_seq_length),
+        max_tokens=max_tokens_of(model),
         attention=attention_of(model),
         weights_note=source.card.weights_note if source.card and source.kind == "packaged" else "",
         **known,
@@ -203,7 +247,7 @@ def _differences(
     if options.precision == "nf4":
         pairs.pop()  # two parameters lie in one byte
     if options.max_length is None:
-        pairs.append(("max tokens", card.max_tokens, int(model.max_seq_length)))
+        pairs.append(("max tokens", card.max_tokens, max_tokens_of(model)))
     found = [
         f"{name}: the catalog says {said!r}, the model {is_!r}" for name, said, is_ in pairs if said != is_
     ]

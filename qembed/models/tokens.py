@@ -6,12 +6,13 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from qembed.errors import UsageError
+from qembed.models.as_published import input_module
 from qembed.models.files import prompts_of, read_json
 from qembed.models.resolve import ModelSource, fetch, resolve_model
 from qembed.records import Lengths
@@ -23,8 +24,24 @@ TokenIds: TypeAlias = npt.NDArray[np.int32]
 _SLICE_CHARACTERS = 1 << 20
 """Text that is tokenised at a time: the tokenizer keeps some hundred bytes for every token of it."""
 
+UNLIMITED: Final = 1 << 30
+"""Instead of a number of tokens, where a model reads whole texts."""
+
 _PROBE = "a b c"
-_SUBFOLDERS = ("", "0_Transformer", "0")
+_CONFIGS = ("config.json", "adapter_config.json")
+_TOKENIZED = ("Transformer", "StaticEmbedding")
+_FROM_PADDING = (
+    "roberta",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "camembert",
+    "mpnet",
+    "longformer",
+    "data2vec-text",
+)
+_LEARNED = (*_FROM_PADDING, "bert", "distilbert", "electra", "gpt2")
+"""Families whose positions are a table, so that no text can be longer."""
+
 _VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken", "tekken.json")
 
 
@@ -129,23 +146,33 @@ class TokenCounter:
         return [prompt + text for text in texts] if prompt else texts
 
 
-def load_tokenizer(model: str | ModelSource, *, revision: str | None = None) -> TokenCounter:
-    """The tokenizer of a model, without its weights and without torch.
+def load_tokenizer(
+    model: str | ModelSource, *, revision: str | None = None, max_tokens: int | None = None
+) -> TokenCounter:
+    """The tokenizer of a model, as it reads documents; without its weights and without torch.
+
+    Args:
+        model: Its name, or where it lies.
+        revision: Commit, tag or branch on the hub.
+        max_tokens: Instead of the length in the model's files.
 
     Raises:
         ModelUnreachable: The model is neither here nor on the hub.
-        UsageError: Its folder has no tokenizer.
+        UsageError: Its folder has no tokenizer; or its files do not say how many tokens it reads.
     """
     source = fetch(
         model if isinstance(model, ModelSource) else resolve_model(model, revision=revision), weights=False
     )
     assert source.path is not None
-    folder = next(
-        (source.path / sub for sub in _SUBFOLDERS if (source.path / sub / "config.json").is_file()), None
-    )
-    if folder is None:
+    folder, kind = input_module(source.path)
+    if kind == "Transformer" and not any((folder / name).is_file() for name in _CONFIGS):
         raise UsageError("the model's folder has no config.json", where=str(source.path))
-    return TokenCounter(_reader_of(folder), _max_tokens(source.path, folder), prompts_of(source).document)
+    prompt = prompts_of(source).document
+    if kind not in _TOKENIZED:  # models of words, which have rules of their own for what a word is
+        return TokenCounter(lambda texts: [len(text.split()) for text in texts], UNLIMITED, prompt)
+    if kind == "StaticEmbedding":
+        return TokenCounter(_reader_of(folder, special=False), UNLIMITED, prompt)
+    return TokenCounter(_reader_of(folder), max_tokens or _max_tokens(source.path, folder), prompt)
 
 
 def reader_with(tokenizer: Any) -> IdReader:
@@ -173,6 +200,8 @@ def require_tokenizer(folder: Path) -> None:
     Raises:
         UsageError: naming the folder.
     """
+    if input_module(folder)[1] not in _TOKENIZED:
+        return
     if not any(any(folder.rglob(name)) for name in _VOCABULARIES):
         raise UsageError(
             "the model's folder holds no tokenizer (tokenizer.json, vocab.txt, *.model ...)",
@@ -181,14 +210,14 @@ def require_tokenizer(folder: Path) -> None:
         )
 
 
-def _reader_of(folder: Path) -> IdReader:
+def _reader_of(folder: Path, *, special: bool = True) -> IdReader:
     require_tokenizer(folder)
     try:
         file = folder / "tokenizer.json"
         if file.is_file():
             from tokenizers import Tokenizer
 
-            return _fast(Tokenizer.from_file(str(file)))
+            return _fast(Tokenizer.from_file(str(file)), special=special)
         from transformers import AutoTokenizer
 
         # Without trust_remote_code=False transformers asks on stdin whether the model's code may run.
@@ -199,12 +228,12 @@ def _reader_of(folder: Path) -> IdReader:
         raise UsageError(f"the model's tokenizer cannot be read: {error}", where=str(folder)) from error
 
 
-def _fast(tokenizer: Any) -> IdReader:
+def _fast(tokenizer: Any, *, special: bool = True) -> IdReader:
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    with_special, bare = tokenizer.encode(_PROBE).ids, tokenizer.encode(_PROBE, add_special_tokens=False).ids
+    with_special, bare = (tokenizer.encode(_PROBE, add_special_tokens=add).ids for add in (special, False))
     return IdReader(
-        lambda texts: iter(tokenizer.encode_batch_fast(texts)),
+        lambda texts: iter(tokenizer.encode_batch_fast(texts, add_special_tokens=special)),
         lambda encoding: encoding.ids,
         _suffix(with_special, bare),
     )
@@ -233,15 +262,23 @@ def _slices(texts: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _max_tokens(root: Path, folder: Path) -> int:
-    for place in (root, folder):
-        value = read_json(place / "sentence_bert_config.json").get("max_seq_length")
-        if isinstance(value, int):
-            return value
-    limits = [
+    config = read_json(folder / "config.json")
+    values = [
+        *(read_json(place / "sentence_bert_config.json").get("max_seq_length") for place in (root, folder)),
         read_json(folder / "tokenizer_config.json").get("model_max_length"),
-        read_json(folder / "config.json").get("max_position_embeddings"),
+        config.get("max_position_embeddings"),
     ]
-    known = [limit for limit in limits if isinstance(limit, int) and limit < 10**9]
+    known = [value for value in values if isinstance(value, int) and 0 < value < UNLIMITED]
     if not known:
-        raise UsageError("the model does not say how many tokens it reads", where=str(folder))
-    return min(known)
+        raise UsageError(
+            "the model's files do not say how many tokens it reads",
+            where=str(folder),
+            remedy="name a length with --max-length; 512 is usual",
+        )
+    published = known[0] if isinstance(values[0] or values[1], int) else min(known)
+    positions = values[3] if config.get("model_type") in _LEARNED else None
+    if not isinstance(positions, int):
+        return published
+    if config["model_type"] in _FROM_PADDING:  # as RoBERTa: the first position is behind that of padding
+        positions -= int(config.get("pad_token_id") or 1) + 1
+    return min(published, positions)

@@ -7,30 +7,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from qembed.errors import UsageError
+from qembed.models.as_published import modules_of
 from qembed.models.files import read_json
 from qembed.models.resolve import ModelSource
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_LIBRARY = "sentence_transformers."
+_LIBRARIES = ("sentence_transformers.", "pylate.models.Dense.")  # the library has the latter itself
 _CONFIGS = ("config.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
 
 
 def code_that_would_run(folder: Path) -> list[str]:
-    """Python of the model's own that loading it would execute; empty when the libraries know the model.
+    """Python of the model's own that it asks for; empty when it is made for the libraries' own classes.
 
-    A class reference like ``owner/name--file.Class`` points to the code of another repository.
+    Whether transformers has a class for the same ``model_type`` makes no difference: it may compute something
+    else (jina-embeddings-v2 calls itself ``bert``). A class reference like ``owner/name--file.Class`` points
+    to the code of another repository.
     """
-    needed = {kind for kind in _module_types(folder) if not kind.startswith(_LIBRARY)}
-    known: set[str] = set()
+    asked = {kind for kind in _module_types(folder) if not kind.startswith(_LIBRARIES)}
     for path in sorted(folder.rglob("*config.json")):
         if path.name in _CONFIGS:
-            model_type = str(read_json(path.parent / "config.json").get("model_type"))
-            (known if _is_native(model_type) else needed).update(_references(read_json(path)))
-    # Once any code is allowed, transformers prefers the model's own to its own everywhere.
-    return sorted(needed | known) if needed else []
+            asked.update(_references(read_json(path)))
+    return sorted(asked)
 
 
 def code_repositories(folder: Path) -> list[str]:
@@ -76,13 +74,11 @@ def check_trust(
 
 
 def _module_types(folder: Path) -> list[str]:
-    path = folder / "modules.json"
-    if not path.is_file():
-        return []
-    try:
-        return [str(module["type"]) for module in orjson.loads(path.read_bytes())]
-    except (orjson.JSONDecodeError, TypeError, KeyError) as error:
-        raise UsageError(f"not a list of modules: {error}", where=str(path)) from None
+    types = [module["type"] for module in modules_of(folder)]
+    for path in folder.rglob("router_config.json"):
+        routed = read_json(path).get("types")
+        types += map(str, routed.values()) if isinstance(routed, dict) else []
+    return types
 
 
 def _references(config: dict[str, Any]) -> Iterator[str]:
@@ -90,9 +86,3 @@ def _references(config: dict[str, Any]) -> Iterator[str]:
     values = auto_map.values() if isinstance(auto_map, dict) else [auto_map]
     for value in values:  # a tokenizer's is a list: slow, fast
         yield from (str(name) for name in (value if isinstance(value, list) else [value]) if name)
-
-
-def _is_native(model_type: str) -> bool:
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-
-    return model_type in CONFIG_MAPPING_NAMES

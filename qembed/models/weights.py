@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from math import prod
 from pathlib import Path
 
 import orjson
 
 from qembed.errors import UsageError
+from qembed.models.hashes import file_sha256
 
 _SHARD = re.compile(r"-\d+-of-(\d+)\.safetensors$")
 _CONFIG = (".json", ".txt", ".model", ".py")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_EXPORTS = {"ONNX": "*.onnx", "OpenVINO": "openvino_model*.xml", "llama.cpp": "*.gguf"}
+_WEIGHTLESS = {"BoW", "Pooling", "Normalize", "Dropout"}
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -31,16 +34,16 @@ def has_weights(folder: Path) -> bool:
             key = (file.parent, int(match[1]))
             shards[key] = shards.get(key, 0) + 1
     complete = all(found == wanted for (_, wanted), found in shards.items())
-    return (
-        bool(files) and complete and all(any(place.glob("*.safetensors")) for place in _transformers(folder))
-    )
+    needed = [place for place, kind in _modules(folder) if kind == "Transformer"]
+    there = all(any(place.glob("*.safetensors")) for place in needed)
+    return complete and there and (bool(files) or _is_weightless(folder))
 
 
-def require_safetensors(folder: Path) -> None:
-    """Refuse a model, or a module of it, whose weights are only there as pickles.
+def require_weights(folder: Path) -> None:
+    """Refuse a model whose weights are missing, or, of a module too, only there as pickles or for ONNX.
 
     Raises:
-        UsageError: naming the file that would have had to be unpickled.
+        UsageError: saying what the folder holds instead.
     """
     for path in sorted(folder.rglob("*")):
         openvino = path.with_suffix(".xml").is_file()  # raw numbers, and not read by qembed
@@ -50,21 +53,35 @@ def require_safetensors(folder: Path) -> None:
                 where=str(path),
                 remedy="convert them where you trust them: SentenceTransformer(...).save_pretrained(folder)",
             )
-    if not has_weights(folder):
+    if has_weights(folder):
+        return
+    exported = next((kind for kind, name in _EXPORTS.items() if any(folder.rglob(name))), None)
+    if exported:
         raise UsageError(
-            "the model's weights are missing or incomplete (no *.safetensors, or not all shards)",
+            f"the folder holds the model for {exported} only, which qembed does not run",
             where=str(folder),
-            remedy="download the model again",
+            remedy="get the model's safetensors",
         )
+    raise UsageError(
+        "the model's weights are missing or incomplete (no *.safetensors, or not all shards)",
+        where=str(folder),
+        remedy="download the model again",
+    )
 
 
-def _transformers(folder: Path) -> list[Path]:
-    """Folders of the modules that cannot be without weights."""
+def _is_weightless(folder: Path) -> bool:
+    """Whether the model is made of counts and word lists alone."""
+    kinds = {kind for _, kind in _modules(folder)}
+    return bool(kinds) and kinds <= _WEIGHTLESS
+
+
+def _modules(folder: Path) -> list[tuple[Path, str]]:
+    """The folder and the class of each module; none where the list is broken, which is reported elsewhere."""
     try:
         modules = orjson.loads((folder / "modules.json").read_bytes())
-        return [folder / module["path"] for module in modules if module["type"].endswith(".Transformer")]
-    except (OSError, ValueError, TypeError, KeyError):
-        return []  # a folder of transformers alone; a broken file is reported where it is used
+        return [(folder / module["path"], module["type"].rpartition(".")[2]) for module in modules]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return []
 
 
 def weight_bytes(folder: Path) -> int:
@@ -91,7 +108,7 @@ def stored_in_16_bits(folder: Path) -> bool:
 def weights_sha256(folder: Path) -> str:
     """SHA-256 of the weights: of the file where there is one, else of the lines ``{name} {sha256}``."""
     files = weight_files(folder)
-    return _sha256(files[0]) if len(files) == 1 else _sha256_of_all(folder, files)
+    return file_sha256(files[0]) if len(files) == 1 else _sha256_of_all(folder, files)
 
 
 def config_sha256(folder: Path) -> str:
@@ -101,10 +118,5 @@ def config_sha256(folder: Path) -> str:
 
 
 def _sha256_of_all(folder: Path, files: list[Path]) -> str:
-    lines = (f"{path.relative_to(folder).as_posix()} {_sha256(path)}\n" for path in files)
+    lines = (f"{path.relative_to(folder).as_posix()} {file_sha256(path)}\n" for path in files)
     return sha256("".join(lines).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()

@@ -39,7 +39,8 @@ def documents_as_made(options: EncoderOptions, manifest: Manifest) -> EncoderOpt
     return replace(
         options,
         max_length=manifest.settings["max_length"],
-        truncate_dim=None if made["dimension"] == made["full_dimension"] else made["dimension"],
+        truncate_dim=made["dimension"],  # also where it is all of them: the files may ask for fewer
+        pooling=made.get("pooling"),
         normalize=made["normalized"],
         document_prompt=made["document_prompt"],
     )

@@ -11,7 +11,7 @@ import pytest
 
 from qembed.errors import UsageError
 from qembed.models import ModelSource, Prompts, prompts_of, resolve_model
-from qembed.models.files import read_json
+from qembed.models.files import read_json, unused_prompts
 
 
 def source(folder: Path | None, **prompts: str) -> ModelSource:
@@ -29,13 +29,14 @@ class TestPrompts:
             ({"prompts": None}, Prompts("", "")),
             ({"prompts": {}}, Prompts("", "")),
             ({"prompts": {"query": "q: ", "document": "d: "}}, Prompts("q: ", "d: ")),
-            ({"prompts": {"query": "q: ", "passage": "p: "}}, Prompts("q: ", "p: ")),
-            ({"prompts": {"corpus": "c: "}}, Prompts("", "c: ")),
+            ({"prompts": {"query": "q: ", "passage": "p: "}}, Prompts("q: ", "")),
+            ({"prompts": {"corpus": "c: "}}, Prompts("", "")),
             ({"prompts": {"passage": "p: ", "document": "d: ", "corpus": "c: "}}, Prompts("", "d: ")),
-            ({"prompts": {"s2p": "x: "}, "default_prompt_name": "s2p"}, Prompts("x: ", "x: ")),
+            ({"prompts": {"s2p": "x: "}, "default_prompt_name": "s2p"}, Prompts("", "")),
+            ({"prompts": {"query": "q: "}, "default_prompt_name": "query"}, Prompts("q: ", "")),
             (
                 {"prompts": {"query": "q: ", "s2p": "x: "}, "default_prompt_name": "s2p"},
-                Prompts("q: ", "x: "),
+                Prompts("q: ", ""),
             ),
             ({"prompts": {"s2p": "x: "}}, Prompts("", "")),
             ({"prompts": {"query": 5}}, Prompts("", "")),
@@ -44,6 +45,16 @@ class TestPrompts:
     def test_of_the_models_files(self, tmp_path: Path, config: dict[str, Any], expected: Prompts) -> None:
         (tmp_path / "config_sentence_transformers.json").write_text(json.dumps(config))
         assert prompts_of(source(tmp_path)) == expected
+
+    def test_a_prompt_that_no_role_reads_is_named(self, tmp_path: Path) -> None:
+        config = tmp_path / "config_sentence_transformers.json"
+        config.write_text('{"prompts": {"query": "q: ", "passage": "p: "}}')
+        (said,) = unused_prompts(source(tmp_path))
+        assert "'passage'" in said
+        assert "--document-prompt 'p: '" in said
+        for prompts in ({"document": "d: ", "passage": "p: "}, {"query": "q: "}, {"passage": ""}):
+            config.write_text(json.dumps({"prompts": prompts}))
+            assert unused_prompts(source(tmp_path)) == ()
 
     def test_the_catalog_fills_what_the_files_do_not_name(self, tmp_path: Path) -> None:
         known = source(tmp_path, query="cq: ", document="cd: ")

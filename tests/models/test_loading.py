@@ -7,12 +7,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sentence_transformers
 import torch
 from torch import nn
 
 from qembed.errors import UsageError
 from qembed.models import Encoder, EncoderOptions, ModelSource
 from qembed.models.loading import load_model
+from qembed.models.placement import loads_directly, staying
+
+
+class Transformer(nn.Linear):
+    max_seq_length = 24
+
+
+class Pooling(nn.Linear):
+    def get_config_dict(self) -> dict[str, Any]:
+        return {"pooling_mode": "mean", "include_prompt": True}
 
 
 class Recorded(nn.Sequential):
@@ -21,8 +32,7 @@ class Recorded(nn.Sequential):
     calls: list[dict[str, Any]]
 
     def __init__(self, path: str, **options: Any) -> None:
-        super().__init__(nn.Linear(2, 2), nn.Linear(2, 2))
-        self.max_seq_length = 24
+        super().__init__(Transformer(2, 2), Pooling(2, 2))
         self.moved: list[tuple[int, Any]] = []
         type(self).calls.append(options)
         for number, module in enumerate(self):
@@ -37,6 +47,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda _: (7, 5))
     monkeypatch.setattr("qembed.models.device.find_spec", lambda _: "there")
+    monkeypatch.setattr("qembed.models.placement.find_spec", lambda _: "there")
     # Its check of the installed version reads the package itself.
     monkeypatch.setattr("transformers.BitsAndBytesConfig", lambda **options: options)
     return Recorded.calls
@@ -46,17 +57,49 @@ def source(tiny: Path) -> ModelSource:
     return ModelSource("x", "x", "local", tiny, None, None)
 
 
-def test_one_gpu(tiny: Path, calls: list[dict[str, Any]]) -> None:
-    model, device, dtype = load_model(source(tiny), EncoderOptions(device="cuda:1"))
+def test_one_gpu_without_accelerate(
+    tiny: Path, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qembed.models.placement.find_spec", lambda _: None)
+    model, device, dtype, _ = load_model(source(tiny), EncoderOptions(device="cuda:1"))
     assert (device, dtype) == ("cuda:1", "fp16")
+    assert not loads_directly("cuda:1")
     assert calls[0]["device"] == "cuda:1"
     assert calls[0]["model_kwargs"] == {"dtype": torch.float16, "use_safetensors": True}
     where = {"device": "cuda:1", "dtype": torch.float16}
     assert model.moved == [(0, where), (1, where)]
 
 
+def test_one_gpu_with_accelerate_takes_the_weights_as_they_are_read(
+    tiny: Path, calls: list[dict[str, Any]]
+) -> None:
+    model, *_ = load_model(source(tiny), EncoderOptions(device="cuda:1"))
+    assert loads_directly("cuda:1")
+    assert not loads_directly("cpu")
+    assert calls[0]["device"] is None
+    assert calls[0]["model_kwargs"]["device_map"] == {"": "cuda:1"}
+    assert [number for number, _ in model.moved] == [1]
+
+
+def test_a_sharded_model_needs_accelerate(
+    tiny: Path, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qembed.models.placement.find_spec", lambda _: None)
+    with pytest.raises(UsageError, match="--shard needs accelerate"):
+        load_model(source(tiny), EncoderOptions(shard=True))
+
+
+@pytest.mark.parametrize("library", ["SentenceTransformer", "CrossEncoder"])
+def test_the_class_that_stays_keeps_its_name(library: str) -> None:
+    """Under another name sentence-transformers before 5.5 discards ``modules.json``."""
+    real = getattr(sentence_transformers, library)
+    placed = staying(real)
+    assert issubclass(placed, real)
+    assert (placed.__name__, placed.__qualname__) == (real.__name__, real.__qualname__)
+
+
 def test_nf4(tiny: Path, calls: list[dict[str, Any]]) -> None:
-    model, device, dtype = load_model(source(tiny), EncoderOptions(device="cuda:1", precision="nf4"))
+    model, device, dtype, _ = load_model(source(tiny), EncoderOptions(device="cuda:1", precision="nf4"))
     assert (device, dtype) == ("cuda:1", "nf4")
     assert calls[0]["device"] is None
     kwargs = calls[0]["model_kwargs"]
@@ -80,7 +123,7 @@ def test_int8(tiny: Path, calls: list[dict[str, Any]]) -> None:
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_shard(tiny: Path, calls: list[dict[str, Any]], precision: Any) -> None:
-    model, device, _ = load_model(source(tiny), EncoderOptions(shard=True, precision=precision))
+    model, device, *_ = load_model(source(tiny), EncoderOptions(shard=True, precision=precision))
     assert device == "cuda:0"
     assert calls[0]["device"] is None
     assert calls[0]["model_kwargs"]["device_map"] == "balanced"

@@ -144,14 +144,16 @@ class TestOwnModule:
 
 
 class TestKnownArchitecture:
-    def test_code_beside_a_type_that_transformers_knows_is_not_needed(
+    def test_code_beside_a_type_that_transformers_knows_is_not_replaced_by_its_class(
         self, odd_architecture: Path, marker: Path
     ) -> None:
+        """As jina-embeddings-v2, which calls itself ``bert`` and computes something else."""
         edit(odd_architecture / "config.json", model_type="bert")
-        assert code_that_would_run(odd_architecture) == []
-        for trust in (False, True):
-            Encoder.load(str(odd_architecture), EncoderOptions(device="cpu", trust_remote_code=trust))
-            assert not marker.exists()
+        with pytest.raises(UsageError, match=r"runs Python code .*modeling_odd\.OddModel"):
+            Encoder.load(str(odd_architecture), EncoderOptions(device="cpu"))
+        assert not marker.exists()
+        Encoder.load(str(odd_architecture), EncoderOptions(device="cpu", trust_remote_code=True))
+        assert marker.read_text() == "ran"
 
     def test_all_that_would_run_is_named_once_any_code_is_needed(
         self, odd_module: Path, marker: Path

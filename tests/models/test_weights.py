@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qembed.errors import UsageError
-from qembed.models.weights import has_weights, require_safetensors, weight_bytes, weight_files, weights_sha256
+from qembed.models.weights import has_weights, require_weights, weight_bytes, weight_files, weights_sha256
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -65,27 +65,27 @@ class TestPickles:
     @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "model.pth", "m.ckpt", "m.pkl"])
     def test_refused(self, tmp_path: Path, name: str) -> None:
         with pytest.raises(UsageError, match="pickle") as caught:
-            require_safetensors(touch(tmp_path, name))
+            require_weights(touch(tmp_path, name))
         assert caught.value.where == str(tmp_path / name)
         assert "save_pretrained" in str(caught.value.remedy)
 
     def test_of_a_module_behind_the_transformer(self, tmp_path: Path) -> None:
         touch(tmp_path, "model.safetensors", "2_Dense/pytorch_model.bin")
         with pytest.raises(UsageError, match="pickle") as caught:
-            require_safetensors(tmp_path)
+            require_weights(tmp_path)
         assert "2_Dense" in str(caught.value.where)
 
     def test_beside_safetensors_nobody_reads_them(self, tmp_path: Path) -> None:
-        require_safetensors(touch(tmp_path, "model.safetensors", "pytorch_model.bin", "training_args.bin"))
+        require_weights(touch(tmp_path, "model.safetensors", "pytorch_model.bin", "training_args.bin"))
 
     def test_openvino_weights_are_no_pickle(self, tmp_path: Path) -> None:
         """A clone of all-MiniLM-L6-v2 has them."""
         files = ("openvino/openvino_model.bin", "openvino/openvino_model.xml", "onnx/model.onnx")
-        require_safetensors(touch(tmp_path, "model.safetensors", *files))
+        require_weights(touch(tmp_path, "model.safetensors", *files))
 
     def test_nothing_at_all(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="missing or incomplete"):
-            require_safetensors(touch(tmp_path, "config.json"))
+            require_weights(touch(tmp_path, "config.json"))
 
 
 class TestHash:

@@ -8,8 +8,8 @@ from typing import Any, Final
 from qembed.errors import UsageError
 from qembed.models.encoder import Pending, describe
 from qembed.models.features import PROBES, SPECIAL, Features, checked_layout, on_device, too_long
-from qembed.models.files import read_json
 from qembed.models.info import EncoderInfo
+from qembed.models.kinds import require_cross_encoder
 from qembed.models.loading import EncoderOptions, load_model
 from qembed.models.rerank.pairs import Pair, PairTokens, join_pair, split_pair
 from qembed.models.resolve import ModelSource
@@ -20,7 +20,6 @@ ACTIVATION: Final = "identity"
 """Scores are raw logits, whatever the model's files ask for: a sigmoid makes 1 of everything that is good."""
 
 _QUERY: Final = "how do I filter by payload?"
-_HEADS: Final = ("ForSequenceClassification", "ForCausalLM")
 _HEAD_PARTS: Final = ("pooler", "classifier", "score")
 
 
@@ -54,8 +53,9 @@ class PairEncoder:
                 an option that the model cannot serve.
             QembedError: Its files are damaged, or the libraries do not know its architecture.
         """
-        _check_head(source)
-        model, device, dtype = load_model(source, options, "CrossEncoder")
+        require_cross_encoder(source)
+        loaded = load_model(source, options, "CrossEncoder")
+        model = loaded.model
         if model.num_labels != 1:
             raise UsageError(
                 f"{source.id} gives {model.num_labels} numbers a pair; a reranker gives one",
@@ -65,17 +65,17 @@ class PairEncoder:
             )
         _head_in_fp32(model)
         info = describe(
-            model,
+            loaded,
             source,
-            dtype,
             dimension=1,
             full_dimension=1,
             normalized=False,
             query_prompt="",
             document_prompt="",
+            differences=loaded.notes,
         )
         encoder = cls(model, info)
-        if options.kernels == "auto" and device == "cpu":
+        if options.kernels == "auto" and loaded.device == "cpu":
             encoder._accelerate(options.precision)
         return encoder
 
@@ -142,24 +142,6 @@ def _probes(max_tokens: int) -> list[Pair]:
     long = too_long(max_tokens)
     texts = [*PROBES, SPECIAL, long, f"{_QUERY} {SPECIAL} " * 8]
     return [*((_QUERY, text) for text in texts), (long, "a"), (long, long[1:]), (SPECIAL, _QUERY)]
-
-
-def _check_head(source: ModelSource) -> None:
-    """Refuse a model without a head: transformers would make one up, with random weights.
-
-    Raises:
-        UsageError: naming the folder.
-    """
-    assert source.path is not None
-    kind = read_json(source.path / "config_sentence_transformers.json").get("model_type")
-    architectures = read_json(source.path / "config.json").get("architectures") or [""]
-    if kind == "CrossEncoder" or str(architectures[0]).endswith(_HEADS):
-        return
-    raise UsageError(
-        f"{source.id} is no cross-encoder: it has no head that gives a score",
-        where=str(source.path),
-        remedy=f"--reranker maxsim:{source.name} reranks with the states of its tokens",
-    )
 
 
 def _head_in_fp32(model: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +12,12 @@ import numpy.typing as npt
 from qembed.errors import UsageError
 from qembed.models.encoder import Encoder, describe
 from qembed.models.features import PROBES, Features, on_device
-from qembed.models.files import Role, read_json
+from qembed.models.files import Role
 from qembed.models.info import EncoderInfo
+from qembed.models.kinds import kind_of
 from qembed.models.loading import EncoderOptions, load_model
 from qembed.models.resolve import ModelSource
 from qembed.models.tokens import TokenCounter, TokenIds, reader_with
-
-_MULTI_VECTOR: Final = ("MultiVectorEncoder", "ColBERT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class TokenEncoder(Encoder):
         import torch
 
         with torch.inference_mode():
-            made = self._model[0](features)
+            made = self._model[0](features, task=role)
         if "token_embeddings" not in made or "attention_mask" not in made:
             raise UsageError(
                 f"{self.info.id} has no states of single tokens, which MaxSim needs",
@@ -107,22 +106,23 @@ class MultiVectorTokens:
         Raises:
             UsageError, QembedError: As ``Encoder.load``; or this sentence-transformers knows no such models.
         """
-        model, device, dtype = load_model(source, options, "MultiVectorEncoder")
+        loaded = load_model(source, options, "MultiVectorEncoder")
+        model = loaded.model
         width = int(model.get_embedding_dimension())
         prompts = {role: model.prompts.get(role) or "" for role in ("query", "document")}
         info = describe(
-            model,
+            loaded,
             source,
-            dtype,
             dimension=width,
             full_dimension=width,
             normalized=True,
             query_prompt=prompts["query"],
             document_prompt=prompts["document"],
+            differences=loaded.notes,
         )
         length = getattr(model[0], "document_length", None)
         tokens = cls(model, replace(info, max_tokens=min(info.max_tokens, length or info.max_tokens)))
-        if options.kernels == "auto" and device == "cpu":
+        if options.kernels == "auto" and loaded.device == "cpu":
             tokens._accelerate(options.precision)
         return tokens
 
@@ -145,9 +145,14 @@ class MultiVectorTokens:
         from qembed.models.cpu.accelerate import accelerated
 
         def vectors() -> npt.NDArray[np.float32]:
-            made = self.states_of_texts(PROBES)
-            found: npt.NDArray[np.float32] = made.states[made.matched].float().numpy()
-            return found
+            """States of tokens in both roles, with padding and without: queries may be expanded."""
+            roles: tuple[Role, ...] = ("document", "query")
+            made = [
+                self.states_of_texts(texts, role)
+                for role in roles
+                for texts in ([*PROBES, " ".join(PROBES)], PROBES[:1])
+            ]
+            return np.concatenate([one.states[one.matched].float().numpy() for one in made])
 
         self.info = accelerated(self._model, self.info, asked, vectors)
 
@@ -163,10 +168,11 @@ def load_token_model(source: ModelSource, options: EncoderOptions) -> TokenModel
         UsageError, QembedError: As ``Encoder.load``; or the model has no states of tokens.
     """
     assert source.path is not None
-    kind = read_json(source.path / "config_sentence_transformers.json").get("model_type")
-    architectures = read_json(source.path / "config.json").get("architectures") or []
-    if kind in _MULTI_VECTOR or "HF_ColBERT" in architectures:
+    kind = kind_of(source.path)
+    if kind == "multi-vector":
         return MultiVectorTokens.load(source, options)
+    if kind == "transformer":  # its states of tokens are read before any pooling
+        options = replace(options, pooling=options.pooling or "mean")
     model = TokenEncoder.load(source, options)
     assert isinstance(model, TokenEncoder)
     model.states_of_texts(PROBES[:1])

@@ -96,8 +96,8 @@ def test_a_model_without_states_is_refused(tiny: Path, monkeypatch: pytest.Monke
         made = right(self, features, **options)
         return {"sentence_embedding": made["token_embeddings"].mean(dim=1)}
 
-    monkeypatch.setattr(Transformer, "forward", forward)
     model = TokenEncoder.load(resolve_model(str(tiny)), PLAIN)
+    monkeypatch.setattr(Transformer, "forward", forward)
     assert isinstance(model, TokenEncoder)
     with pytest.raises(UsageError, match="no states of single tokens"):
         model.states_of_texts(TEXTS)
