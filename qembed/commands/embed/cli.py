@@ -17,6 +17,7 @@ from qembed.terminal.options import (
     TOKEN_BUDGET,
     TRUNCATE_DIM,
     AdvancedCommand,
+    advanced,
     corpus_options,
     model_options,
 )
@@ -36,7 +37,16 @@ if TYPE_CHECKING:
 @model_options
 @MAX_LENGTH
 @TRUNCATE_DIM
-@click.option("--normalize/--no-normalize", default=True, show_default=True, help="Vectors of length 1.")
+@click.option(
+    "--normalize/--no-normalize",
+    default=None,
+    help="Scale vectors to length 1.  [default: yes, unless the model is made for the dot product]",
+)
+@advanced(
+    "--pooling",
+    type=click.Choice(["cls", "mean", "max", "last-token", "weighted-mean"]),
+    help="How the states of tokens become one vector, for a model without modules.json.",
+)
 @click.option("--document-prompt", help="Put before every chunk instead of the model's own prompt.")
 @click.option("--query-prompt", help="Put before every query later on, instead of the model's own.")
 @TOKEN_BUDGET
@@ -156,6 +166,7 @@ def _options(model: str | None, choices: dict[str, Any]) -> EmbedOptions:
         "max_length",
         "truncate_dim",
         "normalize",
+        "pooling",
         "query_prompt",
         "document_prompt",
         "trust_remote_code",

@@ -145,6 +145,7 @@ def identity(info: EncoderInfo) -> dict[str, Any]:
         "dtype": info.dtype,
         "dimension": info.dimension,
         "normalized": info.normalized,
+        "pooling": info.pooling,
     }
 
 

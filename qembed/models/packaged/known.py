@@ -70,7 +70,7 @@ def _scores(source: ModelSource, pairs: tuple[Known, ...]) -> list[float]:
         encoder = Encoder.load(source, _PLAIN)
         left, right = encoder.encode(queries, "query"), encoder.encode(texts, "document")
     else:
-        sparse, _, _ = load_model(source, _PLAIN, "SparseEncoder")
+        sparse = load_model(source, _PLAIN, "SparseEncoder").model
         options = {"convert_to_sparse_tensor": False, "show_progress_bar": False}
         left = sparse.encode_query(queries, **options).numpy()
         right = sparse.encode_document(texts, **options).numpy()

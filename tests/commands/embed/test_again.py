@@ -101,7 +101,7 @@ class TestOtherSettings:
         [
             ({"max_length": 10}, "max_length None, now 10"),
             ({"truncate_dim": 8}, "truncate_dim None, now 8"),
-            ({"normalize": False}, "normalize True, now False"),
+            ({"normalize": False}, "normalize None, now False"),
             ({"document_prompt": "p: "}, "document_prompt None, now 'p: '"),
             ({"query_prompt": "q: "}, "query_prompt None, now 'q: '"),
             ({"precision": "bf16"}, "precision 'fp32', now 'bf16'"),
