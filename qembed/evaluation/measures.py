@@ -91,7 +91,7 @@ class Measure:
         if self.rel < 1:
             raise UsageError(f"rel={self.rel} would count irrelevant items", remedy="write 1 or more")
         if self.rel != 1 and self.name in _WITHOUT_REL:
-            raise UsageError(f"{self.name} takes no rel", remedy="leave (rel=...) away")
+            raise UsageError(f"{self.name} takes no rel", remedy="leave out (rel=...)")
 
     def __str__(self) -> str:
         rel = f"(rel={self.rel})" if self.rel != 1 else ""
@@ -293,7 +293,7 @@ def _grade(grade: Any, query: str, item: str) -> int:
     if isinstance(grade, int | np.integer) or float(grade).is_integer():
         return max(int(grade), 0)
     raise Mismatch(
-        f"the grade of {item!r} is {grade}, which is no whole number",
+        f"the grade of {item!r} is {grade}, which is not a whole number",
         where=f"query {query!r}",
         remedy="grades are 0 (irrelevant), 1, 2, ...: round them, or multiply all of them by one number",
     )

@@ -233,7 +233,7 @@ def parse_catalog(text: str) -> tuple[ModelCard, ...]:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise QembedError(f"the model catalog is no TOML: {error}", where=DATA_FILE) from error
+        raise QembedError(f"the model catalog is not TOML: {error}", where=DATA_FILE) from error
     entries = data.pop("model", None)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries) or data:
         raise QembedError("the model catalog must hold [[model]] tables and nothing else", where=DATA_FILE)

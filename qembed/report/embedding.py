@@ -298,7 +298,7 @@ def _json(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except orjson.JSONDecodeError as error:
-        raise Mismatch(f"this is no JSON: {error}", where=str(path), remedy="copy it again") from None
+        raise Mismatch(f"this is not JSON: {error}", where=str(path), remedy="copy it again") from None
     if not isinstance(document, dict):
-        raise Mismatch("this is no JSON object", where=str(path), remedy="give the right file")
+        raise Mismatch("this is not a JSON object", where=str(path), remedy="give the right file")
     return document

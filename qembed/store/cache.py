@@ -132,7 +132,7 @@ class VectorCache:
             raise QembedError(
                 "a cached vector changed while it was used",
                 where=str(self.folder),
-                remedy="run again: the vector is then made anew; if this comes back, the disk is failing",
+                remedy="run again to compute the vector anew; if this happens again, the disk is failing",
             )
         return vectors
 
@@ -258,7 +258,7 @@ def _claim(folder: Path, said: dict[str, Any]) -> None:
         same = False
     if not same:
         raise Mismatch(
-            "this is no vector cache, or one that was made otherwise",
+            "this is not a vector cache, or it was made by another version",
             where=str(path),
             remedy=f"remove the folder {str(folder)!r}, or give another --cache",
         )

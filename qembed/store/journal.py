@@ -77,7 +77,7 @@ def check_journal(found: Journal, wanted: Journal, output: Path) -> None:
         differences.append(f"the chunks have changed (then {found.texts:,} unique texts)")
     if differences:
         raise OutputExists(
-            f"an unfinished run is there, and it was begun otherwise: {'; '.join(differences)}",
+            f"an unfinished run with other settings is there: {'; '.join(differences)}",
             where=str(output),
-            remedy="the settings it was begun with finish it; --force throws it away; another -o keeps both",
+            remedy="the settings it was started with finish it; --force discards it; another -o keeps both",
         )

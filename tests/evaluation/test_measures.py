@@ -202,7 +202,7 @@ def test_infinite_scores_have_their_place():
 def test_grades_are_whole_numbers():
     assert evaluate({"q": {"a": 2.0}}, {"q": {"a": 1.0}}, ["nDCG@1"]).loc["q", "nDCG@1"] == 1
     for grade in (0.5, math.nan, math.inf):
-        with pytest.raises(Mismatch, match="no whole number"):
+        with pytest.raises(Mismatch, match="not a whole number"):
             evaluate({"q": {"a": grade}}, {}, ["nDCG@1"])
 
 

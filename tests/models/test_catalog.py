@@ -312,6 +312,6 @@ class TestBrokenCatalog:
             parse_catalog(text)
 
     def test_no_toml(self) -> None:
-        with pytest.raises(QembedError, match=r"no TOML: .*line 1, column") as caught:
+        with pytest.raises(QembedError, match=r"not TOML: .*line 1, column") as caught:
             parse_catalog("[[model\n")
         assert isinstance(caught.value.__cause__, tomllib.TOMLDecodeError)

@@ -169,5 +169,5 @@ def test_something_else(tmp_path: Path) -> None:
     with pytest.raises(Mismatch, match="not what audit or verify print"):
         read_checked(path)
     path.write_text("[]")
-    with pytest.raises(Mismatch, match="no JSON object"):
+    with pytest.raises(Mismatch, match="not a JSON object"):
         read_checked(path)

@@ -121,7 +121,7 @@ def test_the_order_of_an_identity_does_not_matter(tmp_path: Path) -> None:
 def test_a_folder_that_belongs_to_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
     folder = filled(tmp_path, 1)
     (folder / "identity.json").write_bytes(content)
-    with pytest.raises(Mismatch, match="no vector cache") as caught:
+    with pytest.raises(Mismatch, match="not a vector cache") as caught:
         opened(tmp_path)
     assert str(folder) in str(caught.value.remedy)
 

@@ -117,7 +117,7 @@ def _check_names(names: Sequence[str], exclude: Sequence[str]) -> None:
     for module in exclude:
         if not any(module.startswith(f"{name}.") for name in names):
             raise UsageError(
-                f"--exclude {module} is in none of the packages", remedy="e.g. --exclude pandas.core"
+                f"--exclude {module} is not part of any of the packages", remedy="e.g. --exclude pandas.core"
             )
 
 

@@ -198,7 +198,7 @@ def _judgement(fields: list[str], judge: str | None, path: Path, line: int) -> J
     query_id, item_id, grade, who, when = [*fields, "", ""][:5]
     if (relevance := parse_grade(grade)) is None or relevance < 0:
         raise Mismatch(
-            f"the grade {grade!r} is not a whole number from 0 on",
+            f"the grade {grade!r} is not a whole number of 0 or more",
             where=where,
             remedy="0 does not help, 1 helps, 2 answers the query; nothing was merged",
         )

@@ -49,7 +49,7 @@ def read_foreign_run(path: Path) -> Run:
         rows = _trec(lines, path)
     else:
         raise Mismatch(
-            f"this is no run: the first line has {len(start.split())} columns",
+            f"this is not a run: the first line has {len(start.split())} columns",
             where=f"{path}, line {lines[0][0]}",
             remedy="give TREC's six columns, ranx's JSON, or columns named query_id, doc_id and score",
         )
@@ -116,7 +116,7 @@ def _columns(line: str) -> list[str]:
 
 
 def _bad(reason: str, path: Path, line: int) -> Mismatch:
-    return Mismatch(reason, where=f"{path}, line {line}", remedy="write the run again, or mend the line")
+    return Mismatch(reason, where=f"{path}, line {line}", remedy="write the run again, or correct the line")
 
 
 def _run_of(rows: Iterable[tuple[int, str, str, Any]], path: Path) -> Run:

@@ -35,7 +35,7 @@ def open_reranker(
         token_budget: Padded tokens of a batch at most; by the device when None.
 
     Raises:
-        ModelUnreachable: It is not on this machine and cannot be had; at once, before anything is loaded.
+        ModelUnreachable: It is not on this machine and cannot be downloaded; known before anything is loaded.
         UsageError: It is no reranker, or one of several labels.
         QembedError: Its files are damaged.
     """
@@ -61,8 +61,8 @@ def _reachable(model: str, spec: str, options: EncoderOptions, *, cross_encoder:
     card = find_model(model)
     if cross_encoder and card and card.kind == "embedder":
         raise UsageError(
-            f"{card.id} makes vectors and is no cross-encoder",
-            remedy=f"--reranker {MAXSIM}{model} reranks with the states of its tokens",
+            f"{card.id} makes vectors and is not a cross-encoder",
+            remedy=f"--reranker {MAXSIM}{model} reranks with its token vectors",
         )
     try:
         source = resolve_model(

@@ -62,7 +62,8 @@ def hole_bounds(
         grade = max((value for judged in grades.values() for value in judged.values()), default=0)
     elif grade < chosen.rel:
         raise UsageError(
-            f"a hole of grade {grade} is not relevant for {chosen}", remedy=f"use {chosen.rel} or more"
+            f"an unjudged item of grade {grade} is not relevant for {chosen}",
+            remedy=f"use {chosen.rel} or more",
         )
     before, after = ordered_lists(baseline, grades), ordered_lists(system, grades)
     extremes = [

@@ -149,7 +149,7 @@ class TestUsage:
             ({"max_tokens": 31}, "no room"),
             ({"max_tokens": 65}, "reads 64 tokens"),
             ({"collection": "a:b"}, "cannot name a collection"),
-            ({"exclude": ["other.part"]}, "in none of the packages"),
+            ({"exclude": ["other.part"]}, "not part of any of the packages"),
             ({"names": []}, "no package is given"),
         ],
     )
