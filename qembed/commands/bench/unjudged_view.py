@@ -45,11 +45,14 @@ def _parts(result: BenchResult, folder: Path | None) -> Iterator[RenderableType]
     yield Text("Which system is better, only judgements can tell.", style="bold")
     yield Text(
         f"{quantity(decisive)} of {quantity(len(result.unjudged))} results among the first ten can change "
-        "the comparison; the report lists them first:\n"
-        "  qembed report        # judge in the browser, then export qrels.tsv\n"
-        f"  qembed evalset merge-judgements my_set qrels.tsv --bench {where}\n"
-        "  qembed bench ... -e my_set   # as before, instead of --queries"
+        "the comparison; the report lists them first:"
     )
+    for command in (
+        "qembed report        # judge in the browser, then export qrels.tsv",
+        f"qembed evalset merge-judgements my_set qrels.tsv --bench {where}",
+        "qembed bench ... -e my_set   # as before, instead of --queries",
+    ):
+        yield Text(f"  {command}", no_wrap=True)
 
 
 def _agreement(result: BenchResult) -> RenderableType:

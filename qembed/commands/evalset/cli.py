@@ -255,7 +255,7 @@ def merge(
     \b
     Examples:
       qembed evalset merge-judgements my_eval_set qrels.tsv
-      qembed evalset merge-judgements my_eval_set qrels.tsv --bench reports/0004_questions
+      qembed evalset merge-judgements my_set qrels.tsv --bench reports/0004_mine
       qembed evalset merge-judgements my_eval_set anna.tsv ben.tsv --dry-run
       qembed evalset merge-judgements my_eval_set qrels.tsv --on-conflict replace
     """

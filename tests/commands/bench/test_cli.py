@@ -316,7 +316,7 @@ class TestQuestions:
         baseline = ["--baseline", self.other(tmp_path), "--baseline-query-vectors", shelf.query_vectors]
         ran = run_cli([*self.command(shelf, tmp_path), *baseline, "--latency-queries", "0"])
         assert (ran.code, ran.err) == (0, "")
-        shown = re.sub(r"(?m)^Wrote .*\n", "", ran.out)
+        shown = re.sub(r"(?m)^Wrote .*\n", "", re.sub(r"--bench \S+", "--bench REPORT", ran.out))
         assert narrow(shown)
         golden("bench_questions", shown)
 
