@@ -18,7 +18,26 @@ next. The command line prints these three, and a traceback only with ``--debug``
 
 from __future__ import annotations
 
+import errno
+
 EXIT_INTERRUPTED = 130
+
+_REMEDIES = {
+    errno.EMFILE: "raise the limit of open files (ulimit -n 4096), or close other programs",
+    errno.ENFILE: "close other programs: the system has too many open files",
+    errno.ENOMEM: "close other programs, or process less at a time",
+    errno.EAGAIN: "raise the limit of processes (ulimit -u), or close other programs",
+    errno.ENAMETOOLONG: "give shorter names of files and folders (--collection, -o)",
+    errno.EACCES: "check the permissions, or give another folder",
+    errno.EROFS: "give a folder that can be written",
+    errno.ENOSPC: "make room or give another -o folder",
+    errno.EDQUOT: "make room in your quota, or give another folder",
+}
+
+
+def remedy_of(error: OSError) -> str | None:
+    """What to do about an error of the operating system; None where its own words are all there is to say."""
+    return _REMEDIES.get(error.errno or 0)
 
 
 class QembedError(Exception):

@@ -12,7 +12,7 @@ from importlib import import_module
 import click
 
 from qembed import __version__
-from qembed.errors import EXIT_INTERRUPTED, QembedError
+from qembed.errors import EXIT_INTERRUPTED, QembedError, remedy_of
 from qembed.kaggle import keep_model_cache_out
 from qembed.terminal.options import CommandGroup
 from qembed.terminal.output import say
@@ -120,6 +120,10 @@ def _unforeseen(error: Exception) -> QembedError:
     match error:
         case OSError():
             message = f"{error.strerror}: {error.filename}" if error.filename else str(error) or message
+            remedy = remedy_of(error)
+        case RuntimeError() if "can't start new thread" in str(error):
+            message = "the system gives no more threads"
+            remedy = "raise the limit (ulimit -u), set OMP_NUM_THREADS=1, or close other programs"
         case MemoryError():
             message, remedy = "not enough memory", "close other programs, or process less at a time"
         case ModuleNotFoundError() if error.name and error.name.partition(".")[0] != "qembed":

@@ -31,6 +31,8 @@ __all__ = [
 ]
 
 
+_LONGEST_NAME_BYTES = 180
+"""File systems take 255; the longest name made of it adds a number of shards, a process id and suffixes."""
 _WAYS_OUT: dict[IdFrom, str] = {
     "path": "to build ids from whole paths",
     "own": "to keep the ids that the chunks bring",
@@ -66,6 +68,17 @@ def collection_name(root: Path, collection: str | None = None) -> str:
         raise UsageError(
             f"{name!r} cannot name a collection",
             remedy="pass --collection NAME, without slashes, colons or quotes",
+        )
+    if name.startswith("."):
+        raise UsageError(
+            f"{name!r} cannot name a collection: files with a dot in front are hidden",
+            remedy="pass --collection NAME, without a dot in front",
+        )
+    if len(name.encode()) > _LONGEST_NAME_BYTES:
+        raise UsageError(
+            f"the collection's name is too long for names of files: {len(name.encode())} bytes",
+            where=f"{name[:40]}...",
+            remedy=f"pass --collection NAME, of at most {_LONGEST_NAME_BYTES} bytes",
         )
     return name
 

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
-from qembed.errors import QembedError
+from qembed.errors import QembedError, remedy_of
 
 LOCK_SECONDS = 60.0
 """How long a writer waits for another one."""
@@ -78,8 +78,9 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
+        remedy = remedy_of(error) or "make room or give another -o folder"
         raise QembedError(
             f"cannot write: {reason}",
             where=str(error.filename or path),
-            remedy="make room or give another -o folder; nothing that was there before has changed",
+            remedy=f"{remedy}; nothing that was there before has changed",
         ) from error

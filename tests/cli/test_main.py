@@ -170,6 +170,11 @@ class TestUnexpected:
             (ConnectionError("gone"), "gone"),
             (TimeoutError(), "TimeoutError: "),
             (MemoryError(), "not enough memory"),
+            (RuntimeError("can't start new thread"), "the system gives no more threads"),
+            (
+                OSError(24, "Too many open files", "a.json"),
+                "Too many open files: a.json\nnext:  raise the limit",
+            ),
             (
                 ModuleNotFoundError("No module named 'rich.table'", name="rich.table"),
                 "the package rich is not",

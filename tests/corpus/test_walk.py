@@ -161,11 +161,20 @@ class TestCollectionName:
     def test_the_given_one_wins(self, tmp_path: Path) -> None:
         assert collection_name(tmp_path, "b") == "b"
 
-    @pytest.mark.parametrize("name", ["", " ", "a/b", "a\\b", "a:b", 'a"b', "a\nb", "a\0b", "\ud800"])
+    @pytest.mark.parametrize(
+        "name", ["", " ", "a/b", "a\\b", "a:b", 'a"b', "a\nb", "a\0b", "\ud800", ".", "..", ".a"]
+    )
     def test_what_cannot_be_one(self, tmp_path: Path, name: str) -> None:
         with pytest.raises(UsageError, match="cannot name a collection") as caught:
             collection_name(tmp_path, name)
         assert "--collection" in (caught.value.remedy or "")
+
+    @pytest.mark.parametrize("name", ["x" * 240, "\u00e4" * 100])
+    def test_too_long_for_names_of_files(self, tmp_path: Path, name: str) -> None:
+        with pytest.raises(UsageError, match="too long for names of files") as caught:
+            collection_name(tmp_path, name)
+        assert "at most 180 bytes" in (caught.value.remedy or "")
+        (tmp_path / f".{name[: 180 // len(name[0].encode())]}{'x' * 60}").touch()  # what such a name becomes
 
     def test_the_top_of_the_file_system_has_no_name(self) -> None:
         with pytest.raises(UsageError):
