@@ -218,6 +218,7 @@ def _open_baseline(first: Judged, options: BenchOptions, progress: Progress) -> 
         level,
         results=first.side.results,
         texts=max(options.depths),
+        qrels=first.eval_set.qrels,
         like=first.side,
         progress=progress,
     )

@@ -90,6 +90,11 @@ def _basis(result: BenchResult) -> Iterator[RenderableType]:
         yield Text("SYNTHETIC: a program made these queries and nobody judged them.", style="bold yellow")
     for name, side, absent in zip(("vectors", "baseline"), result.sides, result.absent, strict=False):
         yield facts(side, name)
+        if side.own:
+            yield Text(
+                f"note: {len(side.own):,} queries are chunks of {name}; each one's own chunk is left out "
+                "of its results, as BEIR's ignore_identical_ids does"
+            )
         if absent:
             lost = f"{absent:,} relevant item{'s are' if absent > 1 else ' is'}"
             yield Text(f"note: {lost} not in {name}; no search can find them", style="yellow")

@@ -87,7 +87,9 @@ def ask(
     """
     queries = eval_set.judged or eval_set.queries
     level = eval_set.card.level
-    side = open_side(options, queries, level, results=results, texts=texts, progress=progress)
+    side = open_side(
+        options, queries, level, results=results, texts=texts, qrels=eval_set.qrels, progress=progress
+    )
     chunks = {name for names in side.collection.chunks for name in names}
     pages = {page for pages in side.collection.pages for page in pages}
     qrels = side.units.qrels({query: eval_set.qrels.get(query, {}) for query in queries})

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from qembed.evaluation.diagnose.agreement import overlap
 from qembed.evaluation.diagnose.latency import time_queries
 from qembed.evaluation.eval_sets.card import Level
 from qembed.evaluation.retrieve.collection import Collection, read_collection
-from qembed.evaluation.retrieve.depth import RESULTS, Search, retrieve
+from qembed.evaluation.retrieve.depth import RESULTS, Search, own_texts, retrieve, without_own
 from qembed.evaluation.retrieve.ordering import ranked
 from qembed.evaluation.retrieve.pools import first
 from qembed.evaluation.retrieve.units import Units, units_like, units_of
@@ -23,7 +23,7 @@ from qembed.index import EdgeIndex, Index, Point, choose_index, make_index
 from qembed.index.choose import IndexKind
 from qembed.models import Encoder, EncoderOptions
 from qembed.progress import Progress
-from qembed.records import Run, Vectors
+from qembed.records import Qrels, Run, Vectors
 from qembed.store import Manifest, OutputFiles, find_embeddings, read_manifest
 from qembed.store.made_with import load_query_encoder, model_name
 
@@ -88,6 +88,7 @@ class Side:
         results: Judged units per query that every run over units holds, unless fewer are found.
         run: Text id -> score per query, from the index.
         exact_run: The same from exact search; ``run`` itself where the index is exact.
+        own: Query id -> texts that are this query itself, which no run holds.
     """
 
     path: Path
@@ -100,6 +101,7 @@ class Side:
     results: int
     run: Run
     exact_run: Run
+    own: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def max_tokens(self) -> int | None:
@@ -110,7 +112,8 @@ class Side:
 
     def search(self, query_ids: Sequence[str], depth: int) -> Run:
         """Text id -> score of the ``depth`` nearest texts of some of the queries."""
-        return _search_of(self.index, list(self.run), self.queries)(query_ids, depth)
+        search = _search_of(self.index, list(self.run), self.queries)
+        return without_own(search, self.own)(query_ids, depth)
 
     def judged_run(self, texts: Run) -> Run:
         """A run over text ids as one over judged units, cut to ``results`` units per query."""
@@ -129,6 +132,7 @@ def open_side(
     *,
     results: int = RESULTS,
     texts: int = 1,
+    qrels: Qrels | None = None,
     like: Side | None = None,
     progress: Progress = Progress(),
 ) -> Side:
@@ -140,6 +144,8 @@ def open_side(
         level: What is judged.
         results: Judged units retrieved per query.
         texts: Distinct texts retrieved per query, at least.
+        qrels: Over chunks or pages, as the eval set has them; a query's own document that is judged relevant
+            is a result like any other.
         like: The side whose names units and texts get, so that both meet the same qrels.
         progress: Told of every phase.
 
@@ -172,14 +178,17 @@ def open_side(
     progress.phase("building the index", total=len(collection), unit="texts")
     index = build_index(collection, kind, hnsw=options.hnsw)
     progress.phase("searching", total=len(queries), unit="queries")
-    search = _search_of(index, list(queries), vectors)
+    own = own_texts(queries, units, collection.ids, collection.texts, qrels)
+    search = without_own(_search_of(index, list(queries), vectors), own)
     exact_run = run = retrieve(search, list(queries), units, results=results, texts=texts)
     if not index.exact:
         reference = build_index(collection, "exact")
-        search = _search_of(reference, list(queries), vectors)
+        search = without_own(_search_of(reference, list(queries), vectors), own)
         exact_run = retrieve(search, list(queries), units, results=results, texts=texts)
         reference.close()
-    return Side(found.path, manifest, collection, units, encoder, vectors, index, results, run, exact_run)
+    return Side(
+        found.path, manifest, collection, units, encoder, vectors, index, results, run, exact_run, own
+    )
 
 
 def _load_encoder(
@@ -256,6 +265,7 @@ def describe_side(side: Side) -> dict[str, Any]:
         "chunks": side.collection.records,
         "texts": len(side.collection),
         "texts_with_two_vectors": side.collection.disagreeing,
+        "own_documents_left_out": len(side.own),
         "dimension": side.collection.dimension,
         "model": made.get("id") or (info.id if info else None),
         "revision": made.get("revision"),

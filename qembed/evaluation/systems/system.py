@@ -17,7 +17,7 @@ from qembed.evaluation.diagnose.latency import time_queries
 from qembed.evaluation.rerank.open import reranker_labels
 from qembed.evaluation.rerank.reranker import Reranked, Reranker
 from qembed.evaluation.retrieve.bm25 import BM25
-from qembed.evaluation.retrieve.depth import RESULTS, retrieve
+from qembed.evaluation.retrieve.depth import RESULTS, retrieve, without_own
 from qembed.evaluation.retrieve.fusion import fuse_heads
 from qembed.evaluation.retrieve.ordering import ranked
 from qembed.evaluation.retrieve.pools import rerank_run
@@ -172,7 +172,7 @@ def _bm25_systems(
     def search(asked: Sequence[str], depth: int) -> Run:
         return dict(zip(asked, bm25.search_many([queries[query] for query in asked], depth), strict=True))
 
-    run = retrieve(search, list(queries), side.units, results=side.results)
+    run = retrieve(without_own(search, side.own), list(queries), side.units, results=side.results)
     times: Times = {}
     if sample:
         texts = list(queries.values())

@@ -880,3 +880,32 @@ def test_the_bundled_model_reranks_itself(
     assert result.rows[-1].system.info["weights_sha256"]
     assert set(result.rows[-1].stages) == {"encode", "retrieve", "rerank"}
     assert result.ceilings[6] == 1
+
+
+class TestQueriesThatAreDocuments:
+    """As in ArguAna and Quora: a query's own document is left out, as BEIR does it, and that is said."""
+
+    def collection(self, folder: Path, *more: str) -> Made:
+        near = [[*np.eye(8)[n // 2].tolist(), n % 2 / 10] for n in range(16)]
+        items = [Item(f"{n}", f"Title {n // 2}. question {n}", near[n]) for n in range(16)]
+        queries = {f"{n}": (f"question {n}", near[n]) for n in range(0, 16, 2)}
+        return make(folder, items, queries, [*(f"{n} {n + 1} 1" for n in range(0, 16, 2)), *more])
+
+    def test_no_run_holds_the_query_itself(self, tmp_path: Path) -> None:
+        made = self.collection(tmp_path)
+        result = run(made, rerankers=(), baseline=made.embeddings, baseline_query_vectors=made.query_vectors)
+        assert [len(side.own) for side in result.sides] == [8, 8]
+        for row in result.rows:
+            assert all(query not in scores for query, scores in row.system.run.items()), row.system.name
+        assert max(len(scores) for scores in result.rows[0].system.run.values()) == 15
+        assert result.rows[0].estimates["nDCG@10"].mean == 1
+
+    def test_an_own_document_that_is_judged_relevant_stays(self, tmp_path: Path) -> None:
+        result = run(self.collection(tmp_path, "0 0 2"))
+        assert set(result.sides[0].own) == {f"{n}" for n in range(2, 16, 2)}
+        assert "0" in result.rows[0].system.run["0"]
+
+    def test_the_same_id_of_another_text_means_nothing(self, tmp_path: Path) -> None:
+        items = [Item(f"{n}", f"chunk {n}", [1.0, n]) for n in range(8)]
+        made = make(tmp_path, items, {"3": ("another question", [1.0, 3.0])}, ["3 4 1"])
+        assert run(made).sides[0].own == {}
