@@ -33,51 +33,47 @@ if TYPE_CHECKING:
     "--device",
     default="auto",
     show_default=True,
-    help="Preset (t4, p100, l4, a100, h100), several as in t4x2, cpu, or auto: what is here.",
+    help="Preset (t4, p100, l4, l40s, a100, a100-80gb, h100, h200, rtx-4090), several as in t4x2; cpu; or "
+    "auto: what is here.",
 )
 @click.option(
     "--precision",
     type=click.Choice(PRECISIONS),
     default="auto",
     show_default=True,
-    help="Work out this one only; auto compares all.",
+    help="Precision to work out; auto compares all.",
 )
-@click.option("--shard", is_flag=True, help="Only one worker with the model spread over all cards.")
+@click.option("--shard", is_flag=True, help="Spread the model over all cards: one worker.")
 @corpus_options
 @click.option("--revision", metavar="COMMIT", help="Commit, tag or branch of the model on the hub.")
 @MAX_LENGTH
 @TRUNCATE_DIM
-@click.option(
-    "--max-batch", type=click.IntRange(min=1), metavar="N", help="Texts of a batch at most; T4: 24."
-)
 @TOKEN_BUDGET
-@click.option(
-    "--memory-buffer",
-    type=click.FloatRange(min=0),
-    default=2.0,
-    show_default=True,
-    metavar="GB",
-    help="Left free on each card.",
-)
-@click.option(
+@MAX_BATCH
+@MEMORY_BUFFER
+@advanced(
     "--model-gb",
     type=click.FloatRange(min=0),
     metavar="GB",
-    help="With --chunk-gb: work out the rule of thumb with a model that takes so much of a card.",
+    help="Memory of the loaded model, for the rule of thumb; needs --chunk-gb.",
 )
-@click.option(
-    "--chunk-gb", type=click.FloatRange(min=0, min_open=True), metavar="GB", help="What a chunk takes."
+@advanced(
+    "--chunk-gb",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="GB",
+    help="Memory per chunk of a batch, for the rule of thumb.",
 )
 @output_options
 @click.pass_context
 def command(
     ctx: click.Context, /, input: Path, model: str | None, device: str, form: Form | None, **choices: Any
 ) -> None:
-    """Say what embedding the chunks below INPUT would take; neither the GPU nor the weights are needed.
+    """Predict memory, batches, time and disk of embedding the chunks below INPUT.
 
-    First what to run, then every precision on that device, then the terms: memory of a card, batches and
-    padding on these very chunks, time, disk, Kaggle's limits. Where the model's tokenizer is not here, tokens
-    are estimated, and the output says so. Exit 3 when no precision fits.
+    Neither the GPU nor the weights are needed. First comes the command to run, then every precision on that
+    device, then each term: memory of a card, batches and padding on these chunks, time, disk, Kaggle's
+    limits. Where the model's tokenizer is not here, tokens are estimated, and the output says so. Exit code 3
+    when no precision fits.
 
     \b
     Examples:
@@ -96,7 +92,7 @@ def command(
     corpus = CorpusOptions(choices["collection"], choices["limit"], cast("IdFrom", choices["id_from"]))
     options = PlanOptions(
         corpus=corpus,
-        buffer_bytes=int(choices["memory_buffer"] * 1e9),
+        buffer_bytes=_bytes(choices["memory_buffer"]),
         model_bytes=_bytes(choices["model_gb"]),
         chunk_bytes=_bytes(choices["chunk_gb"]),
         **{key: choices[key] for key in ("precision", "shard", "max_batch", "token_budget", "max_length")},
@@ -106,7 +102,7 @@ def command(
     planned = plan(input, model=name, device=device, options=options, progress=make_progress())
     line = command_line(planned, input, name, options)
     if form == "json":
-        print_json({**_without_infinity(asdict(planned)), "command": shlex.join(line)})
+        print_json({**asdict(planned), "command": shlex.join(line)})
     elif form:
         print_rows(columns(planned), planned.candidates, form)
     else:
@@ -115,28 +111,28 @@ def command(
         ctx.exit(3)
 
 
-def _bytes(gigabytes: float | None) -> float | None:
-    return None if gigabytes is None else gigabytes * 1e9
-
-
-def _without_infinity(document: dict[str, Any]) -> dict[str, Any]:
-    for candidate in [*document["candidates"], document["chosen"], document["faster"]]:
-        if candidate is not None:
-            del candidate["rank_seconds"]
-    return document
+def _bytes(gigabytes: float | None) -> int | None:
+    return None if gigabytes is None else int(gigabytes * 1e9)
 
 
 def command_line(planned: Plan, input: Path, model: str, options: PlanOptions) -> list[str]:
     """The command that does what was planned; empty where nothing fits."""
+    from qembed.engine.planning.choice import options_of
+
     chosen = planned.chosen
     if chosen is None:
         return []
-    line = ["qembed", "embed", str(input), "-o", "out/", "--model", model, "--precision", chosen.precision]
-    if chosen.sharded:
-        line.append("--shard")
+    line = ["qembed", "embed", str(input), "-o", "out/", "--model", model]
+    # int16 suits few models, which shows when they are loaded; auto takes it where it does.
+    by_itself = options.precision == "auto" and chosen.precision == "int16"
+    line += options_of(chosen)[2 if by_itself else 0 :]
+    if planned.device.capability is None:
+        line += ["--device", "cpu"]  # a large model runs on a CPU only where that is said
+    if options.buffer_bytes is not None and chosen.fit == "fits":
+        line += ["--memory-buffer", f"{options.buffer_bytes / 1e9:g}"]
     line += ["--token-budget", str(chosen.budget_tokens)]
-    if planned.max_batch:
-        line += ["--max-batch", str(planned.max_batch)]
+    if chosen.max_batch:
+        line += ["--max-batch", str(chosen.max_batch)]
     given = {name: getattr(options, name) for name in ("max_length", "truncate_dim", "revision")}
     given |= {"collection": options.corpus.collection, "limit": options.corpus.limit}
     given |= {"id_from": options.corpus.id_from if options.corpus.id_from != "filename" else None}

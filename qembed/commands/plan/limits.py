@@ -1,4 +1,4 @@
-"""What a plan is held against: bytes on disk, Kaggle's limits, the rule of thumb for batches. Pure."""
+"""What a plan is compared with: bytes on disk, Kaggle's limits, the rule of thumb for batches. Pure."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Disk:
     """Bytes on disk.
 
     Attributes:
-        dimensions: Of a vector.
-        jsonl: Of the output in that format.
-        parquet: Likewise, before compression.
-        npy: Vectors as .npy, the rest as JSON lines.
-        work: Of the hidden folder while it runs: texts, tokens, vectors of unique texts.
+        dimensions: Length of a vector.
+        jsonl: Size of the output as JSON lines.
+        parquet: Size as Parquet, before compression.
+        npy: Size with vectors as .npy, the rest as JSON lines.
+        work: Size of the hidden folder while it runs: texts, tokens, vectors of unique texts.
     """
 
     dimensions: int
@@ -44,9 +44,9 @@ class Kaggle:
     """Whether the chosen run keeps Kaggle's limits.
 
     Attributes:
-        hours: 12 h a session.
-        disk: 20 GB in /kaggle/working, output as JSONL and the work folder together.
-        sessions: How many it takes at worst; 0 where nothing is known.
+        hours: Whether one session of 12 h is enough.
+        disk: Whether the output as JSONL and the work folder fit 20 GB together.
+        sessions: How many sessions it takes at worst; 0 where nothing is known.
     """
 
     hours: Answer

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qembed.commands.plan.corpus import ESTIMATE_SPREAD, CorpusFacts, corpus_facts, token_counter
 from qembed.commands.plan.limits import Disk, Kaggle, Rule, disk_of, kaggle_of, rule_of
-from qembed.commands.plan.model import ModelFacts, model_facts
 from qembed.corpus import CorpusOptions
 from qembed.corpus.statistics import Distribution, describe
 from qembed.engine.batching import clip
-from qembed.engine.planning.capacity_file import measured_for
-from qembed.engine.planning.memory import BUFFER_BYTES, CONTEXT_BYTES, attention_kernels
-from qembed.engine.planning.plan import Candidate, Limits, Model, candidates, choose
+from qembed.engine.planning.candidates import Candidate, Limits
+from qembed.engine.planning.choice import choose
+from qembed.engine.planning.decide import timed
+from qembed.engine.planning.facts import ModelFacts, model_facts
+from qembed.engine.planning.memory import attention_kernels
 from qembed.engine.planning.presets import Device, find_device
-from qembed.engine.planning.speed import LOAD_BYTES_PER_SECOND
-from qembed.engine.workers.devices import default_token_budget
+from qembed.engine.planning.speed import Span, other_seconds
+from qembed.engine.windows import WINDOW_TEXTS
 from qembed.errors import UsageError
 from qembed.models import DEFAULT_MODEL, prompts_of, resolve_model
 from qembed.progress import Progress
@@ -30,16 +30,16 @@ class PlanOptions:
 
     Attributes:
         corpus: How the chunks are read.
-        precision: Only this one; all when ``auto``.
+        precision: The only one to work out; all when ``auto``.
         shard: Only one worker over all devices.
-        max_batch: Texts of a batch at most; the device preset's when None.
-        token_budget: Padded tokens of a batch at most; by device when None.
-        buffer_bytes: Left free on each device.
+        max_batch: Largest batch in texts; the device's default for large models when None.
+        token_budget: Largest batch in padded tokens; by device when None.
+        buffer_bytes: Left free on each device. None: 2 GB, or less where the model needs it.
         max_length: Tokens read of each text; what the model was published with when None.
         truncate_dim: Dimensions kept; all when None.
         revision: Commit, tag or branch on the hub.
-        model_bytes: For the rule of thumb: all that the loaded model takes of a card; needs ``chunk_bytes``.
-        chunk_bytes: For the rule of thumb: what a chunk of a batch takes.
+        model_bytes: For the rule of thumb: memory that the loaded model takes; needs ``chunk_bytes``.
+        chunk_bytes: For the rule of thumb: memory per chunk of a batch.
     """
 
     corpus: CorpusOptions = CorpusOptions()
@@ -47,7 +47,7 @@ class PlanOptions:
     shard: bool = False
     max_batch: int | None = None
     token_budget: int | None = None
-    buffer_bytes: int = BUFFER_BYTES
+    buffer_bytes: int | None = None
     max_length: int | None = None
     truncate_dim: int | None = None
     revision: str | None = None
@@ -93,16 +93,14 @@ class Plan:
         device: The device.
         corpus: The corpus.
         candidates: Every precision worked out, the widest first.
-        chosen: The fastest that fits; None where none does.
-        faster: One that would be faster with a smaller buffer.
-        load_seconds: Reading the weights, best and worst.
-        seconds: Loading and encoding, best and worst; None where nothing is known.
+        chosen: The one that ``embed`` takes by itself; None where none fits.
+        why: What the user should know of the choice; empty where it is the obvious one.
+        remedy: What would fit; empty where something does.
+        other_seconds: Best and worst time of all that is not encoding, by what it is.
+        seconds: Best and worst time of all of it; None where nothing is known.
         disk: Bytes on disk.
         kaggle: Kaggle's limits.
         rule: The rule of thumb with the user's figures.
-        context_bytes: CUDA's own.
-        buffer_bytes: Left free.
-        max_batch: Texts of a batch at most; None for no limit.
         check: The command that checks the quality of the chosen precision; empty where none is needed.
         notes: What the user should know.
     """
@@ -112,15 +110,13 @@ class Plan:
     corpus: Corpus
     candidates: tuple[Candidate, ...]
     chosen: Candidate | None
-    faster: Candidate | None
-    load_seconds: tuple[float, float]
-    seconds: tuple[float, float] | None
+    why: str
+    remedy: str
+    other_seconds: dict[str, Span]
+    seconds: Span | None
     disk: Disk
     kaggle: Kaggle
     rule: Rule | None
-    context_bytes: int
-    buffer_bytes: int
-    max_batch: int | None
     check: str
     notes: tuple[str, ...]
 
@@ -160,37 +156,35 @@ def plan(
     finally:
         progress.close()
     notes: list[str] = []
-    limits = _limits(hardware, options)
     read = clip(corpus.lengths, max_tokens)
-    weight_bytes = dict(facts.weight_bytes)
-    if options.precision == "auto" and facts.better_in_16_bits:
-        del weight_bytes["int16"]
-    known = Model(
-        facts.architecture,
-        weight_bytes,
-        measured_for(hardware.reported, facts.id, note=notes.append),
+    limits = Limits(
+        options.buffer_bytes, options.max_batch, options.token_budget, options.precision, options.shard
     )
-    found = [_widened(each, corpus.estimated) for each in candidates(known, hardware, read, limits)]
-    chosen = choose(found)
-    load = _load_seconds(facts)
-    seconds = _total(chosen, load)
-    dimensions = min(options.truncate_dim or facts.dimensions, facts.dimensions)
-    disk = disk_of(corpus, dimensions, int(read.sum()))
+    choice = choose(facts, hardware, int(read.max()), limits, note=notes.append)
+    decision = timed(choice.decision, choice.model, hardware, read)
+    chosen = decision.chosen and _widened(decision.chosen, corpus.estimated)
+    disk = disk_of(corpus, min(options.truncate_dim or facts.dimensions, facts.dimensions), int(read.sum()))
+    other = other_seconds(
+        published_bytes=facts.published_bytes,
+        download=source.path is None,
+        workers=chosen.workers if chosen else 1,
+        first_tokens=int(read[:WINDOW_TEXTS].sum()),
+        written_bytes=disk.jsonl,
+    )
+    seconds = _total(chosen, other)
     return Plan(
         model=facts,
         device=hardware,
         corpus=_corpus(corpus, read, max_tokens),
-        candidates=tuple(found),
+        candidates=tuple(_widened(each, corpus.estimated) for each in decision.candidates),
         chosen=chosen,
-        faster=_faster(found, chosen),
-        load_seconds=load,
+        why=decision.why,
+        remedy="" if chosen else choice.what_would(),
+        other_seconds=other,
         seconds=seconds,
         disk=disk,
         kaggle=kaggle_of(seconds, disk),
         rule=_rule(hardware, options, limits),
-        context_bytes=limits.context_bytes,
-        buffer_bytes=limits.buffer_bytes,
-        max_batch=limits.max_batch,
         check="qembed verify" if chosen and chosen.precision != "fp32" else "",
         notes=(*facts.notes, *_notes(hardware, facts, chosen), *notes),
     )
@@ -208,18 +202,6 @@ def _max_tokens(facts: ModelFacts, options: PlanOptions) -> int:
             f"--max-length {options.max_length} does not fit this model", remedy=f"give {positions} or less"
         )
     return options.max_length or facts.max_tokens
-
-
-def _limits(device: Device, options: PlanOptions) -> Limits:
-    kind = "cuda" if device.capability else "cpu"
-    return Limits(
-        buffer_bytes=options.buffer_bytes,
-        context_bytes=CONTEXT_BYTES if device.capability else 0,
-        max_batch=options.max_batch or device.max_batch,
-        token_budget=options.token_budget or default_token_budget(kind),
-        precision=options.precision,
-        shard=options.shard,
-    )
 
 
 def _corpus(corpus: CorpusFacts, read: Lengths, limit: int) -> Corpus:
@@ -259,29 +241,20 @@ def _widened(candidate: Candidate, estimated: bool) -> Candidate:
     return replace(candidate, seconds=(best * (1 - ESTIMATE_SPREAD), worst * (1 + ESTIMATE_SPREAD)))
 
 
-def _load_seconds(facts: ModelFacts) -> tuple[float, float]:
-    fast, slow = LOAD_BYTES_PER_SECOND
-    return facts.published_bytes / fast, facts.published_bytes / slow
-
-
-def _total(chosen: Candidate | None, load: tuple[float, float]) -> tuple[float, float] | None:
+def _total(chosen: Candidate | None, other: dict[str, Span]) -> Span | None:
     if chosen is None or chosen.seconds is None:
         return None
-    return chosen.seconds[0] + load[0], chosen.seconds[1] + load[1]
-
-
-def _faster(found: Sequence[Candidate], chosen: Candidate | None) -> Candidate | None:
-    """The fastest one that a smaller buffer would allow, where that beats the choice."""
-    tight = [each for each in found if each.fit == "tight" and each.seconds is not None]
-    best = min(tight, key=lambda each: sum(each.seconds or ()), default=None)
-    if best is None or chosen is None or chosen.seconds is None:
-        return best
-    return best if sum(best.seconds or ()) < sum(chosen.seconds) else None
+    spans = [chosen.seconds, *other.values()]
+    return sum(span[0] for span in spans), sum(span[1] for span in spans)
 
 
 def _rule(device: Device, options: PlanOptions, limits: Limits) -> Rule | None:
     if options.model_bytes is None or options.chunk_bytes is None:
         return None
     return rule_of(
-        device.memory_bytes, options.model_bytes, limits.buffer_bytes, options.chunk_bytes, limits.max_batch
+        device.memory_bytes,
+        options.model_bytes,
+        limits.wanted_buffer_bytes,
+        options.chunk_bytes,
+        options.max_batch or device.max_batch,
     )

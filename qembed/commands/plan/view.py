@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from qembed.terminal.output import Column
 
 _LINE_WIDTH = 76
+_ASSUMED = {
+    "download": "assumed 20 to 200 MB/s",
+    "start-up": "importing the libraries and opening the devices; assumed",
+    "loading": "assumed 0.1 to 1 GB/s from the disk",
+    "tokenising": "what is not hidden behind the devices; assumed",
+    "writing": "what is not hidden behind the devices; assumed",
+}
 
 
 def show(planned: Plan, line: Sequence[str]) -> None:
@@ -22,8 +29,9 @@ def show(planned: Plan, line: Sequence[str]) -> None:
     for text in _verdict(planned, line):
         out.print(text, markup=False, soft_wrap=text.startswith("  "))
     out.print()
-    out.print("[bold]Every precision[/bold] (GB of weights, GB left for a batch, longest texts in one)")
+    out.print("[bold]Every precision[/bold]")
     out.print(_comparison(planned))
+    out.print("weights: GB; room: GB left for a batch; batch: texts of the longest kind in one", style="dim")
     for title, rows in _sections(planned):
         out.print(title, style="bold")
         out.print(_rows(rows))
@@ -61,23 +69,19 @@ def _verdict(planned: Plan, line: Sequence[str]) -> Iterator[str]:
     chosen, corpus, device = planned.chosen, planned.corpus, planned.device
     texts = f"{quantity(corpus.unique_texts)} unique texts of {quantity(corpus.chunks)} chunks"
     if chosen is None:
-        buffer = _gb(planned.buffer_bytes)
-        yield f"{label_of(planned.model.id)} does not run on {device.label} with a buffer of {buffer}."
-        if planned.faster:
-            yield f"{planned.faster.precision} would, {planned.faster.reason}."
-        else:
-            yield "A smaller model (qembed models), a larger card, or --max-length would help."
+        yield f"{label_of(planned.model.id)} does not run on {device.label} as asked for."
+        yield f"Next: {planned.remedy}."
         return
     workers = "1 worker" if chosen.workers == 1 else f"{chosen.workers} workers, one on each"
     how = "one worker over all cards" if chosen.sharded else workers
     yield f"{label_of(planned.model.id)} in {chosen.precision} on {device.label}, {how}."
-    time = f"{_span(planned.seconds)}, loading included" if planned.seconds else "time unknown until measured"
+    time = f"{_span(planned.seconds)} in all" if planned.seconds else "time unknown until measured"
     yield f"{texts}: {time}."
+    if planned.why:
+        yield planned.why
     yield from _shell_lines(line)
     if planned.check:
-        yield f"{chosen.precision} vectors are not fp32's: {planned.check} says how far off they are."
-    if faster := planned.faster:
-        yield f"{faster.precision} may be faster ({_span(faster.seconds)} of encoding), {faster.reason}."
+        yield f"{planned.check} measures how far {chosen.precision} vectors are from those of fp32."
 
 
 def _shell_lines(line: Sequence[str]) -> Iterator[str]:
@@ -94,7 +98,7 @@ def _shell_lines(line: Sequence[str]) -> Iterator[str]:
 def _comparison(planned: Plan) -> Any:
     from qembed.terminal.output import table
 
-    rows = table("", "", "workers", ">GB", ">left", ">batch", ">encoding", "")
+    rows = table("", "", "workers", ">weights", ">room", ">batch", ">encoding", "")
     for each in planned.candidates:
         runs = each.fit != "no"
         rows.add_row(
@@ -124,7 +128,7 @@ def _rows(rows: list[tuple[str, str]]) -> Any:
 
 
 def _sections(planned: Plan) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    best = planned.chosen or planned.faster
+    best = planned.chosen
     if best is not None:
         yield f"Memory of a device in {best.precision}", _memory(planned, best)
     if planned.rule is not None:
@@ -148,32 +152,33 @@ def _memory(planned: Plan, best: Candidate) -> list[tuple[str, str]]:
 
     forward, corpus = best.forward, planned.corpus
     source = "measured here before" if best.measured else planned.model.figures_from
-    buffer = best.tight_buffer_bytes or planned.buffer_bytes
     rows = [
         (_gb(planned.device.memory_bytes), f"one {planned.device.reported}"),
         (f"-{_gb(best.weights_bytes)}", f"weights ({source})"),
-        (f"-{_gb(planned.context_bytes)}", "CUDA context"),
-        (f"-{_gb(buffer)}", "safety buffer (--memory-buffer)"),
+        (f"-{_gb(best.context_bytes)}", "CUDA context"),
+        (f"-{_gb(best.buffer_bytes)}", "left free (--memory-buffer)"),
     ]
     if forward.fixed:
         rows.append((f"-{_gb(forward.fixed)}", "one matrix unpacked to fp16"))
-    left = best.room_bytes + planned.buffer_bytes - buffer
-    rows.append((f"={_gb(left)}", "for one batch, without logits"))
+    rows.append((f"={_gb(best.room_bytes)}", "for one batch, without logits"))
     kilobytes = [f"{_kb(forward.states_per_token)} states of a layer"]
     if forward.mask_per_token:
         kilobytes.append(f"{_kb(forward.mask_per_token)} attention mask")
     if forward.scores_per_token:
         kilobytes.append(f"{_kb(forward.scores_per_token)} more for the score matrices of all heads")
     kernel = f"{best.attention} attention, at {quantity(corpus.tokens.max)} tokens"
-    rows.append((_kb(forward.per_token), f"a padded token: {', '.join(kilobytes)} ({kernel})"))
+    rows.append((_kb(forward.per_token), f"per padded token: {', '.join(kilobytes)} ({kernel})"))
     chunk = forward.per_token * corpus.tokens.max
     rows.append((_gb(chunk), f"a text of {quantity(corpus.tokens.max)} tokens, the longest"))
     capped = best.batch_at_longest < best.safe_tokens // corpus.tokens.max
     rows.append(
-        (quantity(best.safe_tokens), f"padded tokens are safe, {quantity(best.budget_tokens)} are planned")
+        (
+            quantity(best.safe_tokens),
+            f"padded tokens fit into a batch, {quantity(best.budget_tokens)} are planned",
+        )
     )
-    texts = f"of the longest would fit; {best.batch_at_longest} are planned"
-    why = f" (at most {planned.max_batch} texts a batch)" if capped and planned.max_batch else ""
+    texts = f"texts of that length would fit into a batch; {best.batch_at_longest} are planned"
+    why = f" (at most {best.max_batch} texts per batch)" if capped and best.max_batch else ""
     rows.append((quantity(best.safe_tokens // corpus.tokens.max), texts + why))
     return rows
 
@@ -184,20 +189,20 @@ def _corpus(planned: Plan) -> list[tuple[str, str]]:
     corpus, sizes = planned.corpus, planned.corpus.tokens
     copies = corpus.chunks - corpus.unique_texts
     rows = [
-        (quantity(corpus.chunks), f"chunks, {share(copies, corpus.chunks)} repeat another's text exactly"),
+        (quantity(corpus.chunks), f"chunks, {share(copies, corpus.chunks)} are exact duplicates of another"),
         (quantity(corpus.unique_texts), "unique texts, encoded once each"),
         (
             quantity(sizes.total),
-            f"tokens: p50 {sizes.p50}, p95 {sizes.p95}, max {sizes.max} a text",
+            f"tokens: median {sizes.p50}, 95th percentile {sizes.p95}, longest {sizes.max}",
         ),
-        (quantity(corpus.truncated_texts), f"texts longer than {quantity(corpus.max_tokens)} tokens are cut"),
+        (quantity(corpus.truncated_texts), f"texts are truncated to {quantity(corpus.max_tokens)} tokens"),
     ]
     if corpus.estimated:
         low, high = map(quantity, corpus.tokens_range)
         rows.append(
             (
                 "!",
-                f"an ESTIMATE, {low} to {high}: {corpus.tokens_from}, for want of the model's tokenizer",
+                f"an ESTIMATE, {low} to {high}: from {corpus.tokens_from}; the model's tokenizer is not here",
             )
         )
     if corpus.findings:
@@ -214,9 +219,10 @@ def _batches(planned: Plan, best: Candidate) -> list[tuple[str, str]]:
             quantity(best.batches),
             f"batches, {best.padding_waste:.1%} padding; {best.batch_at_median} texts of median length each",
         ),
-        (
-            _span(planned.load_seconds),
-            f"loading {_gb(planned.model.published_bytes)} (assumed 0.1 to 1 GB/s)",
+        *(
+            (_span(seconds), f"{what} ({_ASSUMED[what]})")
+            for what, seconds in planned.other_seconds.items()
+            if seconds[1] >= 1
         ),
     ]
     if best.measured:
@@ -226,7 +232,7 @@ def _batches(planned: Plan, best: Candidate) -> list[tuple[str, str]]:
         return rows
     peak = device.tflops["fp16" if best.precision in ("int8", "nf4") else best.precision]
     low, high = device.efficiency
-    rows.append((_span(best.seconds), "encoding: 2 operations a weight and token, and attention, on"))
+    rows.append((_span(best.seconds), "encoding: 2 operations per weight and token, and attention, on"))
     assumed = f"{peak:g} TFLOP/s, of which {low:.0%} to {high:.0%} are reached (assumed)"
     if best.precision in ("int8", "nf4"):
         from qembed.engine.planning.speed import QUANTISED_SPEED
@@ -247,12 +253,12 @@ def _disk(planned: Plan) -> list[tuple[str, str]]:
         (file_size(disk.work), "more while it runs"),
     ]
     hours = {
-        "yes": "12 h a session are enough",
-        "perhaps": f"12 h may not do: up to {kaggle.sessions} sessions (--time-limit 11h, then again)",
-        "no": f"12 h are not enough: {kaggle.sessions} sessions (--time-limit 11h, then again)",
-        "unknown": "12 h: unknown",
+        "yes": "one session of 12 h is enough",
+        "perhaps": f"takes up to {kaggle.sessions} sessions of 12 h (--time-limit 11h, then again)",
+        "no": f"takes {kaggle.sessions} sessions of 12 h (--time-limit 11h, then again)",
+        "unknown": "whether one session of 12 h is enough is unknown",
     }
-    room = "20 GB are enough" if kaggle.disk == "yes" else "20 GB are not enough for JSONL"
+    room = "20 GB of disk are enough" if kaggle.disk == "yes" else "20 GB of disk are too little for JSONL"
     rows.append(("Kaggle", f"{hours[kaggle.hours]}; {room}"))
     return rows
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,24 @@ appendix D, finds no loss from 6.7 B on an A100)."""
 
 LOAD_BYTES_PER_SECOND = (1e9, 0.1e9)
 """Reading the published weights, best and worst: an ASSUMPTION (NVMe; Kaggle's network disk)."""
+
+DOWNLOAD_BYTES_PER_SECOND = (200e6, 20e6)
+"""From the model hub: an ASSUMPTION."""
+
+CACHED_BYTES_PER_SECOND = 2e9
+"""Reading what another worker has just read, from memory: an ASSUMPTION."""
+
+START_SECONDS = (4.0, 20.0)
+"""Importing torch and transformers, and opening a device: an ASSUMPTION."""
+
+TOKENISED_PER_SECOND = (2e6, 0.2e6)
+"""Tokens per second on the host's cores, best and worst: an ASSUMPTION."""
+
+WRITTEN_BYTES_PER_SECOND = 40e6
+"""JSON lines on a slow disk, where nothing of it is hidden: an ASSUMPTION; 220e6 were measured elsewhere."""
+
+Span: TypeAlias = tuple[float, float]
+"""Best and worst, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +92,36 @@ def predict_seconds(
     """
     computed = operations(architecture, shapes)
     slow, fast = QUANTISED_SPEED.get(dtype, (1.0, 1.0))
-    peak = device.tflops["fp16" if dtype in QUANTISED_SPEED else dtype] * 1e12
+    peak = device.peak_tflops("fp16" if dtype in QUANTISED_SPEED else dtype) * 1e12
     read = weights_bytes + (4 * architecture.linear_parameters if dtype == "nf4" else 0)
     reading = read / (device.bandwidth_gb_s * 1e9)
     best = np.maximum(computed / (peak * device.efficiency[1] * fast), reading).sum()
     worst = (computed / (peak * device.efficiency[0] * slow) + reading).sum()
     return float(best), float(worst)
+
+
+def other_seconds(
+    *, published_bytes: int, download: bool, workers: int, first_tokens: int, written_bytes: int
+) -> dict[str, Span]:
+    """Best and worst seconds of all that is not encoding, by what it is.
+
+    Args:
+        published_bytes: Of the model's files.
+        download: They are not on the machine yet.
+        workers: Each reads the weights, the first from the disk and the others mostly from memory.
+        first_tokens: Tokens of the texts that are tokenised before the first batch; the rest is hidden.
+        written_bytes: Of the output, most of which is written while the devices work.
+    """
+
+    def span(count: float, rates: Span) -> Span:
+        return count / rates[0], count / rates[1]
+
+    again = (workers - 1) * published_bytes / CACHED_BYTES_PER_SECOND
+    read = span(published_bytes, LOAD_BYTES_PER_SECOND)
+    return {
+        "download": span(published_bytes if download else 0, DOWNLOAD_BYTES_PER_SECOND),
+        "start-up": START_SECONDS,
+        "loading": (read[0], read[1] + again),
+        "tokenising": span(first_tokens, TOKENISED_PER_SECOND),
+        "writing": (0.0, written_bytes / WRITTEN_BYTES_PER_SECOND),
+    }

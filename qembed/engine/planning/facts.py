@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qembed.engine.planning.candidates import Model
+from qembed.engine.planning.capacity import Capacity
 from qembed.errors import UsageError
 from qembed.models import ModelSource, TokenCounter, fetch, load_tokenizer
 from qembed.models.catalog import Architecture, ModelCard, weight_bytes_by_rule
@@ -35,12 +37,12 @@ class ModelFacts:
     Attributes:
         id: Hub id or folder.
         architecture: The transformer's shape.
-        parameters: Float weights.
-        weight_bytes: In memory, by dtype.
+        parameters: Number of float weights.
+        weight_bytes: Bytes of the weights in memory, by dtype.
         published_bytes: Bytes of the files that are read to load it.
-        dimensions: Dimension of the vectors.
-        max_tokens: Read of a text.
-        figures_from: Where the figures are from, in words.
+        dimensions: Length of a vector.
+        max_tokens: Tokens that it reads of a text.
+        figures_from: Where the figures come from, in words.
         notes: What a user should know.
     """
 
@@ -54,19 +56,19 @@ class ModelFacts:
     figures_from: str
     notes: tuple[str, ...] = ()
 
-    @property
-    def better_in_16_bits(self) -> bool:
-        """Whether ``auto`` leaves int16 out because of memory, as ``models.loading.precision_of`` does."""
+    def as_model(self, measured: Mapping[str, Capacity]) -> Model:
+        """What ``decide`` takes, with capacities by dtype that were measured on the device in question."""
+        # As ``models.loading.precision_of`` has it; a test compares them.
         halved = self.published_bytes < 0.75 * self.weight_bytes["fp32"]
-        return halved or self.parameters > LARGE_PARAMETERS
+        large = self.parameters > LARGE_PARAMETERS
+        return Model(self.architecture, self.weight_bytes, measured, large, better_in_16_bits=halved or large)
 
 
 def model_facts(source: ModelSource) -> ModelFacts:
-    """The facts of a model that ``resolve_model`` named.
+    """The facts of a model that ``resolve_model`` named. A model in a folder is sized by its parameters.
 
     Raises:
         ModelUnreachable: The catalog does not know it, and it is neither here nor on the hub.
-        UsageError: Its configuration lacks what planning needs.
     """
     if source.card is not None:
         return _from_card(source.card)
@@ -93,10 +95,13 @@ def _from_card(card: ModelCard) -> ModelFacts:
 
 def _from_folder(source: ModelSource, counter: TokenCounter) -> ModelFacts:
     assert source.path is not None
-    places = [source.path, source.path / "0_Transformer", source.path / "0"]
-    folder = next(place for place in places if (place / "config.json").is_file())  # the tokenizer is there
-    architecture = architecture_of(read_json(folder / "config.json"), where=str(folder / "config.json"))
     counted = _count_weights(source.path)
+    notes = [] if counted else ["its weights are not here: their number is computed from config.json"]
+    try:
+        architecture = _architecture_in(source.path)
+    except UsageError as error:
+        architecture = _guessed(counter.max_tokens)
+        notes.append(f"{error.message}: the memory of a batch is a guess")
     parameters = max(counted or _parameters_of(architecture), architecture.linear_parameters + 1)
     return ModelFacts(
         id=source.id,
@@ -107,8 +112,20 @@ def _from_folder(source: ModelSource, counter: TokenCounter) -> ModelFacts:
         dimensions=_dimensions(source.path, architecture.hidden),
         max_tokens=counter.max_tokens,
         figures_from="config.json" + (" and its weights' headers" if counted else ""),
-        notes=() if counted else ("its weights are not here: their number is computed from config.json",),
+        notes=tuple(notes),
     )
+
+
+def _architecture_in(root: Path) -> Architecture:
+    for place in (root, root / "0_Transformer", root / "0"):
+        if (place / "config.json").is_file():
+            return architecture_of(read_json(place / "config.json"), where=str(place / "config.json"))
+    raise UsageError("the model has no config.json", where=str(root))
+
+
+def _guessed(max_tokens: int) -> Architecture:
+    """For a model that does not say how it is built: a single wide layer, more than a static model takes."""
+    return Architecture("unknown", 1, 1024, 16, 16, 64, 4096, False, 1, max_tokens)
 
 
 def architecture_of(config: Mapping[str, Any], *, where: str) -> Architecture:
