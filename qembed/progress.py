@@ -22,6 +22,8 @@ class DeviceStatus:
         seconds: Since its first batch began.
         memory_used_bytes: Memory that its worker has reserved on a GPU; resident set of a CPU worker.
         memory_total_bytes: Memory of the device.
+        peak_host_bytes: Most host memory that its worker has used so far.
+        peak_device_bytes: Most memory that its worker has reserved on a GPU so far; 0 on a CPU.
         budget_tokens: Largest batch at the moment, in padded tokens.
         splits: Batches that did not fit and were halved.
         restarts: How often its worker died or hung and was started again.
@@ -38,6 +40,8 @@ class DeviceStatus:
     budget_tokens: int
     splits: int
     restarts: int
+    peak_host_bytes: int = 0
+    peak_device_bytes: int = 0
 
 
 class Progress:

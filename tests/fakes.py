@@ -23,12 +23,13 @@ from qembed.models.info import EncoderInfo
 from qembed.models.tokens import Tokenized
 
 DIMENSION = 4
-DIE, HANG, NAN, NAN_ALWAYS, FAIL, DIE_ONCE = 901, 902, 903, 904, 905, 906
+DIE, HANG, NAN, NAN_ALWAYS, LOSE_DEVICE, DIE_ONCE, FAIL = 901, 902, 903, 904, 905, 906, 907
 
 OOM_SPELLINGS = {
     "OutOfMemoryError": "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 14.74 GiB",
     "AcceleratorError": "CUDA error: out of memory\nCUDA kernel errors might be reported asynchronously",
     "cublas": "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    "cublas handle": "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
     "cudnn": "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
     "cudnn9": "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
     "hip": "HIP out of memory. Tried to allocate 2.00 GiB",
@@ -140,8 +141,10 @@ class FakeModel:
             os.kill(os.getpid(), signal.SIGKILL)
         if HANG in first:
             time.sleep(3600)
+        if LOSE_DEVICE in first:
+            raise AcceleratorError("CUDA error: an illegal memory access was encountered\nand more")
         if FAIL in first:
-            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)")
 
 
 def load(model: FakeModel) -> FakeModel:

@@ -6,7 +6,7 @@ from qembed.engine.batching import Batch, clip, make_batches, padded_tokens, pad
 from qembed.engine.rows import Rows
 from qembed.engine.run import Encoded, deadline, encode_rows
 from qembed.engine.windows import WINDOW_TEXTS, RunPlan
-from qembed.engine.workers.devices import check_fits, default_token_budget, peak_memory_bytes
+from qembed.engine.workers.devices import default_token_budget, peak_memory_bytes
 from qembed.engine.workers.messages import OomSplit, Ready, Task, TaskDone, TextFailure
 from qembed.engine.workers.pool import InlinePool, Pool, ProcessPool
 from qembed.engine.workers.worker import Worker, WorkerSpec
@@ -27,7 +27,6 @@ __all__ = [
     "TextFailure",
     "Worker",
     "WorkerSpec",
-    "check_fits",
     "clip",
     "deadline",
     "default_token_budget",

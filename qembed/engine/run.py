@@ -24,7 +24,9 @@ from qembed.records import Lengths
 MAX_TEXTS = 2048
 """Texts of a batch at most: the tasks that are sent ahead fit into a pipe, so that sending never waits."""
 
-_HISTORY = 10_000
+BATCH_HISTORY = 10_000
+"""Finished batches of which every figure is kept."""
+
 _HOPELESS_TEXTS = 1000
 
 
@@ -33,17 +35,17 @@ class Encoded:
     """What a run has come to.
 
     Attributes:
-        seconds: Time on a device of each text; float32 (rows,).
-        history: Finished batches, the first 10,000.
-        batches: All of them.
+        seconds: Time on a device, per text; float32 (rows,).
+        history: The first ``BATCH_HISTORY`` finished batches.
+        batches: Number of batches.
         splits: Every batch that did not fit.
         failures: Texts without a vector.
         retried: Rows that are finite in fp32 only.
         resumed: Rows that an earlier run had finished.
-        texts: With a vector made by this run.
-        tokens: That the models read of them.
-        padded_tokens: Of this run's forward passes.
-        stopped: The run ended before its end because it was told so.
+        texts: Texts that this run has made a vector of.
+        tokens: Tokens that the models read of them.
+        padded_tokens: Padded tokens of this run's forward passes.
+        stopped: The run was told to end before all was done.
     """
 
     seconds: npt.NDArray[np.float32]
@@ -65,7 +67,7 @@ class Encoded:
             QembedError: So many texts have failed, and not one has come out, that it is not their fault.
         """
         self.batches += 1
-        if len(self.history) < _HISTORY:
+        if len(self.history) < BATCH_HISTORY:
             self.history.append(done)
         self.splits += done.splits
         self.failures += done.failures
@@ -91,6 +93,7 @@ def encode_rows(
     folder: Path,
     *,
     lengths: Lengths,
+    finished: npt.NDArray[np.bool_] | None = None,
     skip: npt.NDArray[np.bool_] | None = None,
     sizes: npt.NDArray[np.int64] | None = None,
     progress: Progress = Progress(),
@@ -107,6 +110,7 @@ def encode_rows(
         plan: See there.
         folder: For the windows' files; that of ``rows``.
         lengths: Filled with the tokens of each text before truncation; int64 (rows,).
+        finished: Rows that are done, as ``rows.done()`` said; asked when None; bool (rows,).
         skip: Rows that are not to be made, done or not; bool (rows,).
         sizes: Characters of each text, to foresee the tokens of windows to come; int64 (rows,).
         progress: Told of every batch.
@@ -119,7 +123,7 @@ def encode_rows(
     """
     count = len(rows.checksums)
     encoded = Encoded(np.zeros(count, dtype=np.float32))
-    finished = rows.done()
+    finished = rows.done() if finished is None else finished
     rows.forget(np.flatnonzero(~finished))  # a checksum of torn bytes must not pass for a vector later
     skip = np.zeros(count, dtype=np.bool_) if skip is None else skip
     expected = _Expected(np.ones(count, dtype=np.int64) if sizes is None else sizes)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from qembed.errors import DimensionMismatch, Mismatch, UsageError
 from qembed.models import Encoder, EncoderOptions, ModelSource, fetch, resolve_model
@@ -72,6 +74,23 @@ def find_source(
     return fetch(resolve_model(model_name(path, manifest, model), revision=revision))
 
 
+def change_of(made: Mapping[str, Any], source: ModelSource) -> str:
+    """How a model's files differ from those that a manifest describes, in words; empty where they do not.
+
+    Args:
+        made: The manifest's ``model``.
+        source: With its files on this machine.
+    """
+    assert source.path is not None
+    weights = weights_sha256(source.path)
+    if weights != made["weights_sha256"]:
+        return f"other weights (SHA-256 then {made['weights_sha256'][:12]}, now {weights[:12]})"
+    # On the hub the commit settles it; the cache may hold more or fewer of the small files.
+    if source.kind != "hub" and config_sha256(source.path) != made["config_sha256"]:
+        return "its tokenizer, prompts or configuration have changed"
+    return ""
+
+
 def check_same_model(manifest: Manifest | None, source: ModelSource) -> None:
     """Compare a model's files with those that made some vectors.
 
@@ -80,18 +99,11 @@ def check_same_model(manifest: Manifest | None, source: ModelSource) -> None:
     """
     if manifest is None:
         return
-    assert source.path is not None
-    made = manifest.model
-    weights = weights_sha256(source.path)
-    if weights != made["weights_sha256"]:
-        changed = f"other weights (SHA-256 then {made['weights_sha256'][:12]}, now {weights[:12]})"
-    # On the hub the commit settles it; the cache may hold more or fewer of the small files.
-    elif source.kind != "hub" and config_sha256(source.path) != made["config_sha256"]:
-        changed = "its tokenizer, prompts or configuration have changed"
-    else:
+    changed = change_of(manifest.model, source)
+    if not changed:
         return
     raise Mismatch(
-        f"{source.id} is not the model that made these vectors ({made['id']}): {changed}",
+        f"{source.id} is not the model that made these vectors ({manifest.model['id']}): {changed}",
         where=str(source.path),
         remedy="use the model that made them (--model, --revision), or embed the chunks again with this one",
     )

@@ -10,8 +10,6 @@ import numpy as np
 
 from qembed.records import Finding
 
-MAX_HISTORY = 10_000
-
 
 @dataclass(frozen=True, slots=True)
 class SubdirectoryStats:
@@ -135,8 +133,8 @@ def build_summary(
         "texts_retried_in_fp32": work.retried,
         "padding_waste": round(1 - work.tokens / work.padded_tokens, 6) if work.padded_tokens else 0.0,
         "batches": work.batches,
-        "batch_history": list(work.history[:MAX_HISTORY]),
-        "batch_history_omitted": max(0, work.batches - MAX_HISTORY),
+        "batch_history": list(work.history),
+        "batch_history_omitted": work.batches - len(work.history),
         "oom_splits": list(work.splits),
         "phases_seconds": {name: round(value, 3) for name, value in phases_seconds.items()},
         "processing_time_minutes": round(seconds / 60, 4),

@@ -118,7 +118,19 @@ TRUNCATE_DIM = click.option(
     "--truncate-dim", type=click.IntRange(min=1), metavar="N", help="Keep only the first N dimensions."
 )
 TOKEN_BUDGET = click.option(
-    "--token-budget", type=click.IntRange(min=1), metavar="N", help="Padded tokens per batch."
+    "--token-budget", type=click.IntRange(min=1), metavar="N", help="Largest batch, in padded tokens."
+)
+MAX_BATCH = click.option(
+    "--max-batch",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Largest batch, in texts.  [default: no limit; 24 for models of billions of weights on a T4]",
+)
+MEMORY_BUFFER = click.option(
+    "--memory-buffer",
+    type=click.FloatRange(min=0),
+    metavar="GB",
+    help="Memory left free on each device.  [default: 2, or less where the model needs it]",
 )
 
 

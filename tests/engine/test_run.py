@@ -277,7 +277,7 @@ def test_time_on_the_device_is_shared_by_tokens(tmp_path: Path) -> None:
 
 
 def test_history_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_HISTORY", 5)
+    monkeypatch.setattr(module, "BATCH_HISTORY", 5)
     ran = encode(some_texts(100), tmp_path)
     assert len(ran.encoded.history) == 5
     assert ran.encoded.batches > 5

@@ -167,9 +167,9 @@ def test_no_time_at_all_divides_by_nothing() -> None:
     )
 
 
-def test_a_long_history_is_cut_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(summaries, "MAX_HISTORY", 1)
-    found = build()
+def test_batches_that_are_not_in_the_history_are_counted() -> None:
+    work = EncodingWork(texts=7, tokens=40, padded_tokens=45, batches=2, history=[{"texts": 5}], splits=[])
+    found = build(work=work)
     assert len(found["batch_history"]) == 1
     assert found["batch_history_omitted"] == 1
     assert found["batches"] == 2

@@ -13,7 +13,9 @@ from qembed.errors import CheckFailed, QembedError
 from qembed.terminal.options import (
     DURATION,
     JSON,
+    MAX_BATCH,
     MAX_LENGTH,
+    MEMORY_BUFFER,
     TOKEN_BUDGET,
     TRUNCATE_DIM,
     AdvancedCommand,
@@ -47,52 +49,45 @@ if TYPE_CHECKING:
     type=click.Choice(["cls", "mean", "max", "last-token", "weighted-mean"]),
     help="How the states of tokens become one vector, for a model without modules.json.",
 )
-@click.option("--document-prompt", help="Put before every chunk instead of the model's own prompt.")
-@click.option("--query-prompt", help="Put before every query later on, instead of the model's own.")
+@advanced("--document-prompt", help="Prompt before every chunk, instead of the model's own.")
+@advanced("--query-prompt", help="Prompt before every query later on, instead of the model's own.")
 @TOKEN_BUDGET
-@click.option("--max-batch", type=click.IntRange(min=1), metavar="N", help="Texts of a batch at most.")
-@click.option(
-    "--memory-buffer",
-    type=click.FloatRange(min=0),
-    default=2.0,
-    show_default=True,
-    metavar="GB",
-    help="Left free on a GPU.",
-)
-@click.option("--shard", is_flag=True, help="Spread a model that fits no single GPU over all of them.")
+@MAX_BATCH
+@MEMORY_BUFFER
+@click.option("--shard", is_flag=True, help="Spread the model over all GPUs: one worker.")
 @click.option(
     "--format",
     type=click.Choice(["jsonl", "parquet", "npy"]),
     default="jsonl",
     show_default=True,
-    help="Of the output.",
+    help="Format of the output.",
 )
-@click.option("--shard-records", type=click.IntRange(min=1), metavar="N", help="Records of one file at most.")
+@advanced("--shard-records", type=click.IntRange(min=1), metavar="N", help="Most records per output file.")
 @click.option(
-    "--cache", type=click.Path(path_type=Path), metavar="DIR", help="Keep vectors across runs here."
+    "--cache", type=click.Path(path_type=Path), metavar="DIR", help="Folder that keeps vectors across runs."
 )
-@click.option("--time-limit", type=DURATION, help="Stop before so much time has passed, e.g. 11h.")
-@click.option(
+@click.option("--time-limit", type=DURATION, help="Time after which to stop, e.g. 11h.")
+@advanced(
     "--stall-timeout",
     type=DURATION,
     default="15m",
     show_default=True,
-    help="Replace a worker that has not answered for so long.",
+    help="Time without an answer after which a worker is replaced.",
 )
-@click.option(
+@advanced(
     "--empty-cache-every",
     type=click.IntRange(min=0),
     default=0,
     metavar="N",
-    help="Give unused memory back to a GPU after every N batches.  [default: never]",
+    help="Batches after which a GPU's unused memory is given back.  [default: never]",
 )
-@click.option("--zip", "zipped", is_flag=True, help="Put what was written into one archive, for download.")
+@click.option("--zip", "zipped", is_flag=True, help="Put the output into one archive, for download.")
 @click.option("--strict", is_flag=True, help="Stop (exit 3) on any finding, before the model is loaded.")
-@click.option("--force", is_flag=True, help="Replace output that was made otherwise.")
+@click.option("--force", is_flag=True, help="Replace output that was made with other inputs or settings.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen; write nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@click.option("--log-json", is_flag=True, help="Progress as one JSON object a line, on stderr.")
-@click.option("--log-every", type=DURATION, default="10s", show_default=True, help="Between lines of a log.")
+@click.option("--log-json", is_flag=True, help="Progress as JSON on stderr, one object per line.")
+@advanced("--log-every", type=DURATION, default="10s", show_default=True, help="Time between lines of a log.")
 @JSON
 def command(
     input: Path | None,
@@ -106,17 +101,16 @@ def command(
     """Turn every chunk below INPUT into a vector.
 
     INPUT is a folder of chunk files in any known layout, or one file; on Kaggle the only input there is
-    may be left out, and the output folder too. Written to it are NAME_embeddings.jsonl,
+    may be left out, and the output folder too. The output is NAME_embeddings.jsonl,
     NAME_embedding_summary.json and NAME_embedding_manifest.json. Each unique text is encoded once, on every
-    GPU that is there. A run that was interrupted goes on with the same command; where all is done, that
-    does nothing.
+    GPU. An interrupted run resumes with the same command; once all is done, that does nothing.
 
     \b
     Examples:
       qembed embed chunks/ -o out/ --model minilm
       qembed embed chunks/ -o out/ --model minilm --limit 10     a sample
       qembed embed chunks/ -o out/ --model minilm --dry-run
-      qembed embed chunks/ -o out/ --time-limit 11h              go on tomorrow
+      qembed embed chunks/ -o out/ --time-limit 11h              resume tomorrow
       qembed embed chunks/ -o out/ --cache ~/vectors             only what is new
       qembed embed scifact/ -o out/ --model BAAI/bge-m3 --device cuda
     """
@@ -185,11 +179,12 @@ def _options(model: str | None, choices: dict[str, Any]) -> EmbedOptions:
         "force",
         "dry_run",
     )
+    buffer = choices["memory_buffer"]
     return EmbedOptions(
         model=model or DEFAULT_MODEL,
         corpus=CorpusOptions(choices["collection"], choices["limit"], cast("IdFrom", choices["id_from"])),
         encoder=EncoderOptions(**{key: choices[key] for key in encoder}),
-        memory_buffer_bytes=int(choices["memory_buffer"] * 1e9),
+        memory_buffer_bytes=None if buffer is None else int(buffer * 1e9),
         time_limit_seconds=choices["time_limit"],
         stall_seconds=choices["stall_timeout"],
         **{key: choices[key] for key in same},
@@ -216,7 +211,7 @@ def show(result: EmbedResult) -> None:
     if summary["truncated_chunks"]:
         out.print(
             f"The model reads {quantity(summary['model']['max_tokens'])} tokens: "
-            f"{share(summary['truncated_chunks'], chunks)} of the chunks are cut, "
+            f"{share(summary['truncated_chunks'], chunks)} of the chunks are truncated, "
             f"{share(summary['tokens_lost'], summary['total_tokens'])} of the tokens are lost"
         )
     if summary["skipped"]:
@@ -225,8 +220,10 @@ def show(result: EmbedResult) -> None:
     if result.status == "planned":
         out.print(
             f"Would run {quantity(summary['batches'])} batches of at most "
-            f"{quantity(summary['token_budget'])} padded tokens "
-            f"({summary['padding_waste']:.1%} padding); nothing was written."
+            f"{quantity(summary['token_budget'])} padded tokens in {summary['model']['dtype']} on "
+            f"{summary['workers']} worker{'s' * (summary['workers'] != 1)} "
+            f"({summary['padding_waste']:.1%} padding); "
+            "nothing was written."
         )
         return
     _show_work(summary)

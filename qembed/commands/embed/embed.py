@@ -12,22 +12,22 @@ from typing import Any, Literal
 
 import numpy as np
 
-from qembed.commands.embed.earlier import earlier_summary, remove_others
-from qembed.commands.embed.resume import Begun, begin, remember
 from qembed.commands.embed.steps import (
     EmbedOptions,
     Work,
     check_model_can_run,
+    choose_workers,
     dry_run,
     read_corpus,
     settings,
     stats_of,
+    warn,
 )
-from qembed.commands.embed.workers import open_pool, warn
 from qembed.commands.embed.write import ChunkWriter
 from qembed.corpus import collection_name
 from qembed.corpus.walk import walk
 from qembed.engine import Encoded, Pool, Ready, TaskDone, deadline, encode_rows, peak_memory_bytes
+from qembed.engine.workers.open import open_workers, plan_batches
 from qembed.errors import QembedError, TimeLimitReached
 from qembed.models import fetch, load_tokenizer, resolve_model
 from qembed.progress import DeviceStatus, Progress
@@ -47,6 +47,8 @@ from qembed.store import (
     work_folder,
     write_json,
 )
+from qembed.store.earlier import earlier_summary, remove_others
+from qembed.store.resume import Begun, begin, remember
 
 __all__ = ["EmbedOptions", "EmbedResult", "embed"]
 
@@ -112,8 +114,7 @@ def embed(
     source = resolve_model(options.model, revision=options.encoder.revision)
     next(walk(input))  # nothing to read: say so before an output folder is made
     may_be_done = files.manifest.exists() and not options.force
-    if not may_be_done and not options.dry_run:
-        check_model_can_run(source, options)
+    device = None if may_be_done or options.dry_run else check_model_can_run(source, options)
     try:
         with ExitStack() as stack:
             if options.dry_run:
@@ -121,7 +122,7 @@ def embed(
             else:
                 folder = stack.enter_context(work_folder(output, collection))
             spool = stack.enter_context(closing(Spool(folder)))
-            work = Work(input, options, progress, source, collection, files, folder, spool)
+            work = Work(input, options, progress, source, collection, files, folder, spool, device)
             read_corpus(work)
             if options.dry_run:
                 return EmbedResult("planned", files, dry_run(work))
@@ -132,7 +133,7 @@ def embed(
                     remove_others(files, collection)
                     return EmbedResult("unchanged", files, earlier)
             if may_be_done:
-                check_model_can_run(source, options)
+                work.device = check_model_can_run(source, options)
             return _embed(work)
     finally:
         progress.close()
@@ -142,12 +143,23 @@ def _embed(work: Work) -> EmbedResult:
     """Load the model on every device, encode every unique text, write all files or none."""
     options, folder = work.options, work.folder
     work.source = fetch(work.source)
+    staff = choose_workers(work)
     with ExitStack() as stack:
         with work.phase("load", f"loading {work.source.id}"):
-            pool = stack.enter_context(closing(open_pool(work)))
+            pool = stack.enter_context(closing(open_workers(staff)))
             ready = pool.ready()
         warn(work, ready)
-        begun = begin(work, ready)
+        begun = begin(
+            folder,
+            work.files.embeddings.parent,
+            ready.info,
+            inputs=work.survey.fingerprint(),
+            digests=work.survey.digests(work.groups),
+            plan=lambda earlier: plan_batches(staff.choice, ready, earlier, work.progress.note),
+            cache=options.cache,
+            force=options.force,
+            note=work.progress.note,
+        )
         writer = ChunkWriter(
             staging(folder),
             work.collection,
@@ -168,7 +180,7 @@ def _embed(work: Work) -> EmbedResult:
                 discard(folder)  # nothing to go on with
             raise
         devices = list(pool.statuses())
-    remember(work, begun)
+    remember(begun, work.progress.note)
     summary = _summary(work, ready, begun, encoded, devices)
     _publish(work, ready, written, summary)
     return EmbedResult("written", work.files, summary, ready.info.differences)
@@ -186,7 +198,7 @@ def _encode(work: Work, pool: Pool, begun: Begun, writer: ChunkWriter) -> Encode
     left = None if limit is None else limit - (monotonic() - work.started)
     tokenizer = load_tokenizer(work.source)
     tokenizer.document_prompt = pool.ready().info.document_prompt
-    kept = "what is finished is kept: the same command goes on from there"
+    kept = "what is finished is kept: the same command resumes there"
     try:
         with work.phase("encode", "encoding", unit="tokens"), explained(work.folder):
             encoded = encode_rows(
@@ -197,6 +209,7 @@ def _encode(work: Work, pool: Pool, begun: Begun, writer: ChunkWriter) -> Encode
                 begun.plan,
                 work.folder,
                 lengths=begun.lengths,
+                finished=begun.finished,
                 skip=begun.cached,
                 sizes=work.survey.unique_characters(work.groups),
                 progress=work.progress,
@@ -248,7 +261,7 @@ def _summary(
         devices=[_device_row(status) for status in devices],
         token_budget=begun.plan.token_budget,
         phases_seconds=work.phases_seconds,
-        memory=peak_memory_bytes(info.device),
+        memory=_peak_memory(devices),
     )
 
 
@@ -293,4 +306,16 @@ def _history_row(done: TaskDone) -> dict[str, Any]:
 
 def _device_row(status: DeviceStatus) -> dict[str, Any]:
     keys = ("device", "name", "texts", "tokens", "seconds", "splits", "restarts")
-    return {key: getattr(status, key) for key in keys} | {"seconds": round(status.seconds, 3)}
+    peaks = ("peak_host_bytes", "peak_device_bytes")
+    return {key: getattr(status, key) for key in (*keys, *peaks)} | {"seconds": round(status.seconds, 3)}
+
+
+def _peak_memory(devices: list[DeviceStatus]) -> dict[str, int]:
+    """Host memory of all processes together, at worst; and of the GPU that held most."""
+    own = peak_memory_bytes("cpu")["host_bytes"]
+    inside = devices[0].device == "cpu"  # the worker is this process
+    workers = 0 if inside else sum(status.peak_host_bytes for status in devices)
+    peaks = {"host_bytes": own + workers}
+    if on_gpus := max(status.peak_device_bytes for status in devices):
+        peaks["device_bytes"] = on_gpus
+    return peaks

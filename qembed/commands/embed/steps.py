@@ -12,16 +12,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qembed.commands.embed.earlier import settings_of
 from qembed.corpus import CorpusOptions, check_ids, read_chunks
 from qembed.corpus.survey import Groups, Survey
-from qembed.engine import check_fits, clip, default_token_budget, make_batches, padding_waste
-from qembed.engine.planning.memory import BUFFER_BYTES
+from qembed.engine import Ready, clip, make_batches, padding_waste
+from qembed.engine.planning.candidates import Limits
+from qembed.engine.planning.choice import Choice, choose
+from qembed.engine.planning.facts import model_facts
+from qembed.engine.planning.gpus import MIN_GPU_BYTES
+from qembed.engine.planning.presets import Device, device_here
+from qembed.engine.workers.open import Staff
 from qembed.engine.workers.pool import STALL_SECONDS
 from qembed.errors import CheckFailed, InputNotFound, QembedError
+from qembed.kaggle import on_kaggle
 from qembed.models import (
     DEFAULT_MODEL,
-    Encoder,
     EncoderOptions,
     ModelSource,
     TokenCounter,
@@ -29,19 +33,21 @@ from qembed.models import (
     load_tokenizer,
 )
 from qembed.models.device import list_devices
-from qembed.models.loading import precision_of
-from qembed.models.weights import weight_bytes
+from qembed.models.loading import LARGE_PARAMETERS
 from qembed.progress import Progress
 from qembed.records import Lengths
 from qembed.store import OutputFiles, Spool, describe_finding, subdirectory_stats
+from qembed.store.earlier import settings_of
 from qembed.store.formats import Format
 from qembed.store.summary import SubdirectoryStats
 
 TOKENIZE_TEXTS = 2048
 """Texts tokenised at a time: enough to keep all cores busy, little memory."""
 
-HUGE_PARAMETERS = 1_000_000_000
-"""A model beyond this is not run on a CPU unless the user asks for that."""
+_LONGEST_TEXTS = 256
+"""The text with most tokens is as good as surely among so many with most characters."""
+
+_CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +57,15 @@ class EmbedOptions:
     Attributes:
         model: A folder, a hub id, or a name of the catalog.
         corpus: How the chunks are read.
-        encoder: How the model is used.
-        token_budget: Padded tokens of a batch at most; by device when None.
-        max_batch: Texts of a batch at most; no limit when None.
-        memory_buffer_bytes: To be left free on a GPU.
-        format: Of the output: ``jsonl``, ``parquet`` or ``npy``.
-        shard_records: Records of one output file at most; one file when None.
+        encoder: How the model is used. With precision ``auto``, precision and sharding are what ``plan``
+            chooses for the device.
+        token_budget: Largest batch in padded tokens; by device when None.
+        max_batch: Largest batch in texts; by device for models of billions of weights when None.
+        memory_buffer_bytes: Left free on each device. None: 2 GB, or less where the model needs it.
+        format: Format of the output: ``jsonl``, ``parquet`` or ``npy``.
+        shard_records: Most records per output file; one file when None.
         cache: A folder that keeps vectors across runs; what is in it is not encoded again.
-        time_limit_seconds: Stop before so much time has passed; a later run goes on.
+        time_limit_seconds: Stop before so much time has passed; a later run resumes.
         stall_seconds: A worker that has not answered for so long is replaced.
         empty_cache_every: Give unused memory back to a GPU after so many batches; never when 0.
         strict: Any finding stops the run before the model is loaded.
@@ -71,7 +78,7 @@ class EmbedOptions:
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     token_budget: int | None = None
     max_batch: int | None = None
-    memory_buffer_bytes: int = BUFFER_BYTES
+    memory_buffer_bytes: int | None = None
     format: Format = "jsonl"
     shard_records: int | None = None
     cache: Path | None = None
@@ -95,6 +102,7 @@ class Work:
     files: OutputFiles
     folder: Path
     spool: Spool
+    device: Device | None = None
     survey: Survey = field(default_factory=Survey)
     phases_seconds: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=monotonic)
@@ -109,26 +117,78 @@ class Work:
         self.phases_seconds[name] = perf_counter() - started
 
 
-def check_model_can_run(source: ModelSource, options: EmbedOptions) -> None:
-    """Fail within seconds rather than after a long walk.
+def check_model_can_run(source: ModelSource, options: EmbedOptions) -> Device:
+    """Fail within seconds rather than after a long walk; returns what the run will be on.
 
     Raises:
         ModelUnreachable: The model is neither here nor on the hub.
-        QembedError: It does not fit the device, or wants a GPU.
+        UsageError: The device is not here, or cannot compute in the precision that was asked for.
+        QembedError: The model does not fit the device, or wants a GPU.
     """
     check_reachable(source)
+    names = list_devices(options.encoder.device)
     card = source.card
-    device = list_devices(options.encoder.device)[0]
-    if card and card.parameters > HUGE_PARAMETERS and device == "cpu" and options.encoder.device == "auto":
+    if card and card.parameters > LARGE_PARAMETERS and names == ["cpu"] and options.encoder.device == "auto":
         raise QembedError(
             f"{card.id} has {card.parameters / 1e9:.2f} billion parameters and this machine has no GPU",
             remedy="choose a small model (--model minilm), or force this one with --device cpu",
         )
-    dtype = precision_of(source, options.encoder, device)
-    if card:
-        check_fits(card.id, getattr(card.weight_bytes, dtype), device, dtype)
-    elif source.path is not None:
-        check_fits(source.id, weight_bytes(source.path), device, dtype)
+    device = device_here(names)
+    _choose(source, options, device, longest_tokens=1).require()
+    return device
+
+
+def _choose(source: ModelSource, options: EmbedOptions, device: Device, longest_tokens: int) -> Choice:
+    encoder = options.encoder
+    limits = Limits(
+        options.memory_buffer_bytes,
+        options.max_batch,
+        options.token_budget,
+        encoder.precision,
+        encoder.shard,
+    )
+    return choose(model_facts(source), device, longest_tokens, limits)
+
+
+def choose_workers(work: Work) -> Staff:
+    """Precision, workers and batches for these very texts; ``plan`` comes to the same.
+
+    Raises:
+        QembedError: The model does not fit the device with texts of this length.
+    """
+    options, counter = work.options, load_tokenizer(work.source)
+    characters = work.survey.unique_characters(work.groups)
+    longest = np.argsort(characters, kind="stable")[::-1][:_LONGEST_TEXTS]
+    tokens = int(counter.count(work.spool.texts(work.groups.first[longest])).max())
+    read = min(tokens, options.encoder.max_length or counter.max_tokens)
+    names = list_devices(options.encoder.device)
+    work.device = work.device or device_here(names)
+    choice = _choose(work.source, options, work.device, read)
+    choice.require()
+    if choice.decision.why:
+        work.progress.note(choice.decision.why)
+    return Staff(
+        source=work.source,
+        options=options.encoder,
+        devices=names,
+        choice=choice,
+        folder=work.folder,
+        count=len(characters),
+        tokens=int(characters.sum()) / _CHARACTERS_PER_TOKEN,
+        stall_seconds=options.stall_seconds,
+        empty_cache_every=options.empty_cache_every,
+        note=work.progress.note,
+    )
+
+
+def warn(work: Work, ready: Ready) -> None:
+    """Say what the user should know of the model and the device before the work begins."""
+    for difference in ready.info.differences:
+        work.progress.note(f"the model differs from the catalog: {difference}")
+    small = ready.info.device.startswith("cuda") and ready.memory_total_bytes < MIN_GPU_BYTES
+    if small and on_kaggle():
+        found = f"{ready.info.device_name} has {ready.memory_total_bytes / 1e9:.1f} GB"
+        work.progress.note(f"{found}, less than the {MIN_GPU_BYTES / 1e9:.1f} GB of a T4")
 
 
 def read_corpus(work: Work) -> None:
@@ -166,7 +226,7 @@ def read_corpus(work: Work) -> None:
         )
 
 
-def count_tokens(work: Work, groups: Groups, counter: TokenCounter | Encoder) -> Lengths:
+def count_tokens(work: Work, groups: Groups, counter: TokenCounter) -> Lengths:
     """Tokens of each unique text before truncation."""
     lengths = np.empty(len(groups.first), dtype=np.int64)
     with work.phase("tokenize", "counting tokens", total=len(lengths), unit="texts"):
@@ -210,13 +270,16 @@ def dry_run(work: Work) -> dict[str, Any]:
     counter = load_tokenizer(work.source)
     lengths = count_tokens(work, groups, counter)
     max_tokens = work.options.encoder.max_length or counter.max_tokens
-    budget = work.options.token_budget or default_token_budget(list_devices(work.options.encoder.device)[0])
+    chosen = choose_workers(work).choice.require()
+    budget = work.options.token_budget or chosen.budget_tokens
     read = clip(lengths, max_tokens)
-    batches = make_batches(read, token_budget=budget, max_batch=work.options.max_batch)
+    batches = make_batches(read, token_budget=budget, max_batch=chosen.max_batch)
     stats = stats_of(work.survey, groups, lengths, max_tokens)
     return {
         "collection": work.collection,
-        "model": {"id": work.source.id, "max_tokens": max_tokens},
+        "model": {"id": work.source.id, "dtype": chosen.precision, "max_tokens": max_tokens},
+        "workers": chosen.workers,
+        "sharded": chosen.sharded,
         "total_chunks": len(work.survey),
         "unique_texts": len(groups.first),
         "total_tokens": int(lengths[groups.inverse].sum()),

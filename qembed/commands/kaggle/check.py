@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -13,35 +12,14 @@ from platform import python_version
 from typing import Literal, TypeAlias
 
 from qembed import kaggle
+from qembed.engine.planning.gpus import MIN_GPU_BYTES, Gpu, find_gpus
 from qembed.errors import InputNotFound
-
-MIN_GPU_BYTES = 15_500_000_000
-"""A T4 reports 15.83 GB; with less, the plans for a T4 do not hold."""
 
 SHORT_SECONDS = 3600.0
 HUB_TIMEOUT_SECONDS = 3.0
 LIBRARIES = ("torch", "transformers", "sentence-transformers", "tokenizers", "huggingface-hub", "numpy")
 
 Outcome: TypeAlias = Literal["ok", "warning", "failed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    """One GPU.
-
-    Attributes:
-        index: N of ``cuda:N``.
-        name: E.g. ``Tesla T4``.
-        memory_bytes: All of its memory.
-        capability: Compute capability, e.g. (7, 5).
-        supported: The installed torch has code for it.
-    """
-
-    index: int
-    name: str
-    memory_bytes: int
-    capability: tuple[int, int]
-    supported: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +56,7 @@ class Check:
 
 
 def look(environ: Mapping[str, str] = os.environ) -> Session:
-    """See what is there. Opens a CUDA context on every GPU, so not in a process that goes on to embed."""
+    """See what is there. Takes some seconds where there are GPUs."""
     root = kaggle.kaggle_root(environ)
     return Session(
         on_kaggle=kaggle.on_kaggle(environ),
@@ -117,38 +95,6 @@ def hub_reachable(
     asking.start()
     asking.join(timeout_seconds)
     return answered.is_set()
-
-
-def find_gpus() -> list[Gpu]:
-    """The GPUs that torch sees."""
-    import torch
-
-    if not torch.cuda.is_available():
-        return []
-    built_for = torch.cuda.get_arch_list()
-    gpus = []
-    for index in range(torch.cuda.device_count()):
-        properties = torch.cuda.get_device_properties(index)
-        capability = (int(properties.major), int(properties.minor))
-        has_code = runs_on(capability, built_for)
-        gpus.append(Gpu(index, str(properties.name), int(properties.total_memory), capability, has_code))
-    return gpus
-
-
-def runs_on(capability: tuple[int, int], built_for: Sequence[str]) -> bool:
-    """Whether code for ``built_for`` (``sm_75``, ``compute_90``) runs on a GPU.
-
-    Binary code runs on its own major capability from its minor on, PTX on everything newer (CUDA C++
-    Programming Guide, "Application Compatibility").
-    """
-    for name in built_for:
-        parts = re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", name)
-        if parts is None:
-            continue
-        built = (int(parts[2]), int(parts[3]))
-        if built <= capability and (parts[1] == "compute" or built[0] == capability[0]):
-            return True
-    return False
 
 
 def check(

@@ -11,12 +11,15 @@ import click
 
 from qembed.terminal.options import (
     INPUT,
+    MAX_BATCH,
     MAX_LENGTH,
+    MEMORY_BUFFER,
     PRECISIONS,
     TOKEN_BUDGET,
     TRUNCATE_DIM,
     AdvancedCommand,
     Form,
+    advanced,
     corpus_options,
     output_options,
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qembed.commands.plan.plan import Plan
-    from qembed.engine.planning.plan import Candidate
+    from qembed.engine.planning.candidates import Candidate
     from qembed.terminal.output import Column
 
 _LINE_WIDTH = 76

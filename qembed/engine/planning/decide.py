@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from qembed.engine.planning.candidates import Candidate, Limits, Model, add_times, work_out
+from qembed.engine.planning.candidates import Candidate, Limits, Model, add_times, unsupported, work_out
 from qembed.engine.planning.memory import QUANTISED
 from qembed.engine.planning.presets import Device
 from qembed.records import Lengths
@@ -62,7 +62,7 @@ def decide(model: Model, device: Device, longest_tokens: int, limits: Limits = _
     usable = ("fits", "tight") if limits.buffer_bytes is None else ("fits",)
     chosen = _choose([each for each in found if each.fit in usable])
     unasked = limits.precision == "auto" or (chosen is not None and not chosen.quantised)
-    return Decision(tuple(found), chosen, _why(found, chosen) if chosen and unasked else "")
+    return Decision(tuple(found), chosen, _why(found, chosen, device) if chosen and unasked else "")
 
 
 def _considered(model: Model, device: Device, limits: Limits) -> list[str]:
@@ -97,15 +97,16 @@ def _times_as_long(slow: Candidate, fast: Candidate) -> float:
     return slow.seconds_per_token / fast.seconds_per_token
 
 
-def _why(found: Sequence[Candidate], chosen: Candidate) -> str:
+def _why(found: Sequence[Candidate], chosen: Candidate, device: Device) -> str:
     """Why it is not what one would expect: quantised, spread over the cards, or with little left free."""
     if chosen.quantised:
         exact = _fastest([each for each in found if not each.quantised and each.fit != "no"])
         if exact is not None:
             times = _times_as_long(exact, chosen)
             return f"{exact.precision} would take {times:.1f} times as long{_how(exact)}."
-        reasons = [each for each in found if each.precision in ("fp16", "bf16") and each.reason]
-        return f"No exact precision fits ({reasons[-1].precision}: {reasons[-1].reason})." if reasons else ""
+        refused = [each for each in found if not each.quantised and not unsupported(each.precision, device)]
+        nearest = max(refused, key=lambda each: each.room_bytes, default=None)
+        return f"No exact precision fits ({nearest.precision}: {nearest.reason})." if nearest else ""
     parts = []
     if chosen.sharded:
         parts.append("the weights do not fit one card, so the cards share them and take turns")

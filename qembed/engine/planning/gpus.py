@@ -16,6 +16,9 @@ from dataclasses import asdict, dataclass
 from qembed.engine.planning.memory import CONTEXT_BYTES
 from qembed.errors import QembedError
 
+MIN_GPU_BYTES = 15_500_000_000
+"""A T4 reports 15.83 GB; with less, the plans for a T4 do not hold."""
+
 _ASK_SECONDS = 120.0
 _PROGRAM = "from qembed.engine.planning.gpus import tell; tell()"
 

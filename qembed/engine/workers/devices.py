@@ -1,16 +1,12 @@
-"""What a device has, and whether a model fits before its weights are read."""
+"""What a device has, and what this process uses of it."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from qembed.errors import QembedError
-
 CPU_TOKEN_BUDGET = 2048
 GPU_TOKEN_BUDGET = 16384
-_HEADROOM = 1.15
-"""Weights times this must fit: activations, buffers and fragmentation come on top."""
 
 
 def default_token_budget(device: str) -> int:
@@ -22,34 +18,15 @@ def default_token_budget(device: str) -> int:
     return GPU_TOKEN_BUDGET if device.startswith("cuda") else CPU_TOKEN_BUDGET
 
 
-def available_memory_bytes(device: str) -> int:
-    """Bytes that a new allocation can have on the device (RAM for a CPU)."""
-    if device.startswith("cuda"):
-        import torch
+def use_device(device: str) -> None:
+    """Make a GPU this process's current one; else what names no device would open a context on ``cuda:0``."""
+    import torch
 
-        return int(torch.cuda.mem_get_info(device)[0])
-    import psutil
-
-    return int(psutil.virtual_memory().available)
-
-
-def check_fits(model: str, needed_bytes: int, device: str, dtype: str) -> None:
-    """Stop before loading a model that does not fit the device.
-
-    Raises:
-        QembedError: with both numbers and what would fit.
-    """
-    available = available_memory_bytes(device)
-    if needed_bytes * _HEADROOM > available:
-        raise QembedError(
-            f"{model} needs about {needed_bytes * _HEADROOM / 1e9:.1f} GB in {dtype}, "
-            f"{device} has {available / 1e9:.1f} GB free",
-            remedy="a smaller --precision (fp16), another --device, or the bundled --model minilm",
-        )
+    torch.cuda.set_device(device)
 
 
 def peak_memory_bytes(device: str) -> dict[str, int]:
-    """Most memory used so far: ``host_bytes`` (resident set) and, on a GPU, ``device_bytes``."""
+    """Most memory that this process has used: ``host_bytes`` (resident) and, on a GPU, ``device_bytes``."""
     peaks = {"host_bytes": _peak_resident_bytes()}
     if device.startswith("cuda"):
         import torch

@@ -1,7 +1,8 @@
 """What the main process and its workers tell each other; everything here can be pickled.
 
 main -> worker    Task, or None: no more work
-worker -> main    Ready once, then a TaskDone for every Task; Broken where it cannot go on
+worker -> main    Ready once, then a TaskDone for every Task; Dying where its device is lost to this process;
+                  Broken where no worker could go on
 """
 
 from __future__ import annotations
@@ -101,7 +102,8 @@ class TaskDone:
         padded_tokens: Of the forward passes that succeeded.
         seconds: Wall time on the device.
         budget_tokens: Padded tokens of a batch at most, now; 0 without a limit of its own.
-        memory_bytes: That the worker uses, on its device.
+        memory_bytes: Memory that the worker uses on its device.
+        peak: Most memory that it has used so far, by kind, as ``peak_memory_bytes`` has it.
         splits: Batches that did not fit.
         failures: Texts without a vector.
         retried: Rows that were not finite and came out finite in fp32.
@@ -115,6 +117,7 @@ class TaskDone:
     seconds: float
     budget_tokens: int = 0
     memory_bytes: int = 0
+    peak: dict[str, int] = field(default_factory=dict)
     splits: tuple[OomSplit, ...] = ()
     failures: tuple[TextFailure, ...] = ()
     retried: tuple[int, ...] = ()
@@ -137,6 +140,17 @@ class Ready:
     memory_total_bytes: int
     capacity: Capacity | None
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dying:
+    """A worker ends itself: after such an error every call of its process to the device fails.
+
+    Attributes:
+        reason: First line of the error.
+    """
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from signal import Signals
 from time import monotonic
 from typing import Protocol, TypeAlias
 
-from qembed.engine.workers.messages import Broken, Ready, Task, TaskDone, TextFailure
+from qembed.engine.workers.messages import Broken, Dying, Ready, Task, TaskDone, TextFailure
 from qembed.engine.workers.slot import Counters, Slot
 from qembed.engine.workers.worker import Worker, WorkerSpec
 from qembed.errors import QembedError
@@ -122,6 +122,7 @@ class ProcessPool:
         self._requeued: deque[Task] = deque()
         self._failed: deque[Result] = deque()
         self._part_number = 0
+        self._last_death = ""
         try:
             for slot in self._slots:
                 slot.start()
@@ -220,7 +221,10 @@ class ProcessPool:
             if isinstance(message, Broken):
                 message.error.add_note(message.traceback)
                 raise message.error
-            if isinstance(message, Ready):
+            if isinstance(message, Dying):
+                slot.stop(kill=True)
+                self._replace(slot, f"lost its device ({message.reason})")
+            elif isinstance(message, Ready):
                 slot.ready, slot.state = message, "running"
             else:
                 yield self._finished(slot, message)
@@ -245,7 +249,7 @@ class ProcessPool:
         for task in reversed(slot.in_flight):
             self._requeue(slot, task, task.deaths + 1 if alone else max(task.deaths, 1))
         slot.in_flight.clear()
-        told = f"the worker on {slot.spec.device} {why}"
+        told = self._last_death = f"the worker on {slot.spec.device} {why}"
         if slot.deaths > MAX_DEATHS:
             slot.state = "lost"
             self._note(f"{told}; {slot.deaths} in a row, so {slot.spec.device} is given up")
@@ -286,7 +290,8 @@ class ProcessPool:
         names = ", ".join(slot.spec.device for slot in self._slots)
         return QembedError(
             f"every device was lost ({names}): their workers died {MAX_DEATHS + 1} times in a row",
-            remedy="what was finished is kept: the same command goes on; a smaller --token-budget may help, "
+            where=f"at last {self._last_death}" if self._last_death else None,
+            remedy="what is finished is kept: the same command resumes; a smaller --token-budget may help, "
             "and dmesg tells whether the system ran out of memory",
         )
 

@@ -10,12 +10,14 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from importlib.metadata import version
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from threading import Thread
 from typing import TypeAlias
 
-from qembed.engine.workers.messages import Broken, Task
+from qembed.engine.workers.messages import Broken, Dying, Task
+from qembed.engine.workers.oom import is_device_lost
 from qembed.engine.workers.worker import Worker, first_line
 from qembed.errors import QembedError
 
@@ -25,14 +27,17 @@ PIPELINE_TASKS = 2
 Inbox: TypeAlias = "SimpleQueue[Task | None]"
 
 
-def serve(connection: Connection, device: str, spec: bytes) -> None:
+def serve(connection: Connection, device: str, spec: bytes, tight: bool) -> None:
     """The main function of a worker process; ends after None, or at once when the main process is gone.
 
     Args:
         connection: To the main process.
         device: What the worker is called.
         spec: A pickled ``WorkerSpec``; what it names is imported here, where errors can be told.
+        tight: Memory is scarce: torch is told to waste none on fragments. It reads that when it is imported.
     """
+    if tight:
+        _waste_no_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to deal with
     with suppress(OSError):
         os.dup2(2, 1)  # what libraries print must not land in the data on stdout
@@ -44,7 +49,19 @@ def serve(connection: Connection, device: str, spec: bytes) -> None:
         _send(connection, worker.ready)
         _work_off(inbox, worker, partial(_send, connection))
     except Exception as error:
+        if is_device_lost(error):
+            _send(connection, Dying(first_line(error)))
+            os._exit(1)  # an orderly end would call the device again
         _send(connection, Broken(_that_travels(error, device), traceback.format_exc()))
+
+
+def _waste_no_memory() -> None:
+    """Segments that grow instead of fixed ones, unless the user has said how torch is to allocate."""
+    names = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")  # the second up to torch 2.8
+    if not any(os.environ.get(name) for name in names):
+        major, minor = version("torch").split(".")[:2]
+        old = (int(major), int(minor)) < (2, 9)
+        os.environ[names[old]] = "expandable_segments:True"
 
 
 def _send(connection: Connection, message: object) -> None:
@@ -86,5 +103,5 @@ def _that_travels(error: Exception, device: str) -> QembedError:
                 return error
     return QembedError(
         f"the worker on {device} failed: {type(error).__name__}: {first_line(error)}",
-        remedy="what was finished is kept: the same command goes on from there; --debug shows the traceback",
+        remedy="what is finished is kept: the same command resumes there; --debug shows the traceback",
     )

@@ -32,6 +32,7 @@ class Counters:
     splits: int = 0
     budget_tokens: int = 0
     memory_bytes: int = 0
+    peak: dict[str, int] = field(default_factory=dict)
     first_batch: float | None = None
 
     def add(self, done: TaskDone) -> None:
@@ -43,6 +44,8 @@ class Counters:
         self.splits += len(done.splits)
         self.budget_tokens = done.budget_tokens
         self.memory_bytes = done.memory_bytes
+        for kind, count in done.peak.items():  # a worker that took a dead one's place begins at nothing
+            self.peak[kind] = max(self.peak.get(kind, 0), count)
 
     def status(self, device: str, state: DeviceState, ready: Ready | None, restarts: int) -> DeviceStatus:
         """For the progress."""
@@ -55,6 +58,8 @@ class Counters:
             seconds=monotonic() - self.first_batch if self.first_batch is not None else 0.0,
             memory_used_bytes=self.memory_bytes,
             memory_total_bytes=ready.memory_total_bytes if ready else 0,
+            peak_host_bytes=self.peak.get("host_bytes", 0),
+            peak_device_bytes=self.peak.get("device_bytes", 0),
             budget_tokens=self.budget_tokens,
             splits=self.splits,
             restarts=restarts,
@@ -99,7 +104,7 @@ class Slot:
         self.state, self.ready, self.silent_seconds = "loading", None, 0.0
         self.connection, theirs = context.Pipe()
         with theirs:
-            arguments = (theirs, device, pickle.dumps(self.spec))
+            arguments = (theirs, device, pickle.dumps(self.spec), self.spec.tight)
             process = context.Process(target=serve, args=arguments, name=f"qembed {device}", daemon=True)
             try:
                 with _without_main(), _without_interrupt():
@@ -107,7 +112,7 @@ class Slot:
             except OSError as error:
                 raise QembedError(
                     f"no process for the worker on {device} can be started: {error.strerror or error}",
-                    remedy="what was finished is kept: end other programs, then the same command goes on",
+                    remedy="what is finished is kept: end other programs, then the same command resumes",
                 ) from error
         self.process = process
 

@@ -21,7 +21,7 @@ from filelock import FileLock
 from qembed.engine.planning.probe import measure
 from qembed.engine.ragged import Ragged, window_path
 from qembed.engine.rows import Rows
-from qembed.engine.workers.devices import total_memory_bytes, used_memory_bytes
+from qembed.engine.workers.devices import peak_memory_bytes, total_memory_bytes, use_device, used_memory_bytes
 from qembed.engine.workers.messages import OomSplit, Ready, Task, TaskDone, TextFailure
 from qembed.engine.workers.model import Model, Pending
 from qembed.engine.workers.oom import is_out_of_memory, release_memory
@@ -38,15 +38,17 @@ class WorkerSpec:
     """What a worker needs to begin.
 
     Attributes:
-        device: How it is called: ``cuda:0``, ``cpu``, ``cpu#1``.
+        device: Its name: ``cuda:0``, ``cpu``, ``cpu#1``.
         load: Gives the model; can be pickled.
-        load_exact: The same in fp32, for texts whose vector is not finite; None where it is that already.
-        folder: With the windows and the rows.
-        count: Rows.
-        threads: Of torch, on a CPU; its own choice when None.
+        load_exact: The same in fp32, for texts whose vector is not finite; None where it is that already, or
+            has no room.
+        folder: Folder of the windows and the rows.
+        count: Number of rows.
+        threads: torch's threads on a CPU; its own choice when None.
         empty_cache_every: Give unused memory back to the device after so many batches; never when 0.
         load_alone: Wait while another worker of the folder loads, so that the host holds one copy at a time.
         probe_tokens: Measure the device with texts of this length at most before the first task; not when 0.
+        tight: The model leaves little memory: avoid fragments (in a process of its own only).
     """
 
     device: str
@@ -58,6 +60,7 @@ class WorkerSpec:
     empty_cache_every: int = 0
     load_alone: bool = False
     probe_tokens: int = 0
+    tight: bool = False
 
 
 class Worker:
@@ -72,6 +75,8 @@ class Worker:
         started = perf_counter()
         if spec.threads:
             _use_threads(spec.threads)
+        if spec.device.startswith("cuda"):
+            use_device(spec.device)
         self.spec = spec
         with FileLock(spec.folder / "load.lock") if spec.load_alone else nullcontext():
             self.model = spec.load()
@@ -89,6 +94,7 @@ class Worker:
         self._window: tuple[int, Ragged] | None = None
         self._begun: deque[tuple[Task, Pending | Vectors | str]] = deque()
         self._batches = self._fitted = self._memory_bytes = 0
+        self._peak: dict[str, int] = {}
         self._free_from = self._memory_from = 0.0
 
     @property
@@ -128,6 +134,7 @@ class Worker:
             seconds=seconds,
             budget_tokens=0 if self.budget == _NO_LIMIT else self.budget,
             memory_bytes=self._used_memory_bytes(now),
+            peak=self._peak,
             splits=tuple(work.splits),
             failures=tuple(work.failures),
             retried=tuple(work.retried),
@@ -253,6 +260,7 @@ class Worker:
         """As of a moment ago: asking costs as much as a small batch."""
         if not self._memory_bytes or now - self._memory_from > _MEMORY_SECONDS:
             self._memory_bytes, self._memory_from = used_memory_bytes(self.model.info.device), now
+            self._peak = peak_memory_bytes(self.model.info.device)
         return self._memory_bytes
 
     def _open_window(self, number: int) -> Ragged:

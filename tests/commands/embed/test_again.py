@@ -118,7 +118,7 @@ class TestOtherSettings:
     ) -> None:
         before = state(out)
         other = replace(options, encoder=replace(options.encoder, **changes))
-        with pytest.raises(OutputExists, match="made otherwise") as caught:
+        with pytest.raises(OutputExists, match="made with other inputs or settings") as caught:
             embed(chunks, out, other)
         assert words in caught.value.message
         assert caught.value.exit_code == 2
@@ -172,7 +172,7 @@ class TestChanged:
         self, chunks: Path, out: Path, options: EmbedOptions, model: Path, tiny_models: Callable[[str], Path]
     ) -> None:
         shutil.copy(tiny_models("other") / "model.safetensors", model / "model.safetensors")
-        with pytest.raises(OutputExists, match="the weights have changed"):
+        with pytest.raises(OutputExists, match="the model: other weights"):
             embed(chunks, out, options)
 
     @pytest.mark.parametrize("how", ["a byte", "the end", "a line more", "gone"])

@@ -32,7 +32,7 @@ def test_the_table(run_cli: RunCli, command: list[str | Path], tmp_path: Path) -
     ran = run_cli(command)
     assert ran.code == 0
     assert "3 chunks, 2 unique texts (33% are exact duplicates)" in ran.out
-    assert "The model reads 24 tokens: 33% of the chunks are cut" in ran.out
+    assert "The model reads 24 tokens: 33% of the chunks are truncated" in ran.out
     assert "1 findings, the first: b/y_chunks.json, item 1: text-not-a-string" in " ".join(ran.out.split())
     assert str(tmp_path / "out" / "docs_embeddings.jsonl") in ran.out
     assert all(len(line) <= 80 for line in ran.out.splitlines() if str(tmp_path) not in line)

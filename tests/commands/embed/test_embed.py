@@ -451,8 +451,8 @@ class TestFailures:
         result = embed(chunks, out, small, progress=heard)
         assert result.summary["texts_resumed"] == sum(calls[1:3])
         assert result.summary["texts_encoded"] == result.summary["unique_texts"] - sum(calls[1:3])
-        assert any("the same command goes on" in note for note in heard.notes)
-        assert any("going on with an interrupted run" in note for note in heard.notes)
+        assert any("the same command resumes" in note for note in heard.notes)
+        assert any("resuming an interrupted run" in note for note in heard.notes)
         assert result.files.embeddings.read_bytes() == unbroken.files.embeddings.read_bytes()
 
     def test_a_full_disk_while_writing_leaves_the_old_output(

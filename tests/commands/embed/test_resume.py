@@ -81,7 +81,7 @@ def begun(chunks: Path, tmp_path: Path, options: EmbedOptions, stopped: Callable
         embed(chunks, tmp_path / "out", options)
     assert caught.value.exit_code == 3
     assert "of 40 texts" in caught.value.message
-    assert "the same command goes on" in str(caught.value.remedy)
+    assert "the same command resumes" in str(caught.value.remedy)
     stopped(1 << 30)
     return tmp_path / "out"
 

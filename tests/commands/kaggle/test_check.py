@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from qembed import kaggle
 from qembed.commands.kaggle import check as kaggle_check
-from qembed.commands.kaggle.check import Check, Gpu, Session, check, find_gpus, hub_reachable, look, runs_on
+from qembed.commands.kaggle.check import Check, Session, check, hub_reachable, look
+from qembed.engine.planning.gpus import Gpu
 
 T4 = Gpu(0, "Tesla T4", 15_828_320_256, (7, 5))
 WriteChunks = Callable[[Path, Mapping[str, Sequence[Any]]], Path]
@@ -121,39 +121,7 @@ class TestCheck:
         assert "session" not in {each.name for each in check(replace(session, seconds_left=None))}
 
 
-@pytest.mark.parametrize(
-    ("capability", "built_for", "runs"),
-    [
-        ((7, 5), ["sm_75"], True),
-        ((7, 5), ["sm_70"], True),
-        ((7, 5), ["sm_80"], False),
-        ((6, 0), ["sm_70", "sm_75", "compute_90"], False),
-        ((8, 9), ["sm_86"], True),
-        ((9, 0), ["sm_75"], False),
-        ((9, 0), ["compute_75"], True),
-        ((9, 0), ["sm_90a"], True),
-        ((10, 0), ["sm_100"], True),
-        ((7, 5), ["gfx90a"], False),
-        ((7, 5), [], False),
-    ],
-)
-def test_code_for_a_gpu(capability: tuple[int, int], built_for: list[str], runs: bool) -> None:
-    assert runs_on(capability, built_for) is runs
-
-
 class TestLook:
-    def test_gpus(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        p100 = SimpleNamespace(name="Tesla P100", total_memory=17_000_000_000, major=6, minor=0)
-        t4 = SimpleNamespace(name="Tesla T4", total_memory=15_828_320_256, major=7, minor=5)
-        monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-        monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-        monkeypatch.setattr("torch.cuda.get_arch_list", lambda: ["sm_70", "sm_75"])
-        monkeypatch.setattr("torch.cuda.get_device_properties", lambda index: (p100, t4)[index])
-        assert find_gpus() == [
-            Gpu(0, "Tesla P100", 17_000_000_000, (6, 0), supported=False),
-            replace(T4, index=1),
-        ]
-
     def test_everything(
         self, tmp_path: Path, write_chunks: WriteChunks, monkeypatch: pytest.MonkeyPatch
     ) -> None:

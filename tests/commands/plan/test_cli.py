@@ -38,9 +38,10 @@ class TestTable:
         code, out, err = run_cli(["plan", eco, "--device", "t4x2"])
         assert code == 0
         first, second = out.splitlines()[:2]
-        assert first == "nomic-ai/nomic-embed-code in nf4 on 2 x Tesla T4, 2 workers, one on each."
+        assert first == "nomic-ai/nomic-embed-code in fp16 on 2 x Tesla T4, 2 workers, one on each."
         assert second.startswith("32 unique texts of 33 chunks: ")
-        assert "--precision nf4" in flat(out)
+        assert "--precision fp16 --memory-buffer 0." in flat(out.replace("\\\n", " "))
+        assert "GB are left free on each device instead of the usual 2 GB; nf4 would fit" in flat(out)
         assert "qembed verify" in out
         assert "reading chunks" in err
 
@@ -56,30 +57,32 @@ class TestTable:
         rows = {tuple(line.split()[:3]): line for line in out.splitlines()}
         assert "no: 12.75 GB short" in rows["fp32", "2", "28.28"]
         assert "no: only emulated" in rows["bf16", "2", "14.14"]
-        assert "only with" in rows["fp16", "2", "14.14"]
+        assert "only with" in rows[">", "fp16", "2"]
         assert "take turns" in rows["fp16", "1", "on"]
         assert "slower than fp16" in rows["int8", "2", "7.62"]
-        assert rows[">", "nf4", "2"]
+        assert "unpacked" in rows["nf4", "2", "4.46"]
 
     def test_every_term(self, eco: Path, run_cli: Run) -> None:
-        out = flat(run_cli(["plan", eco, "--device", "t4x2"]).out)
+        out = flat(run_cli(["plan", eco, "--device", "t4x2", "--precision", "nf4"]).out)
         for term in (
             "15.83 GB one Tesla T4",
             "-4.46 GB weights (the catalog)",
             "-0.30 GB CUDA context",
-            "-2.00 GB safety buffer",
+            "-2.00 GB left free (--memory-buffer)",
             "-0.14 GB one matrix unpacked to fp16",
             "=8.94 GB for one batch, without logits",
             "142.3 kB states of a layer",
             "math attention",
-            "padded tokens are safe",
-            "33 chunks, 3% repeat another's text exactly",
+            "padded tokens fit into a batch",
+            "33 chunks, 3% are exact duplicates",
             "an ESTIMATE",
-            "loading 28.28 GB (assumed",
+            "loading (assumed 0.1 to 1 GB/s",
+            "download (assumed 20 to 200 MB/s)",
+            "start-up (",
             "65 TFLOP/s, of which 25% to 55% are reached (assumed)",
             "nf4 at 60% to 95% of fp16 (assumed)",
             "as JSONL",
-            "12 h a session are enough; 20 GB are enough",
+            "one session of 12 h is enough; 20 GB of disk are enough",
         ):
             assert term in out, term
 
@@ -102,7 +105,8 @@ class TestTable:
 class TestCommand:
     def test_the_line_repeats_what_was_asked(self, eco: Path, run_cli: Run) -> None:
         asked = ["--max-length", "128", "--truncate-dim", "512", "--max-batch", "8", "--limit", "3"]
-        out = run_cli(["plan", eco, "--device", "t4x2", "--precision", "fp16", "--json", *asked]).out
+        asked_for = ["--precision", "fp16", "--shard"]
+        out = run_cli(["plan", eco, "--device", "t4x2", "--json", *asked_for, *asked]).out
         line = shlex.split(json.loads(out)["command"])
         assert line[:3] == ["qembed", "embed", str(eco)]
         assert "--shard" in line
@@ -126,7 +130,7 @@ class TestJson:
         code, out, _ = run_cli(["plan", eco, "--device", "t4x2", "--json"])
         document = json.loads(out)
         assert code == 0
-        assert document["chosen"]["precision"] == "nf4"
+        assert document["chosen"]["precision"] == "fp16"
         assert {each["precision"] for each in document["candidates"]} == {
             "fp32",
             "fp16",
@@ -137,7 +141,9 @@ class TestJson:
         assert document["device"]["memory_bytes"] == 15_828_320_256
         assert document["corpus"]["unique_texts"] == 32
         assert document["chosen"]["forward"]["states_per_token"] == 142_336
-        for key in ("context_bytes", "buffer_bytes", "seconds", "load_seconds", "disk", "kaggle", "notes"):
+        assert document["chosen"]["context_bytes"] == 300_000_000
+        assert document["chosen"]["buffer_bytes"] < 1_000_000_000
+        for key in ("why", "seconds", "other_seconds", "disk", "kaggle", "notes"):
             assert document[key], key
 
 
@@ -146,14 +152,16 @@ class TestExitCodes:
         code, out, _ = run_cli(["plan", eco, "--device", "t4", "--precision", "fp32"])
         assert code == 3
         assert "does not run on Tesla T4" in out
-        code, out, _ = run_cli(["plan", eco, "--device", "t4", "--precision", "fp16"])
+        assert "Next: --precision fp16 --memory-buffer 0." in out
+        asked = ["--precision", "fp16", "--memory-buffer", "2"]
+        code, out, _ = run_cli(["plan", eco, "--device", "t4", *asked])
         assert code == 3
-        assert "fp16 would, only with --memory-buffer 0." in out
+        assert "only with --memory-buffer 0." in flat(out)
 
     def test_usage(self, eco: Path, run_cli: Run) -> None:
         code, _, err = run_cli(["plan", eco, "--device", "t5"])
         assert code == 2
-        assert "one of t4, p100, l4, a100, h100" in err
+        assert "one of t4, p100, l4, a100, a100-80gb, h100" in err
         assert run_cli(["plan", eco, "--device", "t4", "--model-gb", "6.8"]).code == 2
         assert run_cli(["plan", eco / "nowhere", "--device", "t4"]).code == 2
 

@@ -26,6 +26,7 @@ from fakes import (
     FAIL,
     HANG,
     INFO,
+    LOSE_DEVICE,
     NAN,
     FakeModel,
     Ran,
@@ -388,6 +389,24 @@ def test_one_copy_of_the_weights_at_a_time(tmp_path: Path) -> None:
     assert all(first[1] == second[1] for first, second in zip(words[::2], words[1::2], strict=True))
 
 
+class TestLostDevice:
+    """A CUDA error after which a process can do nothing more counts as a death."""
+
+    def test_the_worker_is_replaced_and_only_the_text_that_does_it_fails(self, tmp_path: Path) -> None:
+        texts = [*TEXTS, f"{LOSE_DEVICE} 1"]
+        ran = encode(texts, tmp_path, workers=2)
+        check_all(ran, texts, {len(TEXTS)})
+        assert ran.encoded.failures[0].kind == "worker-died"
+        assert "lost its device (CUDA error: an illegal memory access was encountered)" in ran.notes[0]
+        assert "a new one takes its place" in ran.notes[0]
+
+    def test_every_text_does_it(self, tmp_path: Path) -> None:
+        texts = [f"{LOSE_DEVICE} {number}" for number in range(40)]
+        with pytest.raises(QembedError, match="every device was lost") as caught:
+            encode(texts, tmp_path, workers=1)
+        assert "an illegal memory access" in str(caught.value.where)
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         ("kind", "message"),
@@ -408,7 +427,7 @@ class TestErrors:
 
     def test_in_a_batch(self, tmp_path: Path) -> None:
         texts = [*TEXTS, f"{FAIL} 1"]
-        with pytest.raises(QembedError, match="failed: RuntimeError: CUDA error: an illegal memory access"):
+        with pytest.raises(QembedError, match="failed: RuntimeError: mat1 and mat2 shapes"):
             encode(texts, tmp_path, workers=2)
         assert encode(texts, tmp_path, stop=lambda: True).done.any()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from hashlib import file_digest
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -12,9 +11,9 @@ import orjson
 from qembed.corpus import CorpusOptions
 from qembed.errors import OutputExists
 from qembed.models import EncoderOptions, ModelSource
-from qembed.models.weights import config_sha256, weights_sha256
-from qembed.store import Manifest, OutputFiles, read_manifest
 from qembed.store.formats import written_files
+from qembed.store.made_with import change_of
+from qembed.store.manifest import Manifest, OutputFiles, read_manifest
 
 _REMEDY = "--force replaces it; another -o folder or --collection keeps both"
 
@@ -48,7 +47,7 @@ def earlier_summary(
     differences = _differences(manifest, fingerprint, settings, source)
     if differences:
         raise OutputExists(
-            f"the output there was made otherwise: {'; '.join(differences)}",
+            f"the output there was made with other inputs or settings: {'; '.join(differences)}",
             where=str(files.embeddings),
             remedy=_REMEDY,
         )
@@ -73,18 +72,9 @@ def _differences(
     ]
     if manifest.inputs.fingerprint != fingerprint:
         found.append(f"the chunks have changed (then {manifest.inputs.chunks:,})")
-    if not found and source.path is not None:
-        found += _changes_of_model(manifest.model, source.path, source.kind)
+    if not found and source.path is not None and (change := change_of(manifest.model, source)):
+        found.append(f"the model: {change}")
     return found
-
-
-def _changes_of_model(model: dict[str, Any], folder: Path, kind: str) -> list[str]:
-    if model["weights_sha256"] != weights_sha256(folder):
-        return ["the weights have changed"]
-    # From the hub the commit says it; there the cache may hold more or fewer of the small files.
-    if kind != "hub" and model["config_sha256"] != config_sha256(folder):
-        return ["the model's tokenizer, prompts or configuration have changed"]
-    return []
 
 
 def _intact(files: OutputFiles, manifest: Manifest) -> bool:
