@@ -13,9 +13,10 @@ import numpy.typing as npt
 from qembed.engine import Rows, RunPlan
 from qembed.models.info import EncoderInfo
 from qembed.records import Lengths
-from qembed.store.atomic import atomic_file, explained, forget
+from qembed.store.atomic import atomic_file, explained
 from qembed.store.cache import VectorCache
 from qembed.store.journal import Journal, check_journal, read_journal, write_journal
+from qembed.store.work import forget
 
 _COPY_ROWS = 512
 _CACHED = "cached.npy"

@@ -28,6 +28,7 @@ Positive: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
 
 FEWER_WORKERS_WITHIN = 0.05
 _BETTER_BY = 0.7
+_LEAST_BYTES_PER_TOKEN = 1.0  # the smallest model takes hundreds
 _BYTES_NOISE = 0.003
 _SECONDS_NOISE = 0.02
 
@@ -56,12 +57,12 @@ class Capacity:
     """Bytes and seconds of a batch on one kind of device.
 
     Attributes:
-        fixed_bytes: Whatever the batch: the weights, mostly.
-        bytes_per_token: A padded token.
-        bytes_per_token_length: A padded token, times the longest text of its batch (masks, scores).
-        seconds_per_batch: Whatever the batch.
-        seconds_per_token: A padded token.
-        seconds_per_token_length: A padded token, times the longest text of its batch (attention).
+        fixed_bytes: Bytes whatever the batch: the weights, mostly.
+        bytes_per_token: Bytes per padded token.
+        bytes_per_token_length: Bytes per padded token and token of the batch's longest text (masks, scores).
+        seconds_per_batch: Seconds whatever the batch.
+        seconds_per_token: Seconds per padded token.
+        seconds_per_token_length: Seconds per padded token and token of the batch's longest text (attention).
     """
 
     fixed_bytes: Positive
@@ -109,7 +110,8 @@ def fit(points: Sequence[ProbePoint]) -> Capacity:
     A term in the longest text is taken only where the points need it.
 
     Raises:
-        ValueError: There is no point.
+        ValueError: There is no point, or the memory does not grow with the batch: then something else was
+            measured, and a budget from it would know no bounds.
     """
     if not points:
         raise ValueError("no forward pass was measured")
@@ -119,6 +121,8 @@ def fit(points: Sequence[ProbePoint]) -> Capacity:
     held = np.asarray([point.peak_bytes for point in points], dtype=np.float64)
     taken = np.asarray([point.seconds for point in points], dtype=np.float64)
     fixed, per_token, per_length = _cover(columns, held, _least_squares(columns, held, _BYTES_NOISE))
+    if per_token + per_length * longest.max() < _LEAST_BYTES_PER_TOKEN:
+        raise ValueError("the memory does not grow with the batch")
     seconds = _least_squares(columns, taken, _SECONDS_NOISE)
     return Capacity(fixed, per_token, per_length, *map(float, seconds))
 
@@ -135,7 +139,9 @@ def _least_squares(columns: Floats, values: Floats, noise: float) -> Floats:
 
 
 def _subsets(terms: int) -> list[tuple[int, ...]]:
-    return [chosen for size in range(1, terms + 1) for chosen in combinations(range(terms), size)]
+    """All but the constant alone: a larger batch takes more memory, and more time."""
+    sets = (chosen for size in range(1, terms + 1) for chosen in combinations(range(terms), size))
+    return [chosen for chosen in sets if chosen != (0,)]
 
 
 def _best(columns: Floats, scale: Floats, subsets: Sequence[tuple[int, ...]]) -> tuple[Floats, float]:

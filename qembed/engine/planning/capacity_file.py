@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from qembed.engine.planning.capacity import Capacity
 from qembed.user_cache import user_cache
 
-_VERSION = 1
+_VERSION = 2
 _LOCK_SECONDS = 5.0
 Note = Callable[[str], None]
 
@@ -32,6 +32,8 @@ class CapacityKey:
         attention: Kernel that transformers chose, e.g. ``sdpa``.
         torch_version: E.g. ``2.10.0``.
         max_tokens: What the model reads of a text.
+        sharded: The model is spread over several devices; this one holds a part.
+        longest_tokens: Longest text of the batches that were measured.
     """
 
     device_name: str
@@ -42,6 +44,8 @@ class CapacityKey:
     attention: str
     torch_version: str
     max_tokens: int
+    sharded: bool
+    longest_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +104,12 @@ def find_capacity(
 def measured_for(
     device_name: str, model_id: str, path: Path | None = None, *, note: Note = lambda _: None
 ) -> dict[str, Capacity]:
-    """The newest capacity by dtype of a model on a kind of device, whatever the versions: for planning."""
+    """The newest capacity by dtype of a whole model on a kind of device, whatever the versions."""
     entries = read_capacities(path, note=note)
     return {
         entry.key.dtype: entry.capacity
         for entry in entries
-        if (entry.key.device_name, entry.key.model_id) == (device_name, model_id)
+        if (entry.key.device_name, entry.key.model_id, entry.key.sharded) == (device_name, model_id, False)
     }
 
 

@@ -3,33 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
 
 from qembed.engine.planning.capacity import Capacity, Shape, fit, probe, probe_shapes
 from qembed.engine.planning.capacity_file import CapacityKey, find_capacity, store_capacity
-from qembed.engine.workers.devices import default_token_budget, total_memory_bytes, used_memory_bytes
+from qembed.engine.workers.devices import total_memory_bytes, used_memory_bytes
 from qembed.engine.workers.model import Model
+from qembed.engine.workers.oom import release_memory
 
+PROBE_SHARE = 0.03
+"""A probe may cost this share of the run that it plans."""
+
+_PROBED_BUDGETS = 4.5  # padded tokens of ``probe_shapes`` in budgets, each shape twice
+_LENGTH_STEP = 256
 _THREAD_PROBE_TEXTS = 8
 _THREAD_PROBE_ROUNDS = 3
 _SPREAD = 64
 
 
-def measure(model: Model, longest_tokens: int) -> Capacity | None:
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What is measured before the first batch.
+
+    Attributes:
+        longest_tokens: Longest text of a batch.
+        budget_tokens: Largest batch, in padded tokens.
+        sharded: The model is spread over several devices.
+    """
+
+    longest_tokens: int
+    budget_tokens: int
+    sharded: bool = False
+
+
+def worthwhile_probe(
+    longest_tokens: int, run_tokens: float, budget_tokens: int, *, sharded: bool
+) -> Probe | None:
+    """The largest probe that costs less than 3 % of a run; None where that would tell nothing.
+
+    Args:
+        longest_tokens: Longest text of the run, as the model reads it.
+        run_tokens: Tokens that one worker is going to encode, roughly.
+        budget_tokens: Largest batch that is planned, in padded tokens.
+        sharded: The model is spread over several devices.
+    """
+    budget = min(budget_tokens, int(PROBE_SHARE * run_tokens / _PROBED_BUDGETS))
+    longest = -(-longest_tokens // _LENGTH_STEP) * _LENGTH_STEP  # corpora of about the same length share it
+    if budget < 2 * longest_tokens:
+        return None
+    return Probe(min(longest, budget // 2), budget, sharded)
+
+
+def measure(model: Model, wanted: Probe) -> Capacity | None:
     """What the model's device can do with it: from the capacity file, else measured now and stored there.
 
     Args:
         model: Loaded.
-        longest_tokens: Tokens of the corpus's longest text, as far as known.
+        wanted: What to measure.
 
     Returns:
-        None where a model takes no token ids, or not even the smallest batch fits.
+        None where a model takes no token ids, not even the smallest batch fits, or the figures make no sense.
     """
     if not model.reads_tokens:
         return None
     info = model.info
+    longest = max(1, min(wanted.longest_tokens, info.max_tokens))
     key = CapacityKey(
         device_name=info.device_name,
         memory_bytes=total_memory_bytes(info.device),
@@ -39,17 +80,20 @@ def measure(model: Model, longest_tokens: int) -> Capacity | None:
         attention=info.attention,
         torch_version=_torch_version(),
         max_tokens=info.max_tokens,
+        sharded=wanted.sharded,
+        longest_tokens=longest,
     )
     known = find_capacity(key)
     if known is not None:
         return known
-    longest = max(1, min(longest_tokens, info.max_tokens))
     spread = np.linspace(max(1, longest // 8), longest, _SPREAD).astype(np.int64)
-    shapes = probe_shapes(spread, info.max_tokens, max(longest, default_token_budget(info.device)))
+    shapes = probe_shapes(spread, info.max_tokens, max(longest, wanted.budget_tokens))
+    release_memory()  # of what loading has left in the pool
     points = probe(_forward(model), shapes, _peak_bytes(info.device), perf_counter)
-    if not points:
+    try:
+        capacity = fit(points)
+    except ValueError:
         return None
-    capacity = fit(points)
     store_capacity(key, capacity)
     return capacity
 
@@ -95,7 +139,8 @@ def _peak_bytes(device: str) -> Callable[[], int]:
     import torch
 
     def peak() -> int:
-        held = int(torch.cuda.max_memory_reserved(device))
+        # Allocated, not reserved: the pool may hold much more that loading has left behind.
+        held = int(torch.cuda.max_memory_allocated(device))
         torch.cuda.reset_peak_memory_stats(device)
         return held
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from qembed.engine.planning.capacity import choose_threads
 from qembed.engine.planning.choice import Choice
-from qembed.engine.planning.probe import measure_threads
+from qembed.engine.planning.probe import Probe, measure_threads, worthwhile_probe
 from qembed.engine.windows import RunPlan
 from qembed.engine.workers.messages import Ready
 from qembed.engine.workers.pool import STALL_SECONDS, InlinePool, Pool, ProcessPool
@@ -143,9 +143,15 @@ def _spec(staff: Staff, device: str, label: str, threads: int | None = None) -> 
         threads=threads,
         empty_cache_every=staff.empty_cache_every,
         load_alone=on_gpu,
-        probe_tokens=staff.choice.longest_tokens if on_gpu else 0,
+        probe=_probe(staff) if on_gpu else None,
         tight=on_gpu and chosen.fit == "tight",
     )
+
+
+def _probe(staff: Staff) -> Probe | None:
+    chosen = staff.choice.require()
+    share = staff.tokens / chosen.workers
+    return worthwhile_probe(staff.choice.longest_tokens, share, chosen.budget_tokens, sharded=chosen.sharded)
 
 
 def _exact_fits(staff: Staff) -> bool:

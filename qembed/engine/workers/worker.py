@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
-from qembed.engine.planning.probe import measure
+from qembed.engine.planning.probe import Probe, measure
 from qembed.engine.ragged import Ragged, window_path
 from qembed.engine.rows import Rows
 from qembed.engine.workers.devices import peak_memory_bytes, total_memory_bytes, use_device, used_memory_bytes
@@ -47,7 +47,7 @@ class WorkerSpec:
         threads: torch's threads on a CPU; its own choice when None.
         empty_cache_every: Give unused memory back to the device after so many batches; never when 0.
         load_alone: Wait while another worker of the folder loads, so that the host holds one copy at a time.
-        probe_tokens: Measure the device with texts of this length at most before the first task; not when 0.
+        probe: What to measure of the device before the first task; nothing when None.
         tight: The model leaves little memory: avoid fragments (in a process of its own only).
     """
 
@@ -59,7 +59,7 @@ class WorkerSpec:
     threads: int | None = None
     empty_cache_every: int = 0
     load_alone: bool = False
-    probe_tokens: int = 0
+    probe: Probe | None = None
     tight: bool = False
 
 
@@ -85,7 +85,7 @@ class Worker:
             info=info,
             reads_tokens=self.model.reads_tokens,
             memory_total_bytes=total_memory_bytes(info.device),
-            capacity=measure(self.model, spec.probe_tokens) if spec.probe_tokens else None,
+            capacity=measure(self.model, spec.probe) if spec.probe else None,
             seconds=perf_counter() - started,
         )
         self.budget = _NO_LIMIT

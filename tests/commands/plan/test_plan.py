@@ -111,7 +111,8 @@ class TestPlan:
         assert planned.kaggle.hours == "unknown"
 
     def test_a_measured_capacity_is_used(self, eco: Path) -> None:
-        key = CapacityKey("Tesla T4", 1, "nomic-ai/nomic-embed-code", "", "int8", "sdpa", "2.10", 32_768)
+        model = "nomic-ai/nomic-embed-code"
+        key = CapacityKey("Tesla T4", 1, model, "", "int8", "sdpa", "2.10", 32_768, False, 256)
         store_capacity(key, Capacity(8e9, 200e3, 0.0, 0.0, 1e-6, 0.0))
         chosen = plan(eco, device="t4").chosen
         assert chosen is not None

@@ -31,7 +31,7 @@ from qembed.engine.planning.capacity_file import (
     store_capacity,
 )
 
-KEY = CapacityKey("Tesla T4", 15_828_320_256, "a/b", "abc", "fp16", "sdpa", "2.10.0", 256)
+KEY = CapacityKey("Tesla T4", 15_828_320_256, "a/b", "abc", "fp16", "sdpa", "2.10.0", 256, False, 256)
 CAPACITY = Capacity(1e9, 150e3, 0.0, 0.01, 1e-5, 0.0)
 SHAPES = [(200, 8), (700, 4), (700, 12), (700, 24), (300, 16)]
 
@@ -214,7 +214,7 @@ class TestFile:
     def test_stored_is_found_by_its_whole_key(self, file: Path) -> None:
         store_capacity(KEY, CAPACITY)
         assert find_capacity(KEY) == CAPACITY
-        for field, other in (("max_tokens", 512), ("torch_version", "2.11.0"), ("dtype", "int8")):
+        for field, other in (("max_tokens", 512), ("torch_version", "2.11.0"), ("sharded", True)):
             assert find_capacity(CapacityKey(**{**_fields(KEY), field: other})) is None
 
     def test_the_newest_of_one_key_stays(self, file: Path) -> None:
