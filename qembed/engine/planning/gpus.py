@@ -20,7 +20,7 @@ MIN_GPU_BYTES = 15_500_000_000
 """A T4 reports 15.83 GB; with less, the plans for a T4 do not hold."""
 
 _ASK_SECONDS = 120.0
-_PROGRAM = "from qembed.engine.planning.gpus import tell; tell()"
+_PROGRAM = "from qembed.engine.planning.gpus import told; print(told())"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +83,9 @@ def find_gpus() -> list[Gpu]:
     )
 
 
-def tell() -> None:
-    """Print every GPU as JSON: the program of the process that asks."""
-    sys.stdout.write(json.dumps([asdict(gpu) for gpu in ask()]) + "\n")
+def told() -> str:
+    """Every GPU as JSON: what the process that asks prints."""
+    return json.dumps([asdict(gpu) for gpu in ask()])
 
 
 def ask() -> list[Gpu]:
