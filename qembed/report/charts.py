@@ -12,7 +12,7 @@ from typing import Any
 from qembed.evaluation.diagnose.waterfall import STAGES
 from qembed.report.chart import Chart
 from qembed.report.distributions import length_charts, score_charts
-from qembed.report.stored import StoredBench
+from qembed.report.stored import StoredBench, subdirectory_of
 from qembed.report.tables import Cell, Table, cells, counted, numeric
 from qembed.report.words import interval, milliseconds, number, percent, signed
 
@@ -293,11 +293,3 @@ def _subdirectories(bench: StoredBench) -> Chart | None:
         Table("Share found", ["Subdirectory", ">relevant", *(f">{name}" for name in systems)], rows, True),
         wide=True,
     )
-
-
-def subdirectory_of(unit: str, level: str) -> str:
-    """The subdirectory in a page id ``{subdirectory}/{filename}`` or a chunk id ``{collection}:...``."""
-    if level == "page":
-        return unit.rpartition("/")[0].partition("/")[0] or "–"
-    parts = unit.split(":")
-    return parts[1] if len(parts) >= 5 else "–"

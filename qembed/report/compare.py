@@ -18,9 +18,10 @@ from qembed.report.page import render
 from qembed.report.provenance import flat
 from qembed.report.stored import StoredBench
 from qembed.report.tables import Cell, Table, cells, numeric
-from qembed.report.verdicts import MARKS, TONES
 from qembed.report.words import (
+    MARKS,
     NONE,
+    TONES,
     about,
     interval,
     known,

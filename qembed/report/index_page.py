@@ -11,8 +11,7 @@ from qembed.errors import InputNotFound
 from qembed.report.page import render
 from qembed.report.stored import read_document, stored_benches
 from qembed.report.tables import Cell
-from qembed.report.verdicts import MARKS, TONES
-from qembed.report.words import count, milliseconds, number, signed
+from qembed.report.words import MARKS, TONES, count, milliseconds, number, signed
 
 PAGES = ("report.html", "index.html")
 

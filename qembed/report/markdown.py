@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from qembed.report import tables, verdicts
+from qembed.report import asked, first, tables, verdicts
 from qembed.report.embedding import Embedding
 from qembed.report.provenance import repeat_commands
 from qembed.report.stored import StoredBench
@@ -53,27 +53,29 @@ def code_block(text: str) -> list[str]:
 
 
 def _bench(bench: StoredBench, embeddings: Sequence[Embedding]) -> Iterator[str]:
-    found = verdicts.answers(bench)
-    yield f"### {escaped(verdicts.headline(found, bench))}"
+    question = asked.asked(bench)
+    yield f"### {escaped(asked.headline(bench, question))}"
     yield ""
-    if bench.document["eval_set"]["synthetic"]:
-        yield "> **Synthetic queries**: a program made them and nobody has judged them."
-        yield ""
-    for answer in verdicts.in_order(found):
-        yield f"- {answer.mark} **{escaped(answer.question)}** {escaped(answer.sentence)}  "
+    gates = tables.gate_table(bench)
+    if gates is not None:
+        yield from markdown_table(gates)
+    for words in first.level(bench, question):
+        yield f"- {escaped(words)}"
+    for name, words in asked.advice(bench):
+        yield f"- {escaped(name)}: {escaped(words)}"
+    yield ""
+    for words in first.cautions(bench, question):
+        yield f"> **Caution**: {escaped(words)}"
+        yield ">"
+    yield ""
+    for answer in verdicts.in_order(verdicts.answers(bench)):
+        yield f"- {answer.mark} **{escaped(answer.system)}: {answer.verdict}.** {escaped(answer.sentence)}  "
         yield f"  <sub>{escaped(answer.details)}</sub>"
     yield ""
     yield from markdown_table(tables.quality_table(bench))
     time = tables.time_table(bench)
     if time is not None:
         yield from markdown_table(time)
-    for words in verdicts.advice(bench):
-        yield f"- {escaped(words)}"
-    gates = tables.gate_table(bench)
-    if gates is not None:
-        yield ""
-        yield from markdown_table(gates)
-    yield ""
     yield "<details><summary>What this rests on, and how to repeat it</summary>"
     yield ""
     for label, words in verdicts.basis(bench):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from qembed import __version__
-from qembed.report import tables, verdicts
+from qembed.report import asked, first, glossary, pictures, tables, verdicts
 from qembed.report.charts import bench_charts
 from qembed.report.embedding import Checked, Embedding
 from qembed.report.explorer import STEPS, Limits, explorer_data, packed
@@ -49,21 +49,16 @@ def bench_page(
     """
     charts = bench_charts(bench)
     drawn = [*charts, *(chart for embedding in embeddings for chart in embedding.charts)]
-    judged = bench.document["eval_set"]
-    found = verdicts.answers(bench)
     values = {
-        "title": f"{judged['name']}: {verdicts.headline(found, bench)}",
+        **_first_screen(bench),
         "kind": "Which search is better?",
-        "headline": verdicts.headline(found, bench),
         "created": bench.document["created"][:10],
         "primary": bench.primary,
-        "eval_set": judged,
-        "answers": verdicts.in_order(found),
-        "advice": list(verdicts.advice(bench)),
+        "eval_set": bench.document["eval_set"],
+        "answers": verdicts.in_order(verdicts.answers(bench)),
         "basis": verdicts.basis(bench),
         "answerability": verdicts.answerability(bench),
         "findings": [finding for finding in bench.document["findings"] if finding["lost"] != "nothing"],
-        "gates": tables.gate_table(bench),
         "quality": tables.quality_table(bench),
         "time": tables.time_table(bench),
         "comparisons": tables.comparison_table(bench),
@@ -89,6 +84,33 @@ def bench_page(
         if len(page.encode()) <= limit_bytes:
             break
     return page
+
+
+def _first_screen(bench: StoredBench) -> dict[str, Any]:
+    """What a reader sees without scrolling, and the two pictures below it."""
+    question = asked.asked(bench)
+    title = asked.headline(bench, question)
+    terms = glossary.glossary(bench)
+
+    def said(words: Iterable[str]) -> list[Markup]:
+        return [glossary.marked(text, terms) for text in words]
+
+    return {
+        "title": f"{bench.document['eval_set']['name']}: {title}",
+        "headline": title,
+        "question": question,
+        "gates": tables.gate_table(bench),
+        "gates_passed": bench.document["passed"],
+        "level": said(first.level(bench, question)),
+        "advice": [(name, glossary.marked(words, terms)) for name, words in asked.advice(bench)],
+        "cautions": said(first.cautions(bench, question)),
+        "failures": list(first.failures(bench, question)),
+        "times": first.times(bench, question),
+        "loaded": first.loaded(bench),
+        "forest": pictures.bench_forest(bench),
+        "pareto": pictures.quality_and_time(bench),
+        "glossary": terms,
+    }
 
 
 def render(template: str, scripts: Sequence[str] = (), *, chart_library: bool = False, **values: Any) -> str:

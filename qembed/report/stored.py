@@ -15,6 +15,7 @@ from qembed.errors import InputNotFound, Mismatch
 from qembed.evaluation.eval_sets.trec import read_run
 from qembed.evaluation.retrieve.ordering import ranked
 from qembed.evaluation.statistics.verdict import Comparison
+from qembed.report.names import display_names
 
 SCHEMA = "qembed.bench/1"
 DOCUMENT = "bench.json"
@@ -77,6 +78,11 @@ class StoredBench:
     def names(self) -> list[str]:
         """Of the systems."""
         return [system["name"] for system in self.document["systems"]]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Name of each system -> its name for readers."""
+        return display_names(self.document)
 
     @property
     def measures(self) -> list[str]:
@@ -175,6 +181,14 @@ def read_bench(path: Path) -> StoredBench:
         ),
         ranks=dict(_ranks(folder, document)),
     )
+
+
+def subdirectory_of(unit: str, level: str) -> str:
+    """The subdirectory in a page id ``{subdirectory}/{filename}`` or a chunk id ``{collection}:...``."""
+    if level == "page":
+        return unit.rpartition("/")[0].partition("/")[0] or "–"
+    parts = unit.split(":")
+    return parts[1] if len(parts) >= 5 else "–"
 
 
 def comparison_of(document: Mapping[str, Any]) -> Comparison:

@@ -7,8 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from qembed.report.stored import StoredBench, comparison_of
-from qembed.report.verdicts import MARKS, TONES
-from qembed.report.words import NONE, count, interval, milliseconds, number, p_value, percent, signed
+from qembed.report.words import (
+    MARKS,
+    NONE,
+    TONES,
+    count,
+    interval,
+    milliseconds,
+    number,
+    p_value,
+    percent,
+    signed,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +80,8 @@ def quality_table(bench: StoredBench) -> Table:
     """Every system on every measure, with intervals; signs where a difference to the first row is shown."""
     rows = []
     for system in bench.systems:
-        row = [Cell(system["name"])]
+        label = bench.labels[system["name"]]
+        row = [Cell(label, note=system["name"] if system["name"] != label else "")]
         for at, measure in enumerate(bench.measures):
             row.append(_quality(system, measure, whole=at == 0))
         row.append(_record(system, bench.primary))
@@ -91,7 +102,7 @@ def time_table(bench: StoredBench) -> Table | None:
     rows = []
     for system in timed:
         times, work = system["latency_ms"], system["reranking"]
-        row = [Cell(system["name"])]
+        row = [Cell(bench.labels[system["name"]])]
         row += [
             _time(times["stages"][stage]["p50"]) if stage in times["stages"] else Cell(NONE, -1)
             for stage in stages
@@ -117,7 +128,7 @@ def comparison_table(bench: StoredBench) -> Table | None:
             found = comparison_of(document)
             rows.append(
                 [
-                    Cell(system["name"]),
+                    Cell(bench.labels[system["name"]]),
                     Cell(measure),
                     Cell(signed(found.difference), found.difference),
                     Cell(interval(found.low, found.high, sign=True), found.low),
@@ -128,7 +139,9 @@ def comparison_table(bench: StoredBench) -> Table | None:
                 ]
             )
     head = ["System", "Measure", ">difference", ">95 % interval", ">p", ">effect", ">could show", "Verdict"]
-    return Table(f"Against {bench.names[0]}, query by query", head, rows, True) if rows else None
+    return (
+        Table(f"Against {bench.labels[bench.names[0]]}, query by query", head, rows, True) if rows else None
+    )
 
 
 def gate_table(bench: StoredBench) -> Table | None:

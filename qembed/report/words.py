@@ -11,6 +11,13 @@ NONE = "–"
 MINUS = "−"
 
 
+TONES = {"better": "good", "worse": "bad", "equivalent": "same", "cannot tell": "open"}
+"""Verdict -> class of its colour."""
+
+MARKS = {"better": "▲", "worse": "▼", "equivalent": "=", "cannot tell": "?"}
+"""Verdict -> its sign, for those who do not see the colour."""
+
+
 def known(value: float | None) -> bool:
     """A number, not None and not NaN."""
     return value is not None and not math.isnan(value)
@@ -61,8 +68,11 @@ def milliseconds(value: float | None) -> str:
 
 
 def percent(part: float | None, digits: int = 1) -> str:
-    """A share of 1 as a percentage, with its sign."""
-    return NONE if part is None or math.isnan(part) else f"{number(100 * part, digits)} %"
+    """A share of 1 as a percentage, with its sign; what is less than all is never rounded up to 100 %."""
+    if part is None or math.isnan(part):
+        return NONE
+    most = 100 - 10**-digits if part < 1 else 100
+    return f"{number(min(100 * part, most), digits)} %"
 
 
 def p_value(p: float | None) -> str:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from qembed.report import distributions
 from qembed.report.chart import Chart
-from qembed.report.charts import bench_charts, subdirectory_of
-from qembed.report.stored import StoredBench
+from qembed.report.charts import bench_charts
+from qembed.report.stored import StoredBench, subdirectory_of
 
 
 @pytest.fixture(scope="module")

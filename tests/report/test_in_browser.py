@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +15,13 @@ from typing import Any, TypeAlias
 import pytest
 from browser import Browser, Page
 
+from qembed.report.asked import advice, asked, headline
 from qembed.report.compare import compare_page, pair_benches
+from qembed.report.first import cautions, level
 from qembed.report.index_page import index_page
 from qembed.report.page import bench_page
 from qembed.report.stored import StoredBench
+from qembed.report.words import signed
 
 Visit: TypeAlias = Callable[..., Any]
 
@@ -68,6 +72,41 @@ def test_a_page_fits_and_asks_for_nothing(visit: Visit, name: str, width: int) -
         page.value("document.querySelectorAll('#list .row').forEach((row, at) => at < 3 && row.click())")
         assert page.value("document.documentElement.scrollWidth <= innerWidth")
         assert page.value("window.hacked") is None
+
+
+def test_the_first_screen_says_verdict_price_and_caution(visit: Visit, full: StoredBench) -> None:
+    """Without scrolling, at 1280 x 800: which, by how much, at what cost, how sure, where it fails."""
+    with visit("full", width=1280, height=800) as page:
+        seen = page.value(
+            "[...document.querySelectorAll('#verdict h1, .caution li, .first dt, .first dd p')]"
+            ".filter(part => part.getBoundingClientRect().bottom <= innerHeight)"
+            ".map(part => part.textContent)"
+        )
+        question = asked(full)
+        assert question is not None
+        assert headline(full, question) in seen[0]
+        wanted = [*level(full, question), *cautions(full, question), *(words for _, words in advice(full))]
+        assert len(wanted) > 4
+        assert [words for words in wanted if not any(words in line for line in seen)] == []
+        assert page.value("scrollY") == 0
+
+
+def test_numbers_of_the_page_are_those_of_the_bench(visit: Visit, full: StoredBench) -> None:
+    document = json.loads((full.folder / "bench.json").read_text(encoding="utf-8"))
+    with visit("full") as page:
+        rows = page.value(
+            f"[...{QUALITY}.tBodies[0].rows].map(row => [...row.cells].map(cell => cell.textContent))"
+        )
+        for system, row in zip(document["systems"], rows, strict=True):
+            for measure, cell in zip(document["measures"], row[1:], strict=False):
+                mean = system["estimates"][measure]["mean"]
+                shown = f"{100 * mean:.0f} %" if measure.startswith("judged@") else f"{mean:.3f}"
+                assert shown in cell
+        forest = page.value("[...document.querySelectorAll('.forest tbody tr')].map(row => row.textContent)")
+        for system, line in zip(document["systems"][1:], forest, strict=False):
+            if system["name"] != "baseline":
+                found = system["comparisons"][document["measures"][0]]
+                assert f"{signed(found['difference'])} ({signed(found['low'])} to" in line
 
 
 def test_hostile_text_is_shown_as_it_is(visit: Visit) -> None:

@@ -11,12 +11,11 @@ from qembed.report.stored import StoredBench
 
 def test_verdicts_tables_and_how_to_repeat_it(full: StoredBench) -> None:
     text = bench_markdown(full)
-    assert text.startswith("### Nothing is shown to be better than the vectors alone.\n")
-    assert "| vectors | 0.733 <sub>0.534 to 0.879</sub> |" in text
-    assert "- ▼ **Is keyword search better?** Keyword search \\(BM25\\)" not in text, (
-        "brackets need no escape"
-    )
-    assert "- ▼ **Is keyword search better?** Keyword search (BM25) is worse" in text
+    assert text.startswith("### The new embeddings are as good as the existing ones, within 0.01 nDCG@10.\n")
+    vectors = full.systems[0]["estimates"]["nDCG@10"]
+    row = f"| New embeddings <sub>vectors</sub> | {vectors['mean']:.3f} <sub>"
+    assert row in text
+    assert "**BM25 keyword search: " in text, "brackets and the like are escaped only where they must be"
     assert "qembed report " in text
     assert len(text) < 65_536, "what GitHub takes for a comment"
 

@@ -133,9 +133,9 @@ def test_every_internal_link_has_its_place(page: str) -> None:
 def test_synthetic_queries_are_announced(full: StoredBench, page: str) -> None:
     from dataclasses import replace
 
-    assert "Synthetic queries" not in page
+    assert "Synthetic questions" not in page
     judged = {**full.document["eval_set"], "synthetic": True}
-    assert "Synthetic queries" in bench_page(replace(full, document={**full.document, "eval_set": judged}))
+    assert "Synthetic questions" in bench_page(replace(full, document={**full.document, "eval_set": judged}))
 
 
 def test_a_value_that_a_template_needs_cannot_be_forgotten() -> None:

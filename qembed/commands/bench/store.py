@@ -79,6 +79,8 @@ def as_document(result: BenchResult) -> dict[str, Any]:
             "evaluation_libraries": {name: _version(name) for name in _LIBRARIES},
             "cpu": device_name("cpu"),
             "cores": os.cpu_count(),
+            # Of the last minute: far above the cores, others were at work while queries were timed.
+            "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         },
     }
 

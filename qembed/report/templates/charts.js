@@ -237,7 +237,7 @@ function drawCharts() {
   for (const chart of drawn.splice(0)) chart.destroy();
   const colours = palette();
   Chart.defaults.font.family = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
-  for (const figure of document.querySelectorAll("figure.chart")) {
+  for (const figure of document.querySelectorAll("figure.chart[data-kind]")) {
     const { rows, ...config } = KINDS[figure.dataset.kind](data[figure.dataset.chart], colours);
     if (rows) figure.querySelector(".plot").style.height = `${Math.max(9, 5.5 + 2.4 * rows)}rem`;
     if (printing) config.options.devicePixelRatio = 2;

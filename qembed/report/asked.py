@@ -1,0 +1,200 @@
+"""The question that a bench was made for, its answer in one sentence, and what following it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from qembed.evaluation.statistics.verdict import Comparison, Verdict
+from qembed.report.names import reranker_name
+from qembed.report.stored import StoredBench, comparison_of
+from qembed.report.words import MARKS, TONES, count, interval, known, milliseconds, number, plural, signed
+
+_OPPOSITE: dict[Verdict, Verdict] = {"better": "worse", "worse": "better"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The comparison that matters most.
+
+    Attributes:
+        old: Name of the system that is there, or the simpler one.
+        new: Name of the other.
+        kind: ``baseline``, where new embeddings are compared with existing ones; else the kind of ``new``.
+        comparison: ``new`` against ``old`` on the primary measure.
+    """
+
+    old: str
+    new: str
+    kind: str
+    comparison: Comparison
+
+    @property
+    def tone(self) -> str:
+        """Class of the verdict's colour."""
+        return TONES[self.comparison.verdict]
+
+    @property
+    def mark(self) -> str:
+        """The verdict's sign, for those who do not see the colour."""
+        return MARKS[self.comparison.verdict]
+
+
+def asked(bench: StoredBench) -> Asked | None:
+    """New against existing embeddings, where both were measured; else what helps most. None for one system.
+
+    What is shown to be better than the first row comes first, by its gain; then reranking, fusion, BM25.
+    """
+    others = [(system, comparison_of(system["comparisons"][bench.primary])) for system in bench.systems[1:]]
+    for system, found in others:
+        if system["name"] == "baseline":
+            return Asked("baseline", bench.names[0], "baseline", turned(found))
+    order = ("reranked", "fusion", "bm25")
+    best = min(
+        others,
+        key=lambda pair: (
+            pair[1].verdict != "better",
+            pair[1].verdict != "better" and order.index(pair[0]["kind"]),
+            -pair[1].difference,
+        ),
+        default=None,
+    )
+    return best and Asked(bench.names[0], best[0]["name"], best[0]["kind"], best[1])
+
+
+def turned(found: Comparison) -> Comparison:
+    """The same comparison from the other side."""
+    return replace(
+        found,
+        baseline=found.system,
+        system=found.baseline,
+        difference=-found.difference,
+        low=-found.high,
+        high=-found.low,
+        inner_low=-found.inner_high,
+        inner_high=-found.inner_low,
+        effect_size=-found.effect_size,
+        wins=found.losses,
+        losses=found.wins,
+        verdict=_OPPOSITE.get(found.verdict, found.verdict),
+    )
+
+
+def headline(bench: StoredBench, question: Asked | None) -> str:
+    """The answer in one sentence."""
+    measure = bench.primary
+    if question is None:
+        value = number(bench.systems[0]["estimates"][measure]["mean"])
+        return f"{bench.labels[bench.names[0]]} reaches {measure} {value}; nothing else was measured."
+    found = question.comparison
+    by, margin = f"{number(abs(found.difference))} {measure}", f"{found.margin:g} {measure}"
+    queries = plural(found.n, "question")
+    new, old = bench.labels[question.new], bench.labels[question.old]
+    if question.kind == "baseline":
+        return {
+            "better": f"The new embeddings are better than the existing ones by {by}.",
+            "worse": f"The new embeddings are worse than the existing ones by {by}.",
+            "equivalent": f"The new embeddings are as good as the existing ones, within {margin}.",
+            "cannot tell": f"{queries} cannot tell whether the new embeddings are better than the old ones.",
+        }[found.verdict]
+    if question.kind == "reranked":
+        name = reranker_name(question.new.partition(" > ")[2])
+        return {
+            "better": _helps(bench, question),
+            "worse": f"Do not rerank with the {name}: it loses {by}.",
+            "equivalent": f"Reranking with the {name} makes no difference above {margin}.",
+            "cannot tell": f"{queries} cannot tell whether reranking with the {name} helps.",
+        }[found.verdict]
+    return {
+        "better": f"{new} is better than {old} by {by}.",
+        "worse": f"{new} is worse than {old} by {by}.",
+        "equivalent": f"{new} is as good as {old}, within {margin}.",
+        "cannot tell": f"{queries} cannot tell whether {new} is better than {old}.",
+    }[found.verdict]
+
+
+def _helps(bench: StoredBench, question: Asked) -> str:
+    """Gain and price of the depth to take; of the deepest, where no smaller one is shown to be enough."""
+    every = depths(bench, question.new)
+    if not every:
+        return f"Reranking helps: {signed(question.comparison.difference)} {bench.primary}."
+    taken = recommended(bench, question.new) or every[-1]
+    return f"Reranking {count(taken.depth)} results helps: {taken.words(bench.primary, short=True)}."
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """What reranking to one depth gains and costs.
+
+    Attributes:
+        depth: Candidates that are reranked.
+        gain: Of the primary measure's mean, over no reranking.
+        low: Lower end of the gain's interval; None where it was not stored.
+        high: Upper end.
+        ceiling: The measure if the same candidates stood in the best order.
+        milliseconds: Median time per query of the reranking alone; None where it was not measured.
+    """
+
+    depth: int
+    gain: float
+    low: float | None
+    high: float | None
+    ceiling: float
+    milliseconds: float | None
+
+    def words(self, measure: str, *, short: bool = False) -> str:
+        """``+0.090 nDCG@10 (+0.041 to +0.137) for 395 ms per query``; ``short`` leaves the interval out."""
+        span = f" ({interval(self.low, self.high, sign=True)})" if known(self.low) and not short else ""
+        price = f" for {milliseconds(self.milliseconds)} ms per query" if self.milliseconds else ""
+        return f"{signed(self.gain)} {measure}{span}{price}"
+
+
+def depths(bench: StoredBench, system: str) -> list[Depth]:
+    """All depths of a reranked system, ascending, 0 left out; empty where it has no frontier."""
+    found = bench.document["frontiers"].get(system, {"points": []})["points"]
+    made = []
+    for point in found[1:]:
+        gain = point.get("gain") or {"difference": point["quality"]["mean"] - found[0]["quality"]["mean"]}
+        made.append(
+            Depth(
+                point["depth"],
+                gain["difference"],
+                gain.get("low"),
+                gain.get("high"),
+                point["ceiling"],
+                point["milliseconds"],
+            )
+        )
+    return made
+
+
+def recommended(bench: StoredBench, system: str) -> Depth | None:
+    """The depth to take; None where none is shown to be enough, or none at all is."""
+    chosen = bench.document["frontiers"].get(system, {"chosen": None})["chosen"]
+    return next((depth for depth in depths(bench, system) if depth.depth == chosen), None)
+
+
+def advice(bench: StoredBench) -> Iterator[tuple[str, str]]:
+    """For each reranked system: its name, and what to do with gain and price of that, and of the deepest."""
+    measure = bench.primary
+    for name, found in bench.document["frontiers"].items():
+        every = depths(bench, name)
+        if not every:
+            continue
+        taken, deepest = recommended(bench, name), every[-1]
+        if found["chosen"] == 0:
+            words = f"Do not rerank: no depth is better by more than the margin. {_all(deepest, measure)}"
+        elif taken is None:
+            tried = "; ".join(f"{count(depth.depth)} results {depth.words(measure)}" for depth in every)
+            words = f"These questions cannot tell how many results to rerank: {tried}."
+        else:
+            words = f"Rerank {count(taken.depth)} results: {taken.words(measure)}."
+            if taken != deepest:
+                words += f" {_all(deepest, measure)} That more results gain more is not shown."
+        if found["falls_after"] is not None:
+            words += f" Reranking more than {count(found['falls_after'])} is worse."
+        yield bench.labels[name], words
+
+
+def _all(deepest: Depth, measure: str) -> str:
+    return f"All {count(deepest.depth)}: {deepest.words(measure)}."
