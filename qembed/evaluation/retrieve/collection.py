@@ -6,13 +6,14 @@ by the other. They are one item here, named by the smallest of their chunk ids.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qembed.corpus import page_id
+from qembed.corpus import page_id, point_id
 from qembed.errors import DimensionMismatch, Mismatch
 from qembed.progress import Progress
 from qembed.records import Lengths, Vectors
@@ -62,8 +63,16 @@ class _Text:
     pages: set[str] = field(default_factory=set)
 
 
-def read_collection(embeddings: Embeddings, *, progress: Progress = Progress()) -> Collection:
+def read_collection(
+    embeddings: Embeddings, *, like: Collection | None = None, progress: Progress = Progress()
+) -> Collection:
     """Read every record once; memory is that of the distinct texts and their vectors.
+
+    Args:
+        embeddings: Which files.
+        like: Another collection of the same chunks: a record without a text has the text that its id, a
+            chunk id or a point id of Qdrant, has there.
+        progress: Told of every record.
 
     Raises:
         Mismatch: A line that is no record, a text that is missing, a vector that no search can use; or none.
@@ -71,9 +80,11 @@ def read_collection(embeddings: Embeddings, *, progress: Progress = Progress()) 
     """
     found: dict[str, _Text] = {}
     records = disagreeing = dimension = 0
+    elsewhere = _Elsewhere(like)
     for record, place in placed_records(embeddings):
         dimension = dimension or len(record.vector)
-        text = _check(record, place, dimension)
+        _check(record, place, dimension)
+        chunk_id, text = elsewhere.named(record, place)
         records += 1
         progress.advance(1)
         known = found.get(text)
@@ -81,7 +92,7 @@ def read_collection(embeddings: Embeddings, *, progress: Progress = Progress()) 
             known = found[text] = _Text(record.vector.copy(), _tokens(record.metadata))
         elif not np.array_equal(known.vector, record.vector):
             disagreeing += 1
-        known.chunks.append(str(record.id))
+        known.chunks.append(chunk_id)
         page = _page(record.metadata)
         if page is not None:
             known.pages.add(page)
@@ -100,7 +111,36 @@ def read_collection(embeddings: Embeddings, *, progress: Progress = Progress()) 
     )
 
 
-def _check(record: Record, place: str, dimension: int) -> str:
+class _Elsewhere:
+    """Texts of another collection by chunk id and by point id; made when the first record has none."""
+
+    def __init__(self, like: Collection | None) -> None:
+        self._like = like
+        self._texts: dict[str, tuple[str, str]] | None = None
+
+    def named(self, record: Record, place: str) -> tuple[str, str]:
+        """Chunk id and text of a record."""
+        if record.text is not None and record.text.strip():
+            return str(record.id), record.text
+        if self._texts is None:
+            self._texts = dict(self._pairs())
+        found = self._texts.get(str(record.id))
+        if found is None:
+            what = "rerankers and BM25 read texts"
+            if self._like is not None:
+                what = "no chunk of the other embeddings has its id"
+            raise Mismatch(f"{record.id!r} has no text, and {what}", where=place, remedy=_REMEDY)
+        return found
+
+    def _pairs(self) -> Iterator[tuple[str, tuple[str, str]]]:
+        if self._like is not None:
+            for text, chunks in zip(self._like.texts, self._like.chunks, strict=True):
+                for chunk in chunks:
+                    yield str(point_id(chunk)), (chunk, text)
+                    yield chunk, (chunk, text)
+
+
+def _check(record: Record, place: str, dimension: int) -> None:
     if len(record.vector) != dimension:
         raise DimensionMismatch(
             f"{record.id!r} has {len(record.vector)} dimensions, the first vector {dimension}",
@@ -109,11 +149,6 @@ def _check(record: Record, place: str, dimension: int) -> str:
         )
     if not np.isfinite(record.vector).all() or not record.vector.any():
         raise Mismatch("the vector is zero or not finite; no search can use it", where=place, remedy=_REMEDY)
-    if record.text is None or not record.text.strip():
-        raise Mismatch(
-            f"{record.id!r} has no text, and rerankers and BM25 read texts", where=place, remedy=_REMEDY
-        )
-    return record.text
 
 
 def _page(metadata: dict[str, Any]) -> str | None:

@@ -160,7 +160,7 @@ def open_side(
     kind = options.check_index()
     manifest = read_manifest(OutputFiles.of(found.path).manifest)
     progress.phase("reading vectors", total=manifest.output.records if manifest else None, unit="vectors")
-    collection = read_collection(found, progress=progress)
+    collection = read_collection(found, like=like.collection if like else None, progress=progress)
     try:
         units = units_like(like.units, like.collection, collection) if like else units_of(collection, level)
     except UsageError as error:

@@ -9,8 +9,9 @@ import numpy as np
 import orjson
 import pytest
 
+from qembed.corpus import point_id
 from qembed.errors import DimensionMismatch, Mismatch
-from qembed.evaluation.retrieve.collection import read_collection
+from qembed.evaluation.retrieve.collection import Collection, read_collection
 from qembed.store import find_embeddings
 
 
@@ -73,3 +74,37 @@ def test_what_cannot_be_used_names_its_line(
 def test_an_empty_file(tmp_path: Path) -> None:
     with pytest.raises(Mismatch, match="holds no vectors"):
         read_collection(find_embeddings(write(tmp_path)))
+
+
+class TestWithoutTexts:
+    """Existing embeddings that hold ids and vectors only: the texts are those of the new ones."""
+
+    def new(self, folder: Path) -> Collection:
+        folder.mkdir()
+        file = write(
+            folder, record("c:a", "one", [1, 0]), record("c:b", "one", [1, 0]), record("c:c", "two", [0, 1])
+        )
+        return read_collection(find_embeddings(file))
+
+    @pytest.mark.parametrize("points", [False, True])
+    def test_by_chunk_id_or_by_point_id(self, tmp_path: Path, points: bool) -> None:
+        names: list[Any] = ["c:c", "c:b", "c:a"]
+        records = [
+            {"id": point_id(name) if points else name, "embedding": [at, 1.0]}
+            for at, name in enumerate(names)
+        ]
+        found = read_collection(find_embeddings(write(tmp_path, *records)), like=self.new(tmp_path / "new"))
+        assert found.ids == ("c:a", "c:c")
+        assert found.texts == ("one", "two")
+        assert found.chunks == (("c:a", "c:b"), ("c:c",))
+
+    def test_an_id_that_is_unknown_is_named(self, tmp_path: Path) -> None:
+        file = write(tmp_path, {"id": "z", "embedding": [1, 0]})
+        with pytest.raises(Mismatch, match="no chunk of the other embeddings has its id") as raised:
+            read_collection(find_embeddings(file), like=self.new(tmp_path / "new"))
+        assert raised.value.where == f"{file}, line 1"
+
+    def test_a_text_that_is_there_holds(self, tmp_path: Path) -> None:
+        file = write(tmp_path, record("c:a", "another text", [1, 0]))
+        found = read_collection(find_embeddings(file), like=self.new(tmp_path / "new"))
+        assert found.texts == ("another text",)
