@@ -34,7 +34,7 @@ def known(monkeypatch):
 @pytest.fixture
 def scifact(tmp_path):
     """``scifact``, as small as can be: BM25 finds both answers first."""
-    queries = {"q1": "filter payload", "q2": "vector index"}
+    queries = {"q1": "filter text by payload", "q2": "vector index passages"}
     eval_folder(tmp_path / "scifact", queries, {"test": ["q1 1 1", "q2 2 1"]}, corpus=TEXTS)
     return tmp_path
 
