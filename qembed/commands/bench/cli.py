@@ -99,7 +99,15 @@ class Depths(click.ParamType[tuple[int, ...]]):
     is_flag=True,
     help="Search through a graph as a Qdrant server does (--index edge), and say how much that misses.",
 )
-@click.option("--bm25/--no-bm25", default=True, show_default=True, help="Add BM25 as a system.")
+@click.option(
+    "--bm25/--no-bm25",
+    default=True,
+    show_default=True,
+    help="Add BM25 (k1 1.2, identifiers also in parts) as a system.",
+)
+@click.option(
+    "--bm25-plain", is_flag=True, help="Add BM25 as most libraries have it (k1 1.5, whole words): bm25:plain."
+)
 @click.option(
     "--fusion/--no-fusion", default=True, show_default=True, help="Add vectors fused with BM25 (RRF)."
 )

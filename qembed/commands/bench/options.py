@@ -28,7 +28,8 @@ class BenchOptions:
         split: Split of the eval set; the card's own when None.
         index: Where vectors are searched.
         hnsw: Search through a graph, as a Qdrant server does; in ``edge`` only.
-        bm25: Add the BM25 baseline.
+        bm25: Add BM25, made for documentation and code: k1 1.2, identifiers also in parts.
+        bm25_plain: Add BM25 as most libraries have it: k1 1.5, whole words.
         fusion: Add reciprocal rank fusion of vectors and BM25.
         margin: Differences below it do not matter; what is within it is called equivalent.
         resamples: Number of resamples of the bootstrap and of the randomisation test.
@@ -50,6 +51,7 @@ class BenchOptions:
     index: IndexKind = "auto"
     hnsw: bool = False
     bm25: bool = True
+    bm25_plain: bool = False
     fusion: bool = True
     margin: float = 0.01
     resamples: int = 10_000

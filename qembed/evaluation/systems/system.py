@@ -16,7 +16,7 @@ from qembed.evaluation.diagnose.frontier import depths_within
 from qembed.evaluation.diagnose.latency import time_queries
 from qembed.evaluation.rerank.open import reranker_labels
 from qembed.evaluation.rerank.reranker import Reranked, Reranker
-from qembed.evaluation.retrieve.bm25 import BM25
+from qembed.evaluation.retrieve.bm25 import BM25, CODE, PLAIN, Recipe
 from qembed.evaluation.retrieve.depth import RESULTS, retrieve, without_own
 from qembed.evaluation.retrieve.fusion import fuse_heads
 from qembed.evaluation.retrieve.ordering import ranked
@@ -26,8 +26,7 @@ from qembed.progress import Progress
 from qembed.records import Run
 
 VECTORS: Final = "vectors"
-BM25_NAME: Final = "bm25"
-FUSION: Final = f"{VECTORS} + {BM25_NAME}"
+FUSION: Final = f"{VECTORS} + {CODE.name}"
 BASELINE: Final = "baseline"
 
 Times = dict[str, list[float]]
@@ -96,6 +95,10 @@ class Choices(Protocol):
         """Add BM25."""
 
     @property
+    def bm25_plain(self) -> bool:
+        """Add BM25 as most libraries have it."""
+
+    @property
     def fusion(self) -> bool:
         """Add the fusion of BM25 with the vectors."""
 
@@ -111,7 +114,8 @@ class Choices(Protocol):
 def system_names(choices: Choices) -> list[str]:
     """Names of the systems that there will be, in the order of the table."""
     rerankers = reranker_labels(list(dict.fromkeys(choices.rerankers)))
-    words = [BM25_NAME, *([FUSION] if choices.fusion else [])] if choices.bm25 else []
+    words = [CODE.name, *([FUSION] if choices.fusion else [])] if choices.bm25 else []
+    words += [PLAIN.name] if choices.bm25_plain else []
     return [
         VECTORS,
         *words,
@@ -137,8 +141,8 @@ def build_systems(
         stages = time_side(side, list(queries.values()), sample, deepest) if sample else {}
         base = System(name, "vectors", side, side.run, side.judged_run(side.run), stages)
         systems.append(base)
-        if choices.bm25 and name == VECTORS:
-            systems += _bm25_systems(base, queries, sample, fusion=choices.fusion, progress=progress)
+        if name == VECTORS:
+            systems += _word_systems(base, queries, sample, choices, progress)
         depths = depths_within(choices.depths, len(side.collection))
         systems += [
             _rerank_system(base, reranker, queries, sample, label=label, depths=depths, progress=progress)
@@ -161,13 +165,24 @@ def sample_queries(count: int, size: int, seed: int) -> list[int]:
     return sorted(np.random.default_rng(seed).choice(count, size=size, replace=False).tolist())
 
 
-def _bm25_systems(
-    vectors: System, queries: dict[str, str], sample: Sequence[int], *, fusion: bool, progress: Progress
+def _word_systems(
+    vectors: System, queries: dict[str, str], sample: Sequence[int], choices: Choices, progress: Progress
 ) -> list[System]:
-    """BM25 over the same texts, and its fusion with the vectors where that is wanted."""
-    side = vectors.side
+    """BM25 over the texts of the vectors, and its fusion with them, as far as they are wanted."""
+    systems = []
+    if choices.bm25:
+        bm25 = _bm25_system(CODE, vectors.side, queries, sample, progress)
+        systems += [bm25, *([_fusion_system(vectors, bm25)] if choices.fusion else [])]
+    if choices.bm25_plain:
+        systems.append(_bm25_system(PLAIN, vectors.side, queries, sample, progress))
+    return systems
+
+
+def _bm25_system(
+    recipe: Recipe, side: Side, queries: dict[str, str], sample: Sequence[int], progress: Progress
+) -> System:
     progress.phase("BM25", total=len(queries), unit="queries")
-    bm25 = BM25(side.collection.ids, side.collection.texts)
+    bm25 = BM25(side.collection.ids, side.collection.texts, recipe)
 
     def search(asked: Sequence[str], depth: int) -> Run:
         return dict(zip(asked, bm25.search_many([queries[query] for query in asked], depth), strict=True))
@@ -177,17 +192,23 @@ def _bm25_systems(
     if sample:
         texts = list(queries.values())
         times = {"retrieve": time_queries(lambda at: bm25.search_many([texts[at]], RESULTS), sample)}
-    systems = [System(BM25_NAME, "bm25", side, run, side.judged_run(run), times)]
-    if fusion:
+    info = {
+        "recipe": recipe.description,
+        "queries_without_a_word_in_common": [query for query, found in run.items() if not found],
+    }
+    return System(recipe.name, "bm25", side, run, side.judged_run(run), times, info=info)
 
-        def fused(asked: Sequence[str], depth: int) -> Run:
-            found = side.run if depth == side.results + 1 else side.search(asked, depth)
-            return {query: fuse_heads(found[query], run[query]) for query in asked}
 
-        both = retrieve(fused, list(queries), side.units, results=side.results)
-        stages = {**vectors.stages, "bm25": times["retrieve"]} if sample else {}
-        systems.append(System(FUSION, "fusion", side, both, side.judged_run(both), stages))
-    return systems
+def _fusion_system(vectors: System, bm25: System) -> System:
+    side = vectors.side
+
+    def search(asked: Sequence[str], depth: int) -> Run:
+        found = side.run if depth == side.results + 1 else side.search(asked, depth)
+        return {query: fuse_heads(found[query], bm25.texts[query]) for query in asked}
+
+    run = retrieve(search, list(side.run), side.units, results=side.results)
+    stages = {**vectors.stages, "bm25": bm25.stages["retrieve"]} if bm25.stages else {}
+    return System(FUSION, "fusion", side, run, side.judged_run(run), stages)
 
 
 def _rerank_system(

@@ -1,4 +1,4 @@
-"""BM25: its tokens, and scores against the formula written out."""
+"""BM25: its scores against the formula written out."""
 
 from __future__ import annotations
 
@@ -11,73 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qembed.evaluation.retrieve.bm25 import BM25, K1, B, tokens
+from qembed.evaluation.retrieve.bm25 import BM25, CODE, PLAIN, B, Recipe
 from qembed.evaluation.retrieve.ordering import ranked
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", []),
-        ("  \n… — !", []),
-        ("Deleting points", ["delet", "point"]),
-        (
-            "How do I delete the points that match a filter?",
-            ["how", "do", "i", "delet", "point", "match", "filter"],
-        ),
-        ("The and of", []),
-        ("delete_points", ["delete_point", "delet", "point"]),
-        ("client.delete_points(ids=[3])", ["client", "delete_point", "delet", "point", "id", "3"]),
-        ("HnswConfigDiff", ["hnswconfigdiff", "hnsw", "config", "diff"]),
-        ("getHTTPServer2", ["gethttpserver2", "get", "http", "server2"]),
-        ("snake_caseAndCamel", ["snake_caseandcamel", "snake", "case", "camel"]),
-        ("__init__", ["__init__", "init"]),
-        ("_ __", []),
-        ("is_valid", ["is_valid", "valid"]),
-        ("MAX_TOKENS", ["max_token", "max", "token"]),
-        ("float32 int8", ["float32", "int8"]),
-        ("don't", ["don", "t"]),
-        ("Größe größe", ["größe", "größe"]),
-        ("Größe nai\u0308ve", ["größe", "naïv"]),  # a letter and its combining mark are one letter
-        ("ﬁlter", ["filter"]),
-        ("векторный поиск", ["векторный", "поиск"]),
-        ("ベクトル検索", ["ベクトル検索"]),
-        ("emoji 🚀 x", ["emoji", "x"]),
-    ],
-)
-def test_tokens(text: str, expected: list[str]) -> None:
-    assert tokens(text) == expected
-
-
-@given(st.text())
-def test_any_text_has_tokens_in_lower_case(text: str) -> None:
-    found = tokens(text)
-    assert found == tokens(text)
-    assert all(token and not any(letter.isspace() for letter in token) for token in found)
-
-
-@given(st.from_regex(r"[a-z]{3,8}(_[a-z]{3,8}){0,3}", fullmatch=True))
-def test_an_identifier_is_found_whole_and_by_its_parts(name: str) -> None:
-    camel = "".join(part.capitalize() for part in name.split("_"))
-    for part in name.split("_"):
-        assert set(tokens(part)) <= set(tokens(name))
-        assert set(tokens(part)) <= set(tokens(camel))
-    assert set(tokens(name.upper())) == set(tokens(name))
-
-
-def formula(texts: list[str], query: str) -> list[float]:
+def formula(recipe: Recipe, texts: list[str], query: str) -> list[float]:
     """BM25 as Lucene has it: idf = ln(1 + (N - df + .5) / (df + .5)), tf / (tf + k1 (1 - b + b l / avg))."""
-    counts = [Counter(tokens(text)) for text in texts]
+    counts = [Counter(recipe.words(text)) for text in texts]
     lengths = [sum(count.values()) for count in counts]
     average = sum(lengths) / len(texts)
     scores = []
     for count, length in zip(counts, lengths, strict=True):
         score = 0.0
-        for word in tokens(query):
+        for word in recipe.words(query):
             having = sum(word in other for other in counts)
             idf = math.log(1 + (len(texts) - having + 0.5) / (having + 0.5))
             if count[word]:
-                score += idf * count[word] / (count[word] + K1 * (1 - B + B * length / average))
+                score += idf * count[word] / (count[word] + recipe.k1 * (1 - B + B * length / average))
         scores.append(score)
     return scores
 
@@ -86,12 +36,22 @@ words = st.sampled_from(["vector", "point", "filter", "the", "delete_points", "H
 texts = st.lists(words, max_size=8).map(" ".join)
 
 
-@given(st.lists(texts, min_size=1, max_size=12), texts, st.integers(1, 14), st.randoms())
-def test_scores_are_those_of_the_formula(corpus: list[str], query: str, depth: int, random: object) -> None:
+@given(
+    st.sampled_from([CODE, PLAIN]),
+    st.lists(texts, min_size=1, max_size=12),
+    texts,
+    st.integers(1, 14),
+    st.randoms(),
+)
+def test_scores_are_those_of_the_formula(
+    recipe: Recipe, corpus: list[str], query: str, depth: int, random: object
+) -> None:
     ids = [f"c:{number:02d}" for number in range(len(corpus))]
     random.shuffle(ids)  # type: ignore[attr-defined]
-    (found,) = BM25(ids, corpus).search_many([query], depth)
-    wanted = dict(zip(ids, formula(corpus, query), strict=True)) if any(map(tokens, corpus)) else {}
+    (found,) = BM25(ids, corpus, recipe).search_many([query], depth)
+    wanted = (
+        dict(zip(ids, formula(recipe, corpus, query), strict=True)) if any(map(recipe.words, corpus)) else {}
+    )
     assert found == {item: pytest.approx(wanted[item], abs=1e-9) for item in found}
     assert all(score > 0 for score in found.values())
     assert len(found) == min(depth, sum(score > 1e-12 for score in wanted.values()))
