@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qembed.commands.bench.view import facts, figure, interval, latencies, show_parts, unread
+from qembed.commands.bench.systems_view import about_words, facts, figure, interval, latencies, unread
+from qembed.commands.bench.view import show_parts
 from qembed.terminal.output import quantity, table
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def _parts(result: BenchResult, folder: Path | None) -> Iterator[RenderableType]
         yield Text(f"agreement with {result.rows[0].system.name} (not quality)", style="bold")
         yield _agreement(result)
         yield from _differ_most(result)
+    yield from about_words(result.rows)
     if any(row.latency for row in result.rows):
         yield Text("ms per query, one at a time, warm (median of each stage)", style="bold")
         yield latencies(result.rows)

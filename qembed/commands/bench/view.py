@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qembed.commands.bench.systems_view import (
+    about_words,
+    facts,
+    figure,
+    interval,
+    latencies,
+    milliseconds,
+    unread,
+)
 from qembed.evaluation.eval_sets.findings import severity
 from qembed.report.words import p_value
-from qembed.terminal.output import console, quantity, share, table
+from qembed.terminal.output import console, quantity, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -16,8 +25,6 @@ if TYPE_CHECKING:
     from qembed.commands.bench.result import BenchResult
     from qembed.evaluation.diagnose.frontier import Frontier
     from qembed.evaluation.systems.gating import Gated
-    from qembed.evaluation.systems.rows import Row
-    from qembed.evaluation.systems.side import Side
 
 _STAGES = ("cut", "missed", "index", "depth", "below", "not lifted", "demoted")
 _STYLES = {"better": "green", "worse": "red", "equivalent": "cyan", "cannot tell": "yellow"}
@@ -46,6 +53,7 @@ def _parts(result: BenchResult) -> Iterator[RenderableType]:
     yield from _basis(result)
     yield Text()
     yield _scores(result)
+    yield from about_words(result.rows)
     for system in (row.system for row in result.rows if row.system.info.get("weights_note")):
         yield Text(f"{system.name}: {system.info['id']}, {system.info['weights_note']}\n")
     if len(result.rows) > 1:
@@ -104,27 +112,6 @@ def _basis(result: BenchResult) -> Iterator[RenderableType]:
         yield Text(f"note: {errors[0]}{more} (qembed evalset check)", style="yellow")
 
 
-def facts(side: Side, name: str) -> RenderableType:
-    """One side in a line: texts, dimensions, model, index."""
-    from rich.text import Text
-
-    copies = (
-        f" ({quantity(side.collection.records)} chunks)"
-        if side.collection.records > len(side.collection)
-        else ""
-    )
-    made = side.manifest.model if side.manifest else None
-    note = f" ({made['weights_note']})" if made and made.get("weights_note") else ""
-    model = f"{made['id']} {made['dtype']}{note}" if made else "no manifest"
-    search = (
-        "exact" if side.index.exact else f"approximate: finds {side.ann_recall(10):.1%} of the nearest 10"
-    )
-    return Text(
-        f"{name}: {quantity(len(side.collection))} texts{copies}, {side.collection.dimension:,} dimensions, "
-        f"{model}; index {side.index.name}, {search}"
-    )
-
-
 def _scores(result: BenchResult) -> RenderableType:
     from rich.text import Text
 
@@ -143,7 +130,7 @@ def _scores(result: BenchResult) -> RenderableType:
             figure(row.estimates[primary].mean),
             interval(row.estimates[primary]),
             *(figure(row.estimates[name].mean) for name in others),
-            "-" if row.latency is None else _milliseconds(row.latency.p50),
+            "-" if row.latency is None else milliseconds(row.latency.p50),
         )
     if result.ceilings:
         depth = max(result.ceilings)
@@ -207,25 +194,6 @@ def _verdict(found: Any) -> str:
     return str(found.verdict)
 
 
-def latencies(rows: Sequence[Row]) -> RenderableType:
-    """Median of each stage per system, in milliseconds."""
-    from rich.text import Text
-
-    stages = list(dict.fromkeys(stage for row in rows for stage in row.stages))
-    made = table("system", *(f">{stage}" for stage in stages), ">all p50", ">p95", ">pairs/s")
-    for row in rows:
-        if row.latency is None:
-            continue
-        made.add_row(
-            Text(row.system.name),
-            *(_milliseconds(row.stages[stage].p50) if stage in row.stages else "" for stage in stages),
-            _milliseconds(row.latency.p50),
-            _milliseconds(row.latency.p95),
-            "" if row.pairs_per_second is None else quantity(row.pairs_per_second),
-        )
-    return made
-
-
 def _depths(found: Frontier) -> RenderableType:
     made = table(
         ">depth", f">{found.measure}", ">95 % interval", ">best order", ">ms", "against the best depth"
@@ -240,7 +208,7 @@ def _depths(found: Frontier) -> RenderableType:
             figure(point.quality.mean),
             interval(point.quality),
             figure(point.ceiling),
-            "0" if point.depth == 0 else _milliseconds(point.milliseconds),
+            "0" if point.depth == 0 else milliseconds(point.milliseconds),
             ", ".join([*marks, *([against] if against else [])]),
         )
     return made
@@ -282,23 +250,6 @@ def _losses(result: BenchResult) -> RenderableType:
     return made
 
 
-def unread(rows: Sequence[Row]) -> Iterator[RenderableType]:
-    """Pairs of which a reranker did not read all, and those that it could not score."""
-    from rich.text import Text
-
-    for row in rows:
-        work = row.system.reranking.work if row.system.reranking else None
-        if work is not None and work.truncated_pairs:
-            cut = share(work.truncated_pairs, work.unique_pairs)
-            yield Text(f"{row.system.name}: {cut} of the pairs are longer than what it reads, and were cut\n")
-        if work is not None and work.failures:
-            yield Text(
-                f"{row.system.name}: {len(work.failures):,} could not be scored and went last; "
-                f"{work.failures[0]}\n",
-                style="yellow",
-            )
-
-
 def _answerability(result: BenchResult) -> RenderableType:
     from rich.text import Text
 
@@ -325,19 +276,3 @@ def _gate(gated: Gated) -> Iterator[RenderableType]:
 
 def _cutoff(result: BenchResult) -> int:
     return next(iter(result.waterfalls.values())).k
-
-
-def figure(value: float) -> str:
-    """Three decimals, or "-" where it is not known."""
-    return "-" if value != value else f"{value:.3f}"
-
-
-def interval(estimate: Any) -> str:
-    """ "low-high", or "-" where it is not known."""
-    return "-" if estimate.low != estimate.low else f"{estimate.low:.3f}-{estimate.high:.3f}"
-
-
-def _milliseconds(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.1f}" if value < 100 else quantity(value)

@@ -34,12 +34,8 @@ class Recipe:
     description: str
 
 
-CODE: Final = Recipe(
-    "bm25", 1.2, code_words, "k1 1.2, b 0.75; English stems, identifiers also in parts, CJK and Thai in pairs"
-)
-PLAIN: Final = Recipe(
-    "bm25:plain", 1.5, plain_words, "k1 1.5, b 0.75; English stems, whole words, CJK and Thai in pairs"
-)
+CODE: Final = Recipe("bm25", 1.2, code_words, "k1 1.2, b 0.75, English stems, identifiers also in parts")
+PLAIN: Final = Recipe("bm25:plain", 1.5, plain_words, "k1 1.5, b 0.75, English stems, identifiers whole")
 
 
 class BM25:

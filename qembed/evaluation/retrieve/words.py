@@ -2,8 +2,8 @@
 
 A word is a run of Unicode letters, marks, digits and underscores, after NFKC. Scripts without spaces between
 words (Han, kana, Thai, Lao, Khmer, Myanmar), and Hangul, whose words take endings, give every pair of
-neighbouring characters instead, as Lucene's CJKAnalyzer does: no dictionary is needed, and a phrase of a query
-is found wherever it stands.
+neighbouring characters instead, as Lucene's CJKAnalyzer does. That needs no dictionary, and a phrase of a
+query is found wherever it stands.
 """
 
 from __future__ import annotations

@@ -142,6 +142,8 @@ class TestSystems:
             ({"bm25": False}, ["vectors"]),
             ({"fusion": False}, ["vectors", "bm25"]),
             ({}, ["vectors", "bm25", "vectors + bm25"]),
+            ({"bm25_plain": True}, ["vectors", "bm25", "vectors + bm25", "bm25:plain"]),
+            ({"bm25": False, "bm25_plain": True}, ["vectors", "bm25:plain"]),
         ],
     )
     def test_what_is_left_out(self, shelf: Made, options: dict[str, Any], names: list[str]) -> None:
@@ -176,6 +178,25 @@ class TestSystems:
         assert words["q00"] != {}
         assert words["q01"] == {}  # punctuation only
         assert row_of(result, "bm25").values.loc["q01", "nDCG@10"] == 0
+        info = row_of(result, "bm25").system.info
+        assert info["queries_without_a_word_in_common"] == [query for query in asked if not words[query]]
+        assert "k1 1.2" in info["recipe"]
+        assert row_of(result, "vectors").system.info == {}
+
+    def test_plain_bm25_reads_identifiers_as_one_word(self, tmp_path: Path) -> None:
+        items = [
+            Item("c:0", "call delete_points first", [1, 0]),
+            Item("c:1", "points of a list", [0, 1]),
+            Item("c:2", "近似最近邻搜索的索引", [1, 1]),
+        ]
+        asked = {"q": ("delete the thing", [1.0, 0.0]), "z": ("怎样建立索引", [0.0, 1.0])}
+        made = make(tmp_path, items, asked, ["q c:0 1", "z c:2 1"])
+        result = run(made, bm25_plain=True)
+        assert set(row_of(result, "bm25").system.run["q"]) == {"c:0"}
+        plain = row_of(result, "bm25:plain").system
+        assert plain.run["q"] == {}
+        assert plain.info["queries_without_a_word_in_common"] == ["q"]
+        assert set(plain.run["z"]) == {"c:2"}
 
     def test_every_other_system_is_compared_with_the_first(self, shelf: Made, fake: Fake) -> None:
         fake("good", oracle)

@@ -1,0 +1,105 @@
+"""What a bench says about its systems besides their quality: texts, words, times, what was not read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from qembed.terminal.output import quantity, share, table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from qembed.evaluation.systems.rows import Row
+    from qembed.evaluation.systems.side import Side
+
+
+def facts(side: Side, name: str) -> RenderableType:
+    """One side in a line: texts, dimensions, model, index."""
+    from rich.text import Text
+
+    copies = (
+        f" ({quantity(side.collection.records)} chunks)"
+        if side.collection.records > len(side.collection)
+        else ""
+    )
+    made = side.manifest.model if side.manifest else None
+    note = f" ({made['weights_note']})" if made and made.get("weights_note") else ""
+    model = f"{made['id']} {made['dtype']}{note}" if made else "no manifest"
+    search = (
+        "exact" if side.index.exact else f"approximate: finds {side.ann_recall(10):.1%} of the nearest 10"
+    )
+    return Text(
+        f"{name}: {quantity(len(side.collection))} texts{copies}, {side.collection.dimension:,} dimensions, "
+        f"{model}; index {side.index.name}, {search}"
+    )
+
+
+def about_words(rows: Sequence[Row]) -> Iterator[RenderableType]:
+    """Which BM25 it is, and queries for which it can find nothing."""
+    from rich.text import Text
+
+    for system in (row.system for row in rows if row.system.kind == "bm25"):
+        yield Text(f"{system.name}: {system.info['recipe']}", style="dim")
+        without = system.info["queries_without_a_word_in_common"]
+        if without:
+            named = ", ".join(without[:3]) + (", ..." if len(without) > 3 else "")
+            of = f"{len(without):,} of {len(system.texts):,} queries"
+            yield Text(
+                f"note: {system.name} finds nothing for {of}: no text has a word of them ({named})",
+                style="yellow",
+            )
+    yield Text()
+
+
+def latencies(rows: Sequence[Row]) -> RenderableType:
+    """Median of each stage per system, in milliseconds."""
+    from rich.text import Text
+
+    stages = list(dict.fromkeys(stage for row in rows for stage in row.stages))
+    made = table("system", *(f">{stage}" for stage in stages), ">all p50", ">p95", ">pairs/s")
+    for row in rows:
+        if row.latency is None:
+            continue
+        made.add_row(
+            Text(row.system.name),
+            *(milliseconds(row.stages[stage].p50) if stage in row.stages else "" for stage in stages),
+            milliseconds(row.latency.p50),
+            milliseconds(row.latency.p95),
+            "" if row.pairs_per_second is None else quantity(row.pairs_per_second),
+        )
+    return made
+
+
+def unread(rows: Sequence[Row]) -> Iterator[RenderableType]:
+    """Pairs of which a reranker did not read all, and those that it could not score."""
+    from rich.text import Text
+
+    for row in rows:
+        work = row.system.reranking.work if row.system.reranking else None
+        if work is not None and work.truncated_pairs:
+            cut = share(work.truncated_pairs, work.unique_pairs)
+            yield Text(f"{row.system.name}: {cut} of the pairs are longer than what it reads, and were cut\n")
+        if work is not None and work.failures:
+            yield Text(
+                f"{row.system.name}: {len(work.failures):,} could not be scored and went last; "
+                f"{work.failures[0]}\n",
+                style="yellow",
+            )
+
+
+def figure(value: float) -> str:
+    """Three decimals, or "-" where it is not known."""
+    return "-" if value != value else f"{value:.3f}"
+
+
+def interval(estimate: Any) -> str:
+    """ "low-high", or "-" where it is not known."""
+    return "-" if estimate.low != estimate.low else f"{estimate.low:.3f}-{estimate.high:.3f}"
+
+
+def milliseconds(value: float | None) -> str:
+    """One decimal below 100, or "-" where nothing was timed."""
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if value < 100 else quantity(value)
