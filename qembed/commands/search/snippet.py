@@ -1,9 +1,12 @@
-"""A readable piece of a chunk: white space folded, link targets dropped, near the question's words. Pure."""
+"""A readable piece of a chunk: folded white space, no link targets, close to the question's words. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+
+MOST_CHARACTERS = 200_000
+"""How much of a text is looked at: a snippet must not take longer than the search."""
 
 _LINK = re.compile(r"!?\[([^\]]{0,500})\]\((?:[^()]|\([^()]*\))*\)")
 _CUT_LINK = re.compile(
@@ -20,14 +23,14 @@ def readable(text: str) -> str:
 
 
 def snippet(text: str, question: str = "", *, characters: int = 200) -> str:
-    """The stretch of ``text`` that holds most different words of the question; the beginning when none does.
+    """The stretch of ``text`` with most different words of the question; its beginning if it has none of them.
 
     Args:
-        text: A chunk.
-        question: Its words of three letters and more count.
-        characters: Length at most, ellipses included.
+        text: A chunk; what is beyond ``MOST_CHARACTERS`` is not looked at.
+        question: Words of three letters and more count.
+        characters: Most characters, ellipses included.
     """
-    line = readable(text)
+    line = readable(text[:MOST_CHARACTERS])
     if len(line) <= characters:
         return line
     width = characters - 4

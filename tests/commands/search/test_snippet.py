@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from qembed.commands.search.snippet import readable, snippet
+from qembed.commands.search.snippet import MOST_CHARACTERS, readable, snippet
 
 words = st.lists(
     st.sampled_from(["filter", "payload", "a", "the", "x" * 60, "[Docs](https://e.org/)", "\n#"])
@@ -100,3 +100,9 @@ def test_time_grows_with_the_text_only(text: str) -> None:
     started = perf_counter()
     snippet(text, "filter by payload")
     assert perf_counter() - started < 5
+
+
+def test_a_huge_text_is_looked_at_only_as_far_as_the_limit() -> None:
+    beginning = "word " * (MOST_CHARACTERS // 5)
+    assert "needle" in snippet(f"{beginning[:-100]}needle", "needle")
+    assert "needle" not in snippet(f"{beginning}needle", "needle")
