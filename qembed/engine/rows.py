@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qembed.errors import QembedError
 from qembed.records import Vectors
 
 _VECTORS, _CHECKSUMS = "vectors.f32", "done.u32"
@@ -64,6 +65,21 @@ class Rows:
         vectors = np.ascontiguousarray(vectors, dtype=np.float32)  # what is summed is what is stored
         self.vectors[rows] = vectors
         self.checksums[rows] = [checksum(vector) for vector in vectors]
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Vectors:
+        """Copies of finished vectors, float32 (rows, dimension).
+
+        Raises:
+            QembedError: One is not what its checksum says any more.
+        """
+        vectors: Vectors = self.vectors[rows]
+        stored = self.checksums[rows].tolist()
+        if any(of_row != checksum(vector) for of_row, vector in zip(stored, vectors, strict=True)):
+            raise QembedError(
+                "a finished vector changed on the disk",
+                remedy="run the same command again: that vector is made anew, all others are kept",
+            )
+        return vectors
 
     def done(self) -> npt.NDArray[np.bool_]:
         """Which rows are done, by their checksums; bool (rows,)."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -56,6 +56,23 @@ class CacheSize:
     identities: int
     vectors: int
     bytes: int
+
+
+def open_cache(
+    folder: Path | None, identity: dict[str, Any], dimension: int, note: Callable[[str], None]
+) -> VectorCache | None:
+    """The cache in a folder; None without a folder, and where none can be opened or begun there.
+
+    A run that cannot use its cache makes all vectors itself: ``note`` is told why.
+    """
+    if folder is None:
+        return None
+    try:
+        return VectorCache(folder, identity, dimension)
+    except (QembedError, OSError) as error:
+        reason = f"{error.message} ({error.where})" if isinstance(error, QembedError) else str(error)
+        note(f"the vector cache {str(folder)!r} is not used: {reason}")
+        return None
 
 
 class VectorCache:

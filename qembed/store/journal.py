@@ -49,12 +49,16 @@ def read_journal(folder: Path) -> Journal | None:
     """
     try:
         journal = msgspec.convert(orjson.loads((folder / JOURNAL).read_bytes()), Journal)
-        if journal.schema == _SCHEMA:
+        if journal.schema == _SCHEMA and all(_is_plan_value(value) for value in journal.plan.values()):
             return journal
     except (OSError, orjson.JSONDecodeError, msgspec.ValidationError):
         pass
     forget(folder)
     return None
+
+
+def _is_plan_value(value: object) -> bool:
+    return value is None or (isinstance(value, int) and value >= 0)
 
 
 def write_journal(folder: Path, journal: Journal) -> None:

@@ -97,6 +97,15 @@ class NpyRows:
             return _row(lines.readline(), line, vectors, promised)
 
 
+def array_rows(path: Path) -> int:
+    """How many whole rows an array holds; -1 where it is none, or its header promises another number."""
+    try:
+        vectors, promised = _open(path)
+    except ValueError:
+        return -1
+    return promised if promised == len(vectors) else -1
+
+
 def _row(line: bytes, number: int, vectors: npt.NDArray[Any], promised: int) -> Record | BadLine:
     try:
         value = orjson.loads(line)

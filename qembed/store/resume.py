@@ -14,12 +14,12 @@ from qembed.engine import Rows, RunPlan
 from qembed.models.info import EncoderInfo
 from qembed.records import Lengths
 from qembed.store.atomic import atomic_file, explained
-from qembed.store.cache import VectorCache
+from qembed.store.cache import VectorCache, open_cache
 from qembed.store.journal import Journal, check_journal, read_journal, write_journal
 from qembed.store.work import forget
 
 _COPY_ROWS = 512
-_CACHED = "cached.npy"
+_CACHED = "cached.u8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +98,18 @@ def begin(
             found = None
         else:
             check_journal(found, wanted, output)
-    vectors = VectorCache(cache, wanted.identity, info.dimension) if cache else None
+    vectors = open_cache(cache, wanted.identity, info.dimension, note)
     with explained(folder):
         rows = Rows.create(folder, count, info.dimension)
         if found is None:
             cached = _from_cache(digests, rows, vectors)
             with atomic_file(folder / _CACHED) as file:
-                np.save(file, cached)
+                file.write(cached.tobytes())
+            finished = cached
         else:
-            cached = _load_cached(folder, count)
-    finished = rows.done() if found else cached
+            finished = rows.done()
+            # Only what is sound: a power cut may keep the flags and lose the rows, which are then made anew.
+            cached = _load_cached(folder, count) & finished
     made = plan(found.plan if found else None)
     write_journal(folder, Journal(inputs, count, wanted.identity, asdict(made), int(cached.sum())))
     if kept := int((finished & ~cached).sum()):
@@ -132,10 +134,10 @@ def remember(begun: Begun, note: Callable[[str], None]) -> None:
 def _load_cached(folder: Path, count: int) -> npt.NDArray[np.bool_]:
     """Which rows came from the cache when the run began; none where that is not known any more."""
     try:
-        cached = np.load(folder / _CACHED)
-    except (OSError, ValueError):
-        cached = np.zeros(0)
-    return cached if cached.shape == (count,) and cached.dtype == np.bool_ else np.zeros(count, np.bool_)
+        flags = np.frombuffer((folder / _CACHED).read_bytes(), np.uint8)
+    except OSError:
+        flags = np.zeros(0, np.uint8)
+    return flags == 1 if len(flags) == count else np.zeros(count, np.bool_)
 
 
 def _from_cache(digests: npt.NDArray[Any], rows: Rows, cache: VectorCache | None) -> npt.NDArray[np.bool_]:

@@ -28,7 +28,7 @@ JOURNAL = "journal.json"
 MARKER = ".made-by-qembed"
 """Lies in every folder made here; in a folder that is ready it lists the files that are replaced."""
 
-_KEPT = {JOURNAL, MARKER, "vectors.f32", "done.u32", "cached.npy"}
+_KEPT = {JOURNAL, MARKER, "vectors.f32", "done.u32", "cached.u8"}
 
 
 @contextmanager

@@ -42,7 +42,7 @@ IDENTITY = {
     "normalized": True,
 }
 JOURNAL = Journal("inputs", 3, IDENTITY, {"token_budget": 2048, "max_batch": None}, cached=1)
-KEPT = [MARKER, "cached.npy", "done.u32", "journal.json", "vectors.f32"]
+KEPT = [MARKER, "cached.u8", "done.u32", "journal.json", "vectors.f32"]
 
 
 def names(folder: Path) -> list[str]:
@@ -52,7 +52,7 @@ def names(folder: Path) -> list[str]:
 def begin(work: Path) -> None:
     """As ``embed`` begins: rows, then the journal that makes them last."""
     Rows.create(work, 3, 4)
-    (work / "cached.npy").touch()
+    (work / "cached.u8").touch()
     write_journal(work, JOURNAL)
     (work / "chunks.jsonl").touch()
     (work / "window-0.bin").touch()

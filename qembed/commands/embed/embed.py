@@ -173,7 +173,7 @@ def _embed(work: Work) -> EmbedResult:
         try:
             encoded = _encode(work, pool, begun, writer)
             with work.phase("write", "writing", total=len(work.spool), unit="chunks"):
-                written = writer.finish(work.progress)
+                written = writer.finish(work.progress, [failure.row for failure in encoded.failures])
         except BaseException:
             writer.cancel()
             if not begun.rows.checksums.any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Thread
@@ -15,6 +16,7 @@ from qembed.corpus.survey import Groups
 from qembed.engine import Rows
 from qembed.progress import Progress
 from qembed.store import ChunksFingerprint, Output, Spool
+from qembed.store.complete import check_complete
 from qembed.store.formats import Format, open_writer
 from qembed.store.hashed import OutputFile
 
@@ -68,11 +70,16 @@ class ChunkWriter:
             self._thread.start()
         self._ends.put(count)
 
-    def finish(self, progress: Progress) -> Output:
-        """Write what is left; the files are on the disk when this returns.
+    def finish(self, progress: Progress, failed: Collection[int] = ()) -> Output:
+        """Write what is left; the files are on the disk, and complete, when this returns.
+
+        Args:
+            progress: Told of every chunk.
+            failed: Rows that have no vector, and are reported.
 
         Raises:
-            QembedError: The disk is full or cannot be written.
+            QembedError: The disk is full or cannot be written, or a text has neither a vector nor a reason
+                for having none.
         """
         if self._thread is not None:
             self._ends.put(None)
@@ -82,13 +89,16 @@ class ChunkWriter:
         if self._written is None:
             self._written = self._write_all(progress)
         files, fingerprint = self._written
-        return Output.of(
+        written = Output.of(
             files,
             format=self._format,
             chunks_fingerprint=fingerprint,
             records=int(self._has_vector().sum()),
             dimension=self._dimension,
         )
+        without = np.isin(self._groups.inverse, list(failed))
+        check_complete(self._folder, written, expected=len(self._spool) - int(without.sum()))
+        return written
 
     def cancel(self) -> None:
         """Stop writing; the files are of no use."""
@@ -157,7 +167,7 @@ class ChunkWriter:
         writer.add(
             [chunk.id for chunk in chunks],
             [chunk.text for chunk in chunks],
-            self._rows.vectors[texts],
+            self._rows.take(texts),
             [
                 complete(chunk.metadata, {"token_count": count})
                 for chunk, count in zip(chunks, counts, strict=True)

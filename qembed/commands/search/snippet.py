@@ -23,7 +23,7 @@ def readable(text: str) -> str:
 
 
 def snippet(text: str, question: str = "", *, characters: int = 200) -> str:
-    """The stretch of ``text`` with most different words of the question; its beginning if it has none of them.
+    """The stretch of ``text`` with most different words of the question; its beginning if it has none.
 
     Args:
         text: A chunk; what is beyond ``MOST_CHARACTERS`` is not looked at.

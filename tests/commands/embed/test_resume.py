@@ -89,7 +89,7 @@ def begun(chunks: Path, tmp_path: Path, options: EmbedOptions, stopped: Callable
 def test_nothing_is_published_before_all_is_done(begun: Path) -> None:
     assert [path.name for path in begun.iterdir()] == [".docs.work"]
     kept = {path.name for path in (begun / ".docs.work").iterdir()}
-    assert kept == {".made-by-qembed", "journal.json", "vectors.f32", "done.u32", "cached.npy"}
+    assert kept == {".made-by-qembed", "journal.json", "vectors.f32", "done.u32", "cached.u8"}
 
 
 def test_the_next_run_does_the_rest_and_ends_like_an_unbroken_one(
