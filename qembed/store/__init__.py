@@ -24,6 +24,7 @@ from qembed.store.manifest import (
     Manifest,
     Output,
     OutputFiles,
+    manifest_of,
     read_manifest,
     write_json,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "find_embeddings",
     "forget",
     "locked",
+    "manifest_of",
     "open_writer",
     "placed_records",
     "publish",

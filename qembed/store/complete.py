@@ -1,4 +1,4 @@
-"""That nothing is missing from files that were just written: checked on the disk, before they are published."""
+"""That nothing is missing from files that were just written: checked on the disk, before publishing."""
 
 from __future__ import annotations
 

@@ -9,9 +9,8 @@ from typing import Any
 import orjson
 
 from qembed.corpus import CorpusOptions
-from qembed.errors import OutputExists
+from qembed.errors import Mismatch, OutputExists
 from qembed.models import EncoderOptions, ModelSource
-from qembed.store.formats import written_files
 from qembed.store.made_with import change_of
 from qembed.store.manifest import Manifest, OutputFiles, read_manifest
 
@@ -89,14 +88,13 @@ def _intact(files: OutputFiles, manifest: Manifest) -> bool:
     return files.summary.is_file()
 
 
-def remove_others(files: OutputFiles, collection: str) -> None:
-    """Embeddings of the collection that the manifest does not name: of another format, or more shards.
+def replaced_files(files: OutputFiles) -> list[str]:
+    """Names of the files that a new set replaces: those that the manifest there lists, and no others.
 
-    Two sets in one folder could not be told apart.
+    A file of another format, or a shard, that somebody else put beside them is not ours to remove.
     """
-    manifest = read_manifest(files.manifest)
-    assert manifest is not None
-    named = {written.name for written in manifest.output.all_files}
-    for path in written_files(files.embeddings.parent, collection):
-        if path.name not in named:
-            path.unlink()
+    try:
+        manifest = read_manifest(files.manifest)
+    except (Mismatch, OSError):  # with --force it is replaced, but nobody knows what it stood for
+        return []
+    return [written.name for written in manifest.output.all_files] if manifest else []

@@ -14,7 +14,7 @@ import orjson
 from qembed.errors import Mismatch
 from qembed.records import MANIFEST_SUFFIX, SUMMARY_SUFFIX
 from qembed.store.atomic import atomic_file
-from qembed.store.formats import Format, collection_of, written_files
+from qembed.store.formats import Embeddings, Format, collection_of, written_files
 from qembed.store.hashed import OutputFile
 
 SCHEMA = "qembed.manifest/1"
@@ -163,6 +163,29 @@ class ChunksFingerprint:
     def hexdigest(self) -> str:
         """Hash of what was added so far."""
         return self._hash.hexdigest()
+
+
+def manifest_of(embeddings: Embeddings) -> Manifest | None:
+    """The manifest beside files of embeddings; None without one.
+
+    Raises:
+        Mismatch: It cannot be read, or describes other files: a set that was copied or replaced in part.
+    """
+    beside = OutputFiles.of(embeddings.path)
+    manifest = read_manifest(beside.manifest)
+    if manifest is None:
+        return None
+    here = {path.name: path.stat().st_size for path in embeddings.files}
+    for file in manifest.output.all_files:
+        if here.get(file.name) != file.bytes:
+            found = f"{here[file.name]:,} bytes" if file.name in here else "absent"
+            raise Mismatch(
+                f"the embeddings are not those that the manifest describes: {file.name} is {found}, "
+                f"recorded are {file.bytes:,}",
+                where=str(beside.manifest),
+                remedy="copy all files of the set again, or embed again; qembed audit says what differs",
+            )
+    return manifest
 
 
 def sha256_of(files: Sequence[OutputFile]) -> str:

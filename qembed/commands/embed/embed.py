@@ -47,7 +47,7 @@ from qembed.store import (
     work_folder,
     write_json,
 )
-from qembed.store.earlier import earlier_summary, remove_others
+from qembed.store.earlier import earlier_summary, replaced_files
 from qembed.store.resume import Begun, begin, remember
 
 __all__ = ["EmbedOptions", "EmbedResult", "embed"]
@@ -130,7 +130,6 @@ def embed(
                 earlier = earlier_summary(files, work.survey.fingerprint(), settings(work), source)
                 if earlier is not None:
                     discard(folder)  # what may be left of the run that wrote the output
-                    remove_others(files, collection)
                     return EmbedResult("unchanged", files, earlier)
             if may_be_done:
                 work.device = check_model_can_run(source, options)
@@ -280,8 +279,7 @@ def _publish(work: Work, ready: Ready, written: Output, summary: dict[str, Any])
     )
     write_json(staged.summary, summary)
     write_json(staged.manifest, manifest)
-    publish(work.folder)
-    remove_others(work.files, work.collection)
+    publish(work.folder, replaced=replaced_files(work.files))
 
 
 def _failed_chunks(work: Work, encoded: Encoded) -> list[dict[str, Any]]:

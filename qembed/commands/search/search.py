@@ -20,10 +20,9 @@ from qembed.progress import Progress
 from qembed.store import (
     Embeddings,
     Manifest,
-    OutputFiles,
     find_embeddings,
+    manifest_of,
     placed_records,
-    read_manifest,
 )
 from qembed.store.made_with import load_query_encoder, model_name
 
@@ -110,7 +109,7 @@ def open_index(
     choose_index(index, points=0)  # an error now, not once the vectors are read
     found = find_embeddings(Path(embeddings))
     path = found.path
-    manifest = read_manifest(OutputFiles.of(path).manifest)
+    manifest = manifest_of(found)
     name = model_name(path, manifest, model)
     try:
         count = manifest.output.records if manifest else None

@@ -24,7 +24,7 @@ from qembed.index.choose import IndexKind
 from qembed.models import Encoder, EncoderOptions
 from qembed.progress import Progress
 from qembed.records import Qrels, Run, Vectors
-from qembed.store import Manifest, OutputFiles, find_embeddings, read_manifest
+from qembed.store import Manifest, find_embeddings, manifest_of
 from qembed.store.made_with import load_query_encoder, model_name
 
 
@@ -58,7 +58,7 @@ class SideOptions:
         self.check_index()
         found = find_embeddings(Path(self.embeddings))
         if self.query_vectors is None:
-            model_name(found.path, read_manifest(OutputFiles.of(found.path).manifest), self.model)
+            model_name(found.path, manifest_of(found), self.model)
 
     def check_index(self) -> IndexKind:
         """The index to take: ``edge`` where a graph is wanted, which no other has.
@@ -158,7 +158,7 @@ def open_side(
     """
     found = find_embeddings(Path(options.embeddings))
     kind = options.check_index()
-    manifest = read_manifest(OutputFiles.of(found.path).manifest)
+    manifest = manifest_of(found)
     progress.phase("reading vectors", total=manifest.output.records if manifest else None, unit="vectors")
     collection = read_collection(found, like=like.collection if like else None, progress=progress)
     try:

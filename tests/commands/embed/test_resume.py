@@ -14,11 +14,13 @@ import pytest
 
 from qembed.commands.audit.audit import audit
 from qembed.commands.embed.embed import EmbedOptions, EmbedResult, embed
+from qembed.commands.embed.write import ChunkWriter
 from qembed.corpus import CorpusOptions
-from qembed.errors import OutputExists, TimeLimitReached
+from qembed.engine import encode_rows
+from qembed.errors import OutputExists, QembedError, TimeLimitReached
 from qembed.models import Encoder, EncoderOptions
 from qembed.progress import Progress
-from qembed.store import read_journal
+from qembed.store import find_embeddings, placed_records, read_journal
 
 WriteChunks = Callable[[Path, Mapping[str, Sequence[Any]]], Path]
 TEXTS = [f"chunk {number} " + "of some words " * (number % 5) for number in range(40)]
@@ -59,6 +61,10 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         monkeypatch.setattr("qembed.commands.embed.embed.deadline", lambda *_, **__: lambda: next(left, True))
 
     return after
+
+
+def interrupted(*_: Any, **__: Any) -> Any:
+    raise KeyboardInterrupt
 
 
 class Notes(Progress):
@@ -243,6 +249,116 @@ class TestCache:
         assert result.summary["texts_resumed"] > 0
         assert result.summary["texts_encoded"] + result.summary["texts_resumed"] == 30
         assert audit(tmp_path / "out").sound()
+
+    @pytest.mark.parametrize("lost", ["some", "all", "torn"])
+    @pytest.mark.parametrize("format", ["jsonl", "npy", "parquet"])
+    def test_a_power_cut_that_keeps_the_journal_and_loses_cached_rows(
+        self, chunks: Path, tmp_path: Path, options: EmbedOptions, format: Any, lost: str
+    ) -> None:
+        """Flags and journal reach the disk first, the mapped rows later."""
+        cached = replace(options, cache=tmp_path / "cache", format=format, shard_records=7)
+        whole = embed(chunks, tmp_path / "whole", cached)
+        with pytest.raises(TimeLimitReached):
+            embed(chunks, tmp_path / "out", replace(cached, cache=None, time_limit_seconds=1e-6))
+        # All texts come from the cache, and the run ends before it has written anything.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("qembed.commands.embed.embed.encode_rows", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                embed(chunks, tmp_path / "out", cached)
+        work = tmp_path / "out" / ".docs.work"
+        vectors = np.fromfile(work / "vectors.f32", np.float32).reshape(40, -1)
+        checksums = np.fromfile(work / "done.u32", np.uint32)
+        assert checksums.all()
+        rows = slice(None) if lost == "all" else slice(5, 9)
+        if lost == "torn":
+            vectors[rows, ::2] = 0
+        else:
+            vectors[rows], checksums[rows] = 0, 0
+        vectors.tofile(work / "vectors.f32")
+        checksums.tofile(work / "done.u32")
+        notes = Notes()
+        result = embed(chunks, tmp_path / "out", cached, progress=notes)
+        assert not any("-" in note.split(":")[-1] for note in notes.heard)
+        assert result.summary["failed"] == []
+        assert result.summary["total_embeddings"] == 45
+        assert audit(tmp_path / "out").sound()
+        assert [record.id for record, _ in placed_records(find_embeddings(tmp_path / "out"))] == [
+            record.id for record, _ in placed_records(find_embeddings(tmp_path / "whole"))
+        ]
+        assert whole.summary["total_embeddings"] == 45
+
+    @pytest.mark.parametrize("damage", [b"", b"\x07" * 40, b"\x93NUMPY", None])
+    def test_damaged_flags_cost_time_only(
+        self, chunks: Path, tmp_path: Path, options: EmbedOptions, damage: bytes | None
+    ) -> None:
+        cached = replace(options, cache=tmp_path / "cache")
+        embed(chunks, tmp_path / "some", replace(cached, corpus=CorpusOptions(limit=5)))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("qembed.commands.embed.embed.encode_rows", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                embed(chunks, tmp_path / "out", cached)
+        flags = tmp_path / "out" / ".docs.work" / "cached.u8"
+        flags.unlink() if damage is None else flags.write_bytes(damage)
+        result = embed(chunks, tmp_path / "out", cached)
+        assert result.summary["total_embeddings"] == 45
+        assert audit(tmp_path / "out").sound()
+
+    @pytest.mark.parametrize("kind", ["file", "other", "link"])
+    def test_a_cache_that_cannot_be_begun_costs_only_itself(
+        self, chunks: Path, tmp_path: Path, options: EmbedOptions, kind: str
+    ) -> None:
+        cache = tmp_path / "cache"
+        if kind == "file":
+            cache.write_text("mine")
+        elif kind == "link":
+            cache.symlink_to(tmp_path / "nowhere" / "deep")
+        else:
+            embed(chunks, tmp_path / "first", replace(options, cache=cache))
+            next(cache.glob("*/identity.json")).write_text("{}")
+        notes = Notes()
+        result = embed(chunks, tmp_path / "out", replace(options, cache=cache), progress=notes)
+        if kind != "link":  # a folder can be made where a dangling link leads
+            assert any(note.startswith("the vector cache") for note in notes.heard)
+        assert result.summary["texts_encoded"] == 40
+        assert kind != "file" or cache.read_text() == "mine"
+
+
+def test_nothing_incomplete_is_published(chunks: Path, tmp_path: Path, options: EmbedOptions) -> None:
+    """Whatever loses a row: the run stops before any file has its name, and the next one completes it."""
+
+    def losing(pool: Any, rows: Any, *arguments: Any, **more: Any) -> Any:
+        encoded = encode_rows(pool, rows, *arguments, **more)
+        rows.forget(np.array([3]))
+        return encoded
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("qembed.commands.embed.embed.encode_rows", losing)
+        patch.setattr(ChunkWriter, "rows_done", lambda *_: None)
+        with pytest.raises(QembedError, match="44 records were written, 45 chunks have a vector"):
+            embed(chunks, tmp_path / "out", options)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".docs.work"]
+    assert embed(chunks, tmp_path / "out", options).summary["total_embeddings"] == 45
+
+
+class TestForeignFiles:
+    """Only what our manifest lists is ever removed, and only by a run that replaces it."""
+
+    FOREIGN = ("docs_embeddings.parquet", "docs_embeddings.npy", "docs_embeddings.ids.jsonl",
+               "docs_embeddings-00001-of-00002.jsonl", "docs_notes.txt")  # fmt: skip
+
+    @pytest.mark.parametrize("again", ["unchanged", "forced", "another format"])
+    def test_they_stay(self, chunks: Path, tmp_path: Path, options: EmbedOptions, again: str) -> None:
+        embed(chunks, tmp_path / "out", options)
+        for name in self.FOREIGN:
+            (tmp_path / "out" / name).write_text("mine")
+        changed = {"forced": {"force": True}, "another format": {"force": True, "shard_records": 20}}
+        result = embed(chunks, tmp_path / "out", replace(options, **changed.get(again, {})))
+        assert result.status == ("unchanged" if again == "unchanged" else "written")
+        for name in self.FOREIGN:
+            assert (tmp_path / "out" / name).read_text() == "mine"
+        shards = sorted(path.name for path in (tmp_path / "out").glob("docs_embeddings*of-00003.jsonl"))
+        assert len(shards) == (3 if again == "another format" else 0)
+        assert (tmp_path / "out" / "docs_embeddings.jsonl").exists() == (again != "another format")
 
 
 @pytest.mark.parametrize("shards", [None, 7])
