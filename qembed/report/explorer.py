@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from qembed.report.asked import asked
 from qembed.report.stored import StoredBench
 
 
@@ -66,9 +67,10 @@ def explorer_data(bench: StoredBench, limits: Limits, *, links: str | None = Non
     return {
         "measures": bench.measures,
         "systems": [
-            {"name": system["name"], "kind": system["kind"], "side": _side(system["name"], bench)}
+            {"name": bench.labels[system["name"]], "side": _side(system["name"], bench)}
             for system in bench.systems
         ],
+        "pair": _pair(bench),
         "limits": [side["max_tokens"] for side in bench.document["sides"]],
         "level": judged["level"],
         "key": hashlib.sha256(f"{judged['name']}\0{judged['split']}".encode()).hexdigest()[:16],
@@ -115,6 +117,12 @@ def _query(
         "hits": hits,
         "ranks": [[at, *_ranks(bench, line, names[at])] for at in wanted],
     }
+
+
+def _pair(bench: StoredBench) -> list[int]:
+    """Positions of the two systems that are shown first: those of the headline."""
+    question = asked(bench)
+    return [bench.names.index(question.old), bench.names.index(question.new)] if question else [0, 0]
 
 
 def _values(bench: StoredBench, system: str, query: str) -> list[float | None]:

@@ -61,6 +61,24 @@ def visit(browser: Browser, pages: dict[str, Path]) -> Visit:
     return opened
 
 
+def show(page: Page, bench: StoredBench, left: str, right: str) -> None:
+    """Choose the two systems of the explorer."""
+    for place, name in (("left", left), ("right", right)):
+        select = f"document.getElementById('{place}')"
+        page.value(f"{select}.value = {bench.names.index(name)}; {select}.dispatchEvent(new Event('change'))")
+
+
+def downloaded(page: Page, browser: Browser, selector: str, name: str) -> str:
+    """What a click gives to keep."""
+    path = browser.downloads / name
+    path.unlink(missing_ok=True)
+    click(page, selector)
+    until = time.monotonic() + 20
+    while not path.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    return path.read_bytes().decode()
+
+
 def click(page: Page, selector: str) -> None:
     page.value(f"document.querySelector({selector!r}).click()")
 
@@ -112,6 +130,8 @@ def test_numbers_of_the_page_are_those_of_the_bench(visit: Visit, full: StoredBe
 def test_hostile_text_is_shown_as_it_is(visit: Visit) -> None:
     with visit("hostile") as page:
         page.value(f"{ROWS}[0].click()")
+        page.value("document.querySelectorAll('#list .title').forEach(title => title.click())")
+        page.value("document.querySelectorAll('#list .body .more').forEach(more => more.click())")
         shown = page.value("document.querySelector('#list .panel').textContent")
         assert "</script><script>window.hacked = 1</script>" in shown
         assert "<img src=x onerror='window.hacked = 2'>" in shown
@@ -160,6 +180,7 @@ def test_filters_and_search(visit: Visit, full: StoredBench) -> None:
         "unanswerable": 0,
     }
     with visit("full") as page:
+        show(page, full, "vectors", "vectors > good")
         assert page.value(f"{ROWS}.length") == 20
         for name, count in wanted.items():
             assert (
@@ -170,7 +191,7 @@ def test_filters_and_search(visit: Visit, full: StoredBench) -> None:
         click(page, ".filters [value=all]")
         page.press("/")
         assert page.value("document.activeElement.id") == "search"
-        page.type("topic14")
+        page.type("q14")
         assert page.value(f"{ROWS}.map(row => row.querySelector('small').textContent)") == ["q14"]
         assert page.value("document.getElementById('shown').textContent").startswith("1 of 20 queries")
 
@@ -196,6 +217,7 @@ def test_the_explorer_by_keyboard(visit: Visit) -> None:
 
 def test_ranks_before_and_after(visit: Visit, full: StoredBench) -> None:
     with visit("full") as page:
+        show(page, full, "vectors", "vectors > good")
         page.value(f"{ROWS}[0].click()")
         query = page.value(f"{ROWS}[0].querySelector('small').textContent")
         hits = page.value(
@@ -206,9 +228,64 @@ def test_ranks_before_and_after(visit: Visit, full: StoredBench) -> None:
         for unit, words in hits:
             was = before.get(unit)
             sign = "=" if was == after[unit] else "↑" if was and was > after[unit] else "↓"
-            assert words == (f"{sign} was {was}" if was else "new: was not retrieved")
+            assert words == (f"{sign} was {was}" if was else "↑ new")
         link = page.value("document.querySelector('#list a.unit').getAttribute('href')")
         assert link.startswith("https://docs.example/docs/p")
+
+
+def test_a_link_opens_its_query(visit: Visit, full: StoredBench) -> None:
+    opened = f"{ROWS}.filter(row => row.getAttribute('aria-expanded') === 'true').map(row => row.dataset.at)"
+    heads = "[...document.querySelectorAll('#list .panel:not([hidden]) h4')].map(head => head.textContent)"
+    with visit("full") as page:
+        page.value("location.hash = '#q=q05'")
+        page.wait(f"{opened}.length === 1")
+        assert page.value("document.activeElement.querySelector('small').textContent") == "q05"
+        page.value(f"{ROWS}.find(row => row.querySelector('small').textContent === 'q07').click()")
+        assert page.value("location.hash") == "#q=q07"
+        before = page.value(opened)
+        show(page, full, "vectors", "bm25")
+        assert sorted(page.value(opened)) == sorted(before), "another system keeps the queries open"
+        assert page.value(heads)[:2] == ["New embeddings", "BM25 keyword search"]
+
+
+def test_texts_are_searched_and_shown_at_the_matching_passage(visit: Visit, full: StoredBench) -> None:
+    word = next(iter(full.texts.values()))["text"].split()[-1].lower()
+    text = "padding " * 200 + "the needle is here" + " padding" * 200
+    with visit("full") as page:
+        page.press("/")
+        page.type(word)
+        assert page.value(f"{ROWS}.length") > 0
+        begin, end = page.value(f"passage({json.dumps(text)}, ['needle'])")
+        assert "needle is here" in text[begin:end]
+        assert end - begin <= 280
+        assert page.value("passage('short', ['needle'])") == [0, 5]
+
+
+def test_queries_as_csv(visit: Visit, browser: Browser, full: StoredBench) -> None:
+    with visit("full") as page:
+        show(page, full, "vectors", "vectors > good")
+        rows = list(csv.DictReader(io.StringIO(downloaded(page, browser, "#csv", "queries.csv"), newline="")))
+        assert len(rows) == 20
+        for row in rows:
+            values = (full.values[name][row["query_id"]]["nDCG@10"] for name in ("vectors", "vectors > good"))
+            old, new = (value or 0 for value in values)
+            assert float(row["change"]) == pytest.approx(new - old)
+        cells = page.value("['=1+1', '@x', '-2', '+a', 'a,b', -0.5, null].map(csvCell)")
+        assert cells == ["'=1+1", "'@x", "'-2", "'+a", '"a,b"', "-0.5", ""], "numbers stay numbers"
+
+
+def test_a_query_on_a_phone(visit: Visit) -> None:
+    with visit("full", width=390) as page:
+        page.value(f"{ROWS}[0].click()")
+        assert page.value("document.querySelector('#list > li').offsetHeight") < 2000
+
+
+def test_letters_that_turn_the_direction_stay_in_their_place(visit: Visit) -> None:
+    isolated = """[...document.querySelectorAll('#list .unit, #list .title, #list .words')]
+        .map(part => getComputedStyle(part).unicodeBidi)"""
+    with visit("hostile") as page:
+        page.value(f"{ROWS}[0].click()")
+        assert set(page.value(isolated)) <= {"isolate", "plaintext"}
 
 
 def test_a_bar_of_a_chart_opens_its_query(visit: Visit) -> None:
@@ -233,13 +310,8 @@ def test_judging_by_keyboard_and_export(visit: Visit, browser: Browser, full: St
         assert page.value(f"Object.values({STORED}.grades).map(given => given.grade)") == [2, 0, 1]
         card = page.value("document.getElementById('card').textContent")
         assert not any(name in card for name in full.names), "who found it is not told"
-        exported = browser.downloads / "qrels.tsv"
-        exported.unlink(missing_ok=True)
-        click(page, "#export")
-        until = time.monotonic() + 20
-        while not exported.exists() and time.monotonic() < until:
-            time.sleep(0.05)
-        rows = list(csv.reader(io.StringIO(exported.read_text(encoding="utf-8")), delimiter="\t"))
+        exported = downloaded(page, browser, "#export", "qrels.tsv")
+        rows = list(csv.reader(io.StringIO(exported), delimiter="\t"))
         assert rows[0] == ["query-id", "corpus-id", "score", "judge", "judged-at"]
         first, _, third = full.unjudged[:3]
         assert [row[:4] for row in rows[1:3]] == [

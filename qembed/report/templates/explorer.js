@@ -26,9 +26,11 @@ function wordsOf(query) {
   return [...new Set(words)].sort((a, b) => b.length - a.length);
 }
 
+const escaped = (word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+
 function highlighted(text, words) {
   if (!words.length) return [text];
-  const pattern = new RegExp(`(?<![\\p{L}\\p{N}])(${words.map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|")})`, "giu");
+  const pattern = new RegExp(`(?<![\\p{L}\\p{N}])(${words.map(escaped).join("|")})`, "giu");
   return text.split(pattern).map((part, at) => (at % 2 ? make("mark", {}, part) : part));
 }
 
@@ -40,20 +42,62 @@ function linkTo(page, template) {
 
 function unitName(unit, page, data) {
   const address = page ? linkTo(page, data.links) : null;
-  return address ? make("a", { class: "unit", href: address, rel: "noopener noreferrer", target: "_blank" }, unit) : make("span", { class: "unit" }, unit);
+  return address ? make("a", { class: "unit", href: address, rel: "noopener noreferrer", target: "_blank" }, make("bdi", {}, unit)) : make("bdi", { class: "unit" }, unit);
 }
 
-function textBlock(text, words, kept, clamp) {
-  const body = make("p", { dir: "auto", class: clamp ? "clamp" : "" }, ...highlighted(text, words));
+/* Where most of the query's words stand together: [begin, end] of about `width` characters. */
+function passage(text, words, width = 280) {
+  if (text.length <= width || !words.length) return [0, Math.min(text.length, width)];
+  const pattern = new RegExp(`(?<![\\p{L}\\p{N}])(?:${words.map(escaped).join("|")})`, "giu");
+  const places = [...text.matchAll(pattern)].map((match) => [match.index, match[0].toLowerCase()]);
+  let [best, most] = [0, 0];
+  places.forEach(([begin], at) => {
+    const near = new Set(places.slice(at).filter(([place]) => place < begin + width - 40).map(([, word]) => word));
+    if (near.size > most) [best, most] = [begin, near.size];
+  });
+  const begin = Math.max(0, best - 40);
+  return [begin, Math.min(text.length, begin + width)];
+}
+
+/* A text: its best passage first, all of it on demand. */
+function textBlock(text, words, kept) {
+  const [begin, end] = passage(text, words);
+  const body = make("p", { dir: "auto" });
   const left = kept ? make("p", { class: "fine" }, `${kept.toLocaleString("en")} more characters are not in this page.`) : null;
-  if (!clamp || (text.length < 180 && text.split("\n").length <= 3)) { body.className = ""; return [body, left]; }
+  const show = (whole) => {
+    const parts = whole ? [text] : [begin ? "… " : "", text.slice(begin, end), end < text.length ? " …" : ""];
+    body.replaceChildren(...parts.filter(Boolean).flatMap((part) => highlighted(part, words)));
+  };
+  show(false);
+  if (begin === 0 && end === text.length) return [body, left];
   const more = make("button", { type: "button", class: "more", "aria-expanded": "false" }, "Show all");
   more.addEventListener("click", () => {
-    const open = body.classList.toggle("clamp") === false;
+    const open = more.getAttribute("aria-expanded") === "false";
     more.setAttribute("aria-expanded", String(open));
     more.textContent = open ? "Show less" : "Show all";
+    show(open);
   });
   return [body, more, left];
+}
+
+/* What a text is called: its first line without marks of a heading. */
+function titleOf(text) {
+  return (text.match(/[^\s#>*=_`-].*/u)?.[0] ?? "").slice(0, 120).trim();
+}
+
+function download(name, type, text) {
+  const address = URL.createObjectURL(new Blob([text], { type }));
+  const link = make("a", { href: address, download: name });
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}
+
+/* A cell of CSV that no spreadsheet takes for a formula. */
+function csvCell(value) {
+  const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value ?? "");
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 class Explorer {
@@ -61,8 +105,8 @@ class Explorer {
     this.data = data;
     this.root = document.getElementById("explorer");
     this.list = document.getElementById("list");
-    this.left = 0;
-    this.right = this.#preferred();
+    [this.left, this.right] = data.pair;
+    this.opened = new Set();
     this.filter = "all";
     this.needle = "";
     this.order = "change";
@@ -72,11 +116,14 @@ class Explorer {
     this.#controls();
     this.root.hidden = false;
     this.show();
+    addEventListener("hashchange", () => this.#follow());
+    this.#follow();
   }
 
-  #preferred() {
-    const reranked = this.data.systems.findIndex((system) => system.kind === "reranked");
-    return reranked > 0 ? reranked : Math.max(this.data.systems.length - 1, 0);
+  /* `#q=ID` opens a query. */
+  #follow() {
+    const id = location.hash.startsWith("#q=") ? decodeURIComponent(location.hash.slice(3)) : "";
+    if (id && this.data.queries.some((query) => query.id === id)) this.open({ id });
   }
 
   value(at, system) { return this.data.queries[at].values[system][0]; }
@@ -115,22 +162,37 @@ class Explorer {
     }
     document.addEventListener("keydown", (event) => this.#key(event));
     document.addEventListener("open-query", (event) => this.open(event.detail));
+    document.getElementById("csv").addEventListener("click", () => this.#csv());
   }
 
   #matches(at) {
     if (!this.needle) return true;
     const query = this.data.queries[at];
     if (`${query.id} ${query.text}`.toLowerCase().includes(this.needle)) return true;
-    return [this.left, this.right].some((system) => query.hits[system].some(([unit]) => this.data.units[unit].toLowerCase().includes(this.needle)));
+    return [this.left, this.right].some((system) => query.hits[system].some(([unit, text]) =>
+      this.data.units[unit].toLowerCase().includes(this.needle) || this.#content(text)[0].toLowerCase().includes(this.needle)));
+  }
+
+  #content(text) { return this.data.contents[this.data.texts[text][0]]; }
+
+  #found() {
+    const keep = this.FILTERS.find(([name]) => name === this.filter)[2];
+    const found = [...this.data.queries.keys()].filter((at) => keep(at) && this.#matches(at));
+    const weight = { change: (at) => (this.change(at) === null ? 1 : -Math.abs(this.change(at))), worst: (at) => this.value(at, this.right) ?? 2, id: (at) => at }[this.order];
+    return found.sort((a, b) => weight(a) - weight(b) || a - b);
+  }
+
+  #csv() {
+    const [left, right] = [this.left, this.right].map((system) => this.data.systems[system].name);
+    const rows = this.#found().map((at) => [this.data.queries[at].id, this.data.queries[at].text, this.value(at, this.left), this.value(at, this.right), this.change(at)]);
+    const lines = [["query_id", "query", left, right, "change"], ...rows].map((row) => row.map(csvCell).join(","));
+    download("queries.csv", "text/csv", lines.join("\r\n") + "\r\n");
   }
 
   show() {
     const all = [...this.data.queries.keys()];
     for (const [name, , keep] of this.FILTERS) this.root.querySelector(`[data-filter="${name}"]`).textContent = all.filter(keep).length;
-    const keep = this.FILTERS.find(([name]) => name === this.filter)[2];
-    const found = all.filter((at) => keep(at) && this.#matches(at));
-    const weight = { change: (at) => (this.change(at) === null ? 1 : -Math.abs(this.change(at))), worst: (at) => this.value(at, this.right) ?? 2, id: (at) => at }[this.order];
-    found.sort((a, b) => weight(a) - weight(b) || a - b);
+    const found = this.#found();
     this.list.replaceChildren(...found.map((at) => this.#row(at)));
     document.getElementById("shown").textContent =
       `${found.length} of ${all.length} queries. Numbers are ${this.data.measures[0]} of “${this.data.systems[this.left].name}”, then of “${this.data.systems[this.right].name}”.`;
@@ -148,25 +210,34 @@ class Explorer {
       make("span", { class: "change" }, make("span", { class: `mark ${sign === "▲" ? "good" : "bad"}`, "aria-hidden": "true" }, sign), make("span", { class: "hidden" }, word), ` ${numbers}`),
       make("small", {}, `${query.id}${this.answered[at] ? "" : " · nothing answers it"}`));
     button.addEventListener("click", () => this.toggle(button, panel, at));
+    if (this.opened.has(at)) this.#set(button, panel, at, true);
     return make("li", {}, make("h3", {}, button), panel);
   }
 
-  toggle(button, panel, at, open = panel.hidden) {
+  #set(button, panel, at, open) {
     panel.hidden = !open;
     button.setAttribute("aria-expanded", String(open));
     if (open && !panel.childElementCount) panel.append(...this.#panel(at));
   }
 
-  open({ id, right }) {
+  toggle(button, panel, at, open = panel.hidden) {
+    this.#set(button, panel, at, open);
+    this.opened[open ? "add" : "delete"](at);
+    history.replaceState(null, "", open ? this.#address(at) : location.pathname + location.search);
+  }
+
+  #address(at) { return `#q=${encodeURIComponent(this.data.queries[at].id)}`; }
+
+  open({ id, right = this.right }) {
     this.right = right;
     document.getElementById("right").value = right;
     this.filter = "all";
     this.needle = document.getElementById("search").value = "";
     this.root.querySelector('[value="all"]').checked = true;
-    this.show();
     const at = this.data.queries.findIndex((query) => query.id === id);
+    this.opened.add(at);
+    this.show();
     const button = this.list.querySelector(`button[data-at="${at}"]`);
-    this.toggle(button, document.getElementById(`query-${at}`), at, true);
     button.scrollIntoView({ block: "start" });
     button.focus({ preventScroll: true });
   }
@@ -174,7 +245,16 @@ class Explorer {
   #panel(at) {
     const sides = this.left === this.right ? [this.left] : [this.left, this.right];
     const lists = sides.map((system, place) => this.#hits(at, system, place ? this.left : this.right, Boolean(place)));
-    return [make("div", { class: "sides" }, ...lists), this.#absent(at, sides)].filter(Boolean);
+    const copied = make("span", { role: "status", class: "fine" });
+    const copy = (label, text) => make("button", { type: "button", class: "more", onclick: () => navigator.clipboard.writeText(text()).then(() => { copied.textContent = "Copied."; }, () => { copied.textContent = "This browser does not allow it."; }) }, label);
+    const tools = make("p", { class: "tools" }, copy("Copy link", () => location.href.split("#")[0] + this.#address(at)), copy("Copy lists", () => this.#asText(at, sides)), copied);
+    return [tools, make("div", { class: "sides" }, ...lists), this.#absent(at, sides)].filter(Boolean);
+  }
+
+  #asText(at, sides) {
+    const query = this.data.queries[at];
+    const lists = sides.map((system) => [this.data.systems[system].name, ...query.hits[system].map(([unit], i) => `${i + 1}\t${this.#word(at, unit)}\t${this.data.units[unit]}`)].join("\n"));
+    return [`${query.id}\t${query.text}`, ...lists].join("\n\n");
   }
 
   #hits(at, system, other, after) {
@@ -182,28 +262,43 @@ class Explorer {
     const words = wordsOf(query.text);
     const values = this.data.measures.map((measure, i) => `${measure} ${fixed(query.values[system][i])}`).join(" · ");
     const items = query.hits[system].map(([unit, text, score], i) => this.#hit({ at, unit, text, score, rank: i + 1, other, after, words, side: this.data.systems[system].side, same: system === other }));
+    items.slice(10).forEach((item) => { item.hidden = true; });
+    const rest = items.length > 10 ? make("button", { type: "button", class: "more" }, `Show ${items.length - 10} more`) : null;
+    rest?.addEventListener("click", () => { items.forEach((item) => { item.hidden = false; }); rest.remove(); });
     return make("div", {}, make("h4", {}, this.data.systems[system].name), make("p", { class: "fine" }, values),
-      items.length ? make("ol", { class: "hits" }, ...items) : make("p", {}, "Nothing was retrieved."));
+      items.length ? make("ol", { class: "hits" }, ...items) : make("p", {}, "Nothing was retrieved."), rest);
   }
 
+  /* One line: rank, movement, grade, id and title; the text when it is asked for. */
   #hit({ at, unit, text, score, rank, other, after, words, side, same }) {
-    const [number, chunk, pages, chunks, tokens] = this.data.texts[text];
-    const [content, kept] = this.data.contents[number];
+    const [, chunk, pages, chunks, tokens] = this.data.texts[text];
+    const [content, kept] = this.#content(text);
     const limit = this.data.limits[side];
     const there = this.ranks[at].get(unit)[other];
+    const body = make("div", { class: "body", hidden: true });
+    const open = make("button", { type: "button", class: "title", "aria-expanded": "false", dir: "auto" }, titleOf(content) || "(no words)");
+    open.addEventListener("click", () => {
+      body.hidden = !body.hidden;
+      open.setAttribute("aria-expanded", String(!body.hidden));
+      if (!body.childElementCount) body.append(...[...textBlock(content, words, kept),
+        make("p", { class: "fine" }, [`score ${fixed(score)}`, chunk === this.data.units[unit] ? "" : chunk, chunks > 1 ? `${chunks} chunks have this text` : "",
+          limit !== null && tokens > limit ? `the model read ${limit} of ${tokens} tokens` : ""].filter(Boolean).join(" · "))].filter(Boolean));
+    });
     return make("li", { class: "hit" },
       make("span", { class: "rank" }, String(rank)),
-      make("div", { class: "about" }, this.#grade(at, unit), same ? null : make("span", {}, movement(rank, there, after)),
-        unitName(this.data.units[unit], pages[0], this.data)),
-      make("div", { class: "body" }, ...textBlock(content, words, kept, true),
-        make("p", { class: "fine" }, [`score ${fixed(score)}`, chunk === this.data.units[unit] ? "" : chunk, chunks > 1 ? `${chunks} chunks have this text` : "",
-          limit !== null && tokens > limit ? `the model read ${limit} of ${tokens} tokens` : ""].filter(Boolean).join(" · "))));
+      make("div", { class: "about" }, this.#grade(at, unit), same ? null : make("span", { class: "moved" }, movement(rank, there, after)),
+        unitName(this.data.units[unit], pages[0], this.data), open),
+      body);
+  }
+
+  #word(at, unit) {
+    const grade = this.grades[at].get(unit);
+    return grade === undefined ? "unjudged" : grade > 0 ? `relevant ${grade}` : "not relevant";
   }
 
   #grade(at, unit) {
     const grade = this.grades[at].get(unit);
-    if (grade === undefined) return make("span", { class: "grade open" }, "not judged");
-    return grade > 0 ? make("span", { class: "grade good" }, `relevant ${grade}`) : make("span", { class: "grade bad" }, "not relevant");
+    return make("span", { class: `grade ${grade === undefined ? "open" : grade > 0 ? "good" : "bad"}` }, this.#word(at, unit));
   }
 
   /* What is relevant and in none of the lists. */
@@ -214,7 +309,7 @@ class Explorer {
     if (!absent.length) return null;
     const items = absent.map(([unit, grade]) => {
       const places = sides.map((system) => `${this.data.systems[system].name}: ${this.ranks[at].get(unit)[system] ? `rank ${this.ranks[at].get(unit)[system]}` : "not retrieved"}`);
-      return make("li", {}, make("span", { class: "unit" }, this.data.units[unit]), ` (relevant ${grade}) `, make("small", {}, places.join(" · ")));
+      return make("li", {}, make("bdi", { class: "unit" }, this.data.units[unit]), ` (relevant ${grade}) `, make("small", {}, places.join(" · ")));
     });
     return make("div", {}, make("h4", {}, "Relevant, and in neither list"), make("ul", {}, ...items));
   }
@@ -235,8 +330,8 @@ class Explorer {
 
 /* `after`: this list is the right one, `there` the rank before. */
 function movement(rank, there, after) {
-  if (!there) return after ? "new: was not retrieved" : "then not retrieved";
-  if (there === rank) return after ? `= was ${there}` : `= then ${there}`;
+  if (!there) return after ? "↑ new" : "↓ lost";
+  if (there === rank) return after ? `= was ${there}` : `= now ${there}`;
   const arrow = (after ? there > rank : there < rank) ? "↑" : "↓";
-  return after ? `${arrow} was ${there}` : `${arrow} then ${there}`;
+  return after ? `${arrow} was ${there}` : `${arrow} now ${there}`;
 }

@@ -126,12 +126,11 @@ class Judge {
   #item(item) {
     const [at, unit] = item;
     const query = this.data.queries[at];
-    const words = wordsOf(query.text);
     const given = this.stored.grades[this.key(item)]?.grade;
     const contents = new Set([...this.found[at].get(unit)].map((text) => this.data.texts[text][0]));
     const texts = [...contents].map((number) => {
       const [content, kept] = this.data.contents[number];
-      return make("div", { class: "judged-text", tabindex: "0", role: "group", "aria-label": "Text" }, ...textBlock(content, words, kept, false).filter(Boolean));
+      return make("div", { class: "judged-text", tabindex: "0", role: "group", "aria-label": "Text" }, make("p", { dir: "auto" }, content), kept ? make("p", { class: "fine" }, `${kept.toLocaleString("en")} more characters are not in this page.`) : null);
     });
     const page = this.data.texts[[...this.found[at].get(unit)][0]][2][0];
     const button = (value, label) => make("button", { type: "button", class: "button", "aria-pressed": String(given === value), onclick: () => { this.card.focus({ preventScroll: true }); this.grade(value); } }, label);
@@ -157,12 +156,6 @@ class Judge {
   }
 
   download() {
-    const text = ["query-id\tcorpus-id\tscore\tjudge\tjudged-at", ...this.rows(), ""].join("\n");
-    const address = URL.createObjectURL(new Blob([text], { type: "text/tab-separated-values" }));
-    const link = make("a", { href: address, download: "qrels.tsv" });
-    document.body.append(link);
-    link.click();
-    link.remove();
-    setTimeout(() => URL.revokeObjectURL(address), 10_000);
+    download("qrels.tsv", "text/tab-separated-values", ["query-id\tcorpus-id\tscore\tjudge\tjudged-at", ...this.rows(), ""].join("\n"));
   }
 }
