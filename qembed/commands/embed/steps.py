@@ -16,13 +16,13 @@ from qembed.corpus import CorpusOptions, check_ids, read_chunks
 from qembed.corpus.survey import Groups, Survey
 from qembed.engine import Ready, clip, make_batches, padding_waste
 from qembed.engine.planning.candidates import Limits
-from qembed.engine.planning.choice import Choice, choose
+from qembed.engine.planning.choice import Choice, choose, require_gpu
 from qembed.engine.planning.facts import model_facts
 from qembed.engine.planning.gpus import MIN_GPU_BYTES
 from qembed.engine.planning.presets import Device, device_here
 from qembed.engine.workers.open import Staff
 from qembed.engine.workers.pool import STALL_SECONDS
-from qembed.errors import CheckFailed, InputNotFound, QembedError
+from qembed.errors import CheckFailed, InputNotFound
 from qembed.kaggle import on_kaggle
 from qembed.models import (
     DEFAULT_MODEL,
@@ -33,7 +33,6 @@ from qembed.models import (
     load_tokenizer,
 )
 from qembed.models.device import list_devices
-from qembed.models.loading import LARGE_PARAMETERS
 from qembed.progress import Progress
 from qembed.records import Lengths
 from qembed.store import OutputFiles, Spool, describe_finding, subdirectory_stats
@@ -126,14 +125,8 @@ def check_model_can_run(source: ModelSource, options: EmbedOptions) -> Device:
         QembedError: The model does not fit the device, or wants a GPU.
     """
     check_reachable(source)
-    names = list_devices(options.encoder.device)
-    card = source.card
-    if card and card.parameters > LARGE_PARAMETERS and names == ["cpu"] and options.encoder.device == "auto":
-        raise QembedError(
-            f"{card.id} has {card.parameters / 1e9:.2f} billion parameters and this machine has no GPU",
-            remedy="choose a small model (--model minilm), or force this one with --device cpu",
-        )
-    device = device_here(names)
+    device = device_here(list_devices(options.encoder.device))
+    require_gpu(model_facts(source), device, options.encoder.device)
     _choose(source, options, device, longest_tokens=1).require()
     return device
 

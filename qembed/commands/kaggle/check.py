@@ -12,8 +12,12 @@ from platform import python_version
 from typing import Literal, TypeAlias
 
 from qembed import kaggle
+from qembed.engine.planning.choice import Choice, choose, require_gpu
+from qembed.engine.planning.facts import ModelFacts
 from qembed.engine.planning.gpus import MIN_GPU_BYTES, Gpu, find_gpus
-from qembed.errors import InputNotFound
+from qembed.engine.planning.presets import device_here, together
+from qembed.errors import InputNotFound, QembedError, UsageError
+from qembed.models.device import list_devices
 
 SHORT_SECONDS = 3600.0
 HUB_TIMEOUT_SECONDS = 3.0
@@ -97,10 +101,22 @@ def hub_reachable(
     return answered.is_set()
 
 
+def choose_in(session: Session, facts: ModelFacts, device: str) -> Choice | None:
+    """What ``embed`` would run here, texts of usual length assumed; None where the device is not here."""
+    try:
+        names = list_devices(device)
+    except UsageError:
+        return None  # another check says so
+    gpus = {f"cuda:{gpu.index}": gpu for gpu in session.gpus}
+    here = names[0] in gpus
+    return choose(facts, together([gpus[name] for name in names]) if here else device_here(names))
+
+
 def check(
     session: Session,
     *,
     device: str = "auto",
+    choice: Choice | None = None,
     dataset: str | None = None,
     needs_hub: bool = True,
     output_bytes: int = 0,
@@ -110,6 +126,7 @@ def check(
     Args:
         session: From ``look``.
         device: As it will be given to ``qembed embed``.
+        choice: From ``choose_in``; None leaves the model out.
         dataset: The name of the input, where there are several.
         needs_hub: The model is to be downloaded.
         output_bytes: Size of all files that will be written, as far as known.
@@ -117,6 +134,7 @@ def check(
     return [
         _check_place(session),
         *_check_gpus(session.gpus, device),
+        *_check_model(choice, device),
         _check_hub(session.hub_reachable, needs_hub),
         _check_disk(session.room_bytes, output_bytes),
         *_check_time(session.seconds_left),
@@ -150,6 +168,18 @@ def _check_gpus(gpus: Sequence[Gpu], device: str) -> Iterator[Check]:
             yield Check(name, "warning", f"{facts}: less than {MIN_GPU_BYTES / 1e9:.1f} GB", remedy)
         else:
             yield Check(name, "ok", facts)
+
+
+def _check_model(choice: Choice | None, device: str) -> Iterator[Check]:
+    if choice is None:
+        return
+    try:
+        require_gpu(choice.facts, choice.device, device)
+        found = f"{choice.facts.id} in {choice.in_words()}"
+    except QembedError as error:
+        yield Check("model", "failed", error.message, error.remedy)
+        return
+    yield Check("model", "ok", " ".join(filter(None, (f"{found}.", choice.decision.why))))
 
 
 def _check_hub(reachable: bool, needed: bool) -> Check:

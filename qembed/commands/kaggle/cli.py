@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from qembed.errors import OutputExists
+from qembed.errors import ModelUnreachable, OutputExists
 from qembed.terminal.options import JSON, PRECISIONS, CommandGroup
 from qembed.terminal.output import say
 
@@ -64,13 +65,16 @@ def check(ctx: click.Context, device: str, model: str | None, dataset: str | Non
       qembed kaggle check --json | jq .gpus
     """
     from qembed.commands.kaggle.check import check as judge
-    from qembed.commands.kaggle.check import look
+    from qembed.commands.kaggle.check import choose_in, look
+    from qembed.engine.planning.facts import model_facts
     from qembed.models import DEFAULT_MODEL, resolve_model
     from qembed.terminal.output import console, print_json
 
-    needs_hub = resolve_model(model or DEFAULT_MODEL).path is None
-    session = look()
-    checks = judge(session, device=device, dataset=dataset, needs_hub=needs_hub)
+    source, session = resolve_model(model or DEFAULT_MODEL), look()
+    choice = None
+    with suppress(ModelUnreachable):  # then the check of the hub says so
+        choice = choose_in(session, model_facts(source), device)
+    checks = judge(session, device=device, choice=choice, dataset=dataset, needs_hub=source.path is None)
     failed = sum(each.outcome == "failed" for each in checks)
     if as_json:
         inputs = [{"folder": str(each.folder), "files": each.files} for each in session.inputs]

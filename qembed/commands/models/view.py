@@ -11,15 +11,10 @@ from typing import TYPE_CHECKING, Any
 from qembed.terminal.output import Column, console, file_size, quantity
 
 if TYPE_CHECKING:
+    from qembed.engine.planning.choice import Choice
     from qembed.models.catalog import ModelCard
     from qembed.models.packaged.fetch import Fetched
     from qembed.models.packaged.pins import Packaged
-
-T4_BYTES = 15_828_320_256
-"""What a Tesla T4 reports: 15.83 GB."""
-
-TIGHT_BYTES = 2_000_000_000
-"""Below this much room for activations and the CUDA context, batches are small."""
 
 _POOLING = {
     "cls": "the first token's state ([CLS])",
@@ -223,25 +218,35 @@ def _weights_format(card: ModelCard) -> str:
 
 
 def _dtype_rows(card: ModelCard) -> list[tuple[str, str]]:
+    from qembed.engine.planning.candidates import Limits
+    from qembed.engine.planning.choice import choose
+    from qembed.engine.planning.facts import facts_of
+    from qembed.engine.planning.presets import find_device
     from qembed.models.catalog import DTYPES
 
+    device, facts = find_device("t4"), facts_of(card)
+    automatic = choose(facts, device)
+    longest = f"texts of up to {automatic.longest_tokens:,} tokens"
     doubt = " ?" if "weight_bytes" in card.unverified else ""
-    head = (f"Weights{doubt}", f"{'size':>8}  on a T4 of {gigabytes(T4_BYTES)}")
-    sizes = {dtype: getattr(card.weight_bytes, dtype) for dtype in DTYPES}
-    return [
-        head,
-        *((dtype, f"{gigabytes(size):>8}  {t4_verdict(dtype, size)}") for dtype, size in sizes.items()),
-    ]
+    head = (f"Weights{doubt}", f"{'size':>8}  on a T4 of {gigabytes(device.memory_bytes)}, {longest}")
+    taken = automatic.decision.chosen
+    rows = [head]
+    for dtype in DTYPES:
+        size = gigabytes(getattr(card.weight_bytes, dtype))
+        mark = " (auto)" if taken and taken.precision == dtype else ""
+        rows.append(
+            (dtype, f"{size:>8}  {verdict(choose(facts, device, limits=Limits(precision=dtype)))}{mark}")
+        )
+    return rows
 
 
-def t4_verdict(dtype: str, weight_bytes: int) -> str:
-    """Whether weights of ``weight_bytes`` leave room on a T4, in words."""
-    left = T4_BYTES - weight_bytes
-    if left <= 0:
-        return "does not fit"
-    if dtype == "bf16":
-        return "only emulated there: use fp16"
-    return f"fits, {gigabytes(left)} left" + (": tight, small batches" if left < TIGHT_BYTES else "")
+def verdict(choice: Choice) -> str:
+    """Whether a precision fits a device, in words; what ``embed`` and ``plan`` decide too."""
+    (worked_out,) = choice.decision.candidates
+    if choice.decision.chosen is None:
+        return worked_out.reason
+    tight = f", if only {gigabytes(worked_out.buffer_bytes)} stay free" if worked_out.fit == "tight" else ""
+    return f"fits: {gigabytes(worked_out.room_bytes)} for batches{tight}"
 
 
 def use_lines(card: ModelCard) -> list[str]:

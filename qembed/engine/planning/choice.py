@@ -11,6 +11,7 @@ from qembed.engine.planning.decide import Decision, decide
 from qembed.engine.planning.facts import ModelFacts
 from qembed.engine.planning.presets import Device
 from qembed.errors import QembedError, UsageError
+from qembed.models.loading import LARGE_PARAMETERS
 
 _NO_WISHES = Limits()
 USUAL_LONGEST_TOKENS = 2048
@@ -36,6 +37,13 @@ class Choice:
     longest_tokens: int
     limits: Limits
     decision: Decision
+
+    def in_words(self) -> str:
+        """What was chosen, e.g. ``fp16 on 2 x Tesla T4, 2 workers``."""
+        chosen = self.require()
+        workers = f"{chosen.workers} worker{'s' * (chosen.workers != 1)}"
+        how = f"{workers} over all of them" if chosen.sharded else workers
+        return f"{chosen.precision} on {self.device.label}, {how}"
 
     def require(self) -> Candidate:
         """What to run.
@@ -88,6 +96,24 @@ def choose(
     longest = longest_tokens or min(USUAL_LONGEST_TOKENS, facts.max_tokens)
     model = facts.as_model(measured_for(device.reported, facts.id, note=note))
     return Choice(facts, model, device, longest, limits, decide(model, device, longest, limits))
+
+
+def require_gpu(facts: ModelFacts, device: Device, asked: str) -> None:
+    """A model of billions of weights runs on a CPU only where that is asked for: it would take days.
+
+    Args:
+        facts: Of the model.
+        device: What it would run on.
+        asked: As in ``--device``.
+
+    Raises:
+        QembedError: It would run on a CPU because there is no GPU.
+    """
+    if device.name == "cpu" and asked == "auto" and facts.parameters > LARGE_PARAMETERS:
+        raise QembedError(
+            f"{facts.id} has {facts.parameters / 1e9:.2f} billion parameters and this machine has no GPU",
+            remedy="choose a small model (--model minilm), or force this one with --device cpu",
+        )
 
 
 def options_of(chosen: Candidate) -> list[str]:

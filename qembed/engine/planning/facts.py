@@ -71,13 +71,14 @@ def model_facts(source: ModelSource) -> ModelFacts:
         ModelUnreachable: The catalog does not know it, and it is neither here nor on the hub.
     """
     if source.card is not None:
-        return _from_card(source.card)
+        return facts_of(source.card)
     fetched = fetch(source, weights=False)
     assert fetched.path is not None
     return _from_folder(fetched, load_tokenizer(fetched))
 
 
-def _from_card(card: ModelCard) -> ModelFacts:
+def facts_of(card: ModelCard) -> ModelFacts:
+    """The facts of a model of the catalog."""
     sizes = card.weight_bytes.by_dtype()
     doubtful = [field for field in ("architecture", "parameters", "max_tokens") if field in card.unverified]
     return ModelFacts(
