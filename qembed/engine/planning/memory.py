@@ -56,7 +56,7 @@ class ForwardBytes:
 
     @property
     def per_token(self) -> int:
-        """Bytes a padded token."""
+        """Bytes per padded token."""
         return self.states_per_token + self.mask_per_token + self.scores_per_token
 
     def of_batch(self, padded_tokens: int) -> int:
@@ -71,16 +71,17 @@ def attention_kernels(
 
     FlashAttention wants compute capability 8, half-width states and no mask; else a GPU takes the
     memory-efficient kernel. That one refuses fewer key than query heads, which transformers passes on
-    (``enable_gqa``) where there is no mask: then only the math kernel is left
-    (https://github.com/huggingface/transformers/issues/48633, on a T4).
-    CPUs (None) have a flash kernel for both.
+    (``enable_gqa``) where there is no mask (https://github.com/huggingface/transformers/issues/48633, on a
+    T4): below capability 8 ``models.gpu_attention`` repeats the keys, on newer cards fp32 is left with the
+    math kernel. CPUs (None) have a flash kernel for both.
     """
     if capability is None:
         return "flash", "flash"
-    if capability >= FIRST_FLASH_CAPABILITY and ELEMENT_BYTES[dtype] == 2:
+    flashy = capability >= FIRST_FLASH_CAPABILITY
+    if flashy and ELEMENT_BYTES[dtype] == 2:
         return "memory-efficient", "flash"
     shared = architecture.kv_heads < architecture.heads
-    return "memory-efficient", "math" if shared else "memory-efficient"
+    return "memory-efficient", "math" if flashy and shared else "memory-efficient"
 
 
 def forward_bytes(

@@ -114,7 +114,7 @@ class TestShow:
         assert "fp32     28.28 GB  12.75 GB short for the weights alone\n" in out
         assert "fp16     14.14 GB  fits: " in out
         assert " GB stay free (auto)\n" in out
-        assert "bf16     14.14 GB  only emulated there: use fp16\n" in out
+        assert "bf16     14.14 GB  only emulated at compute capability 7.5\n" in out
         assert "int8      7.62 GB  fits: 5.91 GB for batches\n" in out
         assert "on a T4 of 15.83 GB, texts of up to 2,048 tokens" in out
 

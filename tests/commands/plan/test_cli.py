@@ -72,7 +72,7 @@ class TestTable:
             "-0.14 GB one matrix unpacked to fp16",
             "=8.94 GB for one batch, without logits",
             "142.3 kB states of a layer",
-            "math attention",
+            "memory-efficient attention",
             "padded tokens fit into a batch",
             "33 chunks, 3% are exact duplicates",
             "an ESTIMATE",

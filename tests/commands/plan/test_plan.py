@@ -82,7 +82,9 @@ class TestPlan:
         assert planned.check == "qembed verify"
         assert planned.corpus.estimated
         assert planned.corpus.tokens_range[0] < planned.corpus.tokens.total < planned.corpus.tokens_range[1]
-        assert any("math kernel" in note for note in planned.notes)
+        assert not any("math kernel" in note for note in planned.notes)
+        fp32 = plan(eco, device="a100", options=PlanOptions(precision="fp32"))
+        assert any("math kernel" in note for note in fp32.notes)
 
     def test_seconds_are_those_of_everything(self, eco: Path) -> None:
         planned = plan(eco, device="t4x2")

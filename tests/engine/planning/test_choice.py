@@ -34,8 +34,8 @@ def test_the_usual_length_without_a_corpus() -> None:
 
 def test_a_model_that_does_not_fit_names_what_would() -> None:
     with pytest.raises(QembedError) as caught:
-        choice("t4x2", precision="fp32").require()
-    assert caught.value.message == "nomic-ai/nomic-embed-code does not fit 2 x Tesla T4 (15.8 GB each)"
+        choice("t4", precision="fp32").require()
+    assert caught.value.message == "nomic-ai/nomic-embed-code does not fit Tesla T4 (15.8 GB)"
     assert "fp32: " in str(caught.value.where)
     assert "short for the weights alone" in str(caught.value.where)
     assert caught.value.remedy is not None

@@ -81,18 +81,18 @@ class TestWhatIsTrueOfTheDefaultModel:
         )
 
     def test_texts_too_long_for_a_card_alone_are_shared_by_two(self) -> None:
-        decision = decided("t4x2", lengths=np.asarray([4000, 10]))
+        decision = decided("t4x2", lengths=np.asarray([9000, 10]))
         best = decision.chosen
         assert best is not None
         assert (best.precision, best.workers, best.sharded) == ("fp16", 1, True)
         assert decision.why.startswith("The weights do not fit one card")
 
     def test_quantised_where_nothing_exact_fits(self) -> None:
-        decision = decided("t4", lengths=np.asarray([4000, 10]))
+        decision = decided("t4", lengths=np.asarray([9000, 10]))
         assert decision.chosen is not None
         assert decision.chosen.quantised
-        assert decision.why.startswith("No exact precision fits (fp16: a text of 4,000 tokens takes ")
-        assert decided("t4", Limits(precision="nf4"), np.asarray([4000])).why == ""  # it was asked for
+        assert decision.why.startswith("No exact precision fits (fp16: a text of 9,000 tokens takes ")
+        assert decided("t4", Limits(precision="nf4"), np.asarray([9000])).why == ""  # it was asked for
 
     def test_quantised_where_it_saves_several_times(self) -> None:
         slow = Capacity(14e9, 100e3, 0.0, 0.0, 4e-3, 0.0)
