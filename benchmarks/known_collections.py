@@ -27,7 +27,7 @@ import numpy as np
 from common import machine_line, markdown_table
 
 from qembed import BenchOptions, EmbedOptions, bench, embed
-from qembed.commands.bench.bench import BenchResult
+from qembed.commands.bench.result import BenchResult
 from qembed.evaluation.measures import evaluate
 from qembed.evaluation.rerank.open import open_reranker
 from qembed.evaluation.retrieve.ordering import ranked

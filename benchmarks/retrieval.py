@@ -1,4 +1,4 @@
-"""What retrieval is worth: Qdrant alone against BM25, fusion and late interaction, on the bundled eval sets.
+"""What retrieval is worth: Qdrant alone against BM25, fusion and rerankers, on the bundled eval sets.
 
 Makes each collection, embeds it with the bundled model and runs ``qembed bench``. ``python_api`` comes from
 installed packages, ``handbook`` from this checkout's documentation; ``qdrant_ecosystem`` needs the collection
@@ -6,6 +6,11 @@ that it judges, which is not part of qembed.
 
     python benchmarks/retrieval.py
     python benchmarks/retrieval.py --sets qdrant_ecosystem --qdrant-ecosystem CHUNKS
+
+``qembed models fetch msmarco bge-small`` brings a published reranker and a second embedder:
+
+    python benchmarks/retrieval.py -r msmarco maxsim:minilm
+    python benchmarks/retrieval.py --model bge-small --baseline minilm -r
 """
 
 from __future__ import annotations
@@ -45,15 +50,23 @@ def main() -> None:
     parser.add_argument("--qdrant-ecosystem", type=Path, metavar="CHUNKS", help="the collection it judges")
     parser.add_argument("-r", "--rerankers", nargs="*", default=["maxsim:minilm"])
     parser.add_argument("--model", default="minilm")
+    parser.add_argument("--baseline", metavar="MODEL", help="existing embeddings to compare with")
     parser.add_argument("--latency-queries", type=int, default=20)
     parser.add_argument("-o", "--reports", type=Path, help="keep the stored results")
     arguments = parser.parse_args()
-    options = BenchOptions(rerankers=tuple(arguments.rerankers), latency_queries=arguments.latency_queries)
     with tempfile.TemporaryDirectory(prefix="qembed-bench-") as name:
         for eval_set in arguments.sets:
             chunks = collection(eval_set, Path(name), arguments.qdrant_ecosystem)
             vectors = Path(name) / f"{eval_set}-vectors"
             embed(chunks, vectors, EmbedOptions(model=arguments.model))
+            old = Path(name) / f"{eval_set}-baseline" if arguments.baseline else None
+            if old:
+                embed(chunks, old, EmbedOptions(model=arguments.baseline))
+            options = BenchOptions(
+                baseline=old,
+                rerankers=tuple(arguments.rerankers),
+                latency_queries=arguments.latency_queries,
+            )
             result = bench(vectors, eval_set, options)
             show(result)
             if arguments.reports:
