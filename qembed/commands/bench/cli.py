@@ -67,8 +67,8 @@ class Depths(click.ParamType[tuple[int, ...]]):
     "rerankers",
     multiple=True,
     metavar="MODEL",
-    help="Rerank with this CrossEncoder (id or folder), or maxsim:MODEL; may be given often. Offline: "
-    "maxsim:minilm.",
+    help="Rerank with this CrossEncoder (id or folder), or maxsim:MODEL; repeatable. Without a hub: "
+    "maxsim:minilm, and msmarco after `qembed models fetch msmarco`.",
 )
 @click.option(
     "--depth",

@@ -19,7 +19,7 @@ MAXSIM: Final = "maxsim:"
 
 _OFFLINE: Final = (
     "turn the internet on (Kaggle: notebook settings), give a local folder with --reranker PATH, "
-    f"or rerank with the bundled model: --reranker {OFFLINE_RERANKER}"
+    f"or rerank without a hub: --reranker {OFFLINE_RERANKER}, or qembed models fetch msmarco"
 )
 
 
