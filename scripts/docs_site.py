@@ -69,19 +69,17 @@ def on_post_page(output: str, page: Any, **_: Any) -> str:
 def commands_page() -> str:
     """Every command's ``--help``, as a page."""
     parts = ["# Commands", "What `--help` prints."]
-    for path, command in _commands(group, ("qembed",)):
-        context = click.Context(command, info_name=" ".join(path), terminal_width=80)
-        parts.append(f"## {' '.join(path)}\n\n```text\n{command.get_help(context)}\n```")
+    top = click.Context(group, info_name="qembed", terminal_width=80, **group.context_settings)
+    for context in _contexts(top):
+        parts.append(f"## {context.command_path}\n\n```text\n{context.get_help()}\n```")
     return "\n\n".join(parts) + "\n"
 
 
-def _commands(
-    command: click.Command, path: tuple[str, ...]
-) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    yield path, command
+def _contexts(context: click.Context) -> Iterator[click.Context]:
+    yield context
+    command = context.command
     if isinstance(command, click.Group):
-        context = click.Context(command)
         for name in command.list_commands(context):
             inner = command.get_command(context, name)
             assert inner is not None
-            yield from _commands(inner, (*path, name))
+            yield from _contexts(click.Context(inner, parent=context, info_name=name))

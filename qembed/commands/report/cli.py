@@ -19,7 +19,9 @@ PATH = click.Path(path_type=Path)
 
 @click.command("report", cls=AdvancedCommand, short_help="One HTML page per bench.")
 @click.argument("bench", type=PATH, required=False)
-@click.option("--compare", "pair", nargs=2, type=PATH, metavar="A B", help="Two stored benches: from A to B.")
+@click.option(
+    "--compare", "pair", nargs=2, type=PATH, metavar="A B", help="Compare two stored benches, from A to B."
+)
 @click.option("--index", "reports", type=PATH, metavar="FOLDER", help="List the stored benches in a folder.")
 @click.option(
     "-o",
@@ -41,7 +43,7 @@ PATH = click.Path(path_type=Path)
     type=PATH,
     multiple=True,
     metavar="PATH",
-    help="Whose run is shown too; repeatable.  [default: those of the bench, where they still are]",
+    help="Embeddings whose run is shown too; repeatable.  [default: those of the bench, if still there]",
 )
 @click.option(
     "--check",
@@ -49,12 +51,12 @@ PATH = click.Path(path_type=Path)
     type=PATH,
     multiple=True,
     metavar="FILE",
-    help="What audit --json or verify --json printed; repeatable.",
+    help="Output of audit --json or verify --json to show too; repeatable.",
 )
 @click.option(
     "--links",
     metavar="ADDRESS",
-    help="Address of a page of the corpus, {page} where its id goes: https://example.org/{page}.",
+    help="Address of the corpus's pages, with {page} for the id: https://example.org/{page}.",
 )
 def command(
     bench: Path | None,
@@ -66,11 +68,11 @@ def command(
     checks: tuple[Path, ...],
     links: str | None,
 ) -> None:
-    """Make one HTML file of a stored bench: verdict, systems, charts, every query, judging, provenance.
+    """Turn a stored bench into one HTML file: verdict, systems, charts, queries, judging, provenance.
 
-    BENCH is a folder that `qembed bench` wrote, or a folder of those, of which the newest is taken (reports/
-    when it is left out). The file needs no network and no other file: it can be mailed. Judgements made in it
-    come back with `qembed evalset merge-judgements`. No score is computed here.
+    BENCH is a folder that `qembed bench` wrote, or a folder of such folders, of which the newest is used
+    (default: reports/). The file needs no network and no other file, so you can mail it. Reviewers can judge
+    results in it; merge their judgements with `qembed evalset merge-judgements`. No score is computed here.
 
     \b
     Examples:

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from qembed.commands.verify.view import measured_values, render_ranking
-from qembed.terminal.options import EMBEDDINGS, PRECISIONS, SPLIT, AdvancedCommand, Form, output_options
+from qembed.terminal.options import (
+    EMBEDDINGS,
+    PRECISIONS,
+    SPLIT,
+    AdvancedCommand,
+    Form,
+    advanced,
+    output_options,
+)
 from qembed.terminal.output import grid
 
 if TYPE_CHECKING:
@@ -26,24 +34,40 @@ SCHEMA = "qembed.verify/1"
 @click.command(cls=AdvancedCommand, short_help="Embed a sample again and compare.")
 @EMBEDDINGS
 @click.option(
-    "--sample", type=click.IntRange(min=1), default=200, show_default=True, help="Different texts, at most."
+    "--sample",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="Most distinct texts to embed again.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Picks the sample.")
 @click.option(
-    "-k", type=click.IntRange(min=1), default=10, show_default=True, help="Neighbours that are compared."
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Random seed of the sample.",
+)
+@click.option(
+    "-k",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Number of neighbours to compare.",
 )
 @click.option(
     "--min-cosine",
     type=click.FloatRange(-1, 1),
     metavar="C",
-    help="Least cosine of a sampled vector.  [default: by recorded precision: fp32 and int16 "
+    help="Least cosine of a sampled vector.  [default: by the precision in the manifest: fp32 and int16 "
     ".99999, fp16 .9999, bf16 .999, int8 .99, nf4 .9]",
 )
 @click.option(
     "-e",
     "--eval-set",
     type=click.Path(path_type=Path),
-    help="Also tell whether judged queries (BEIR layout) are answered in another order.",
+    help="Eval set: also compare the rankings of its queries.",
 )
 @SPLIT
 @click.option(
@@ -52,24 +76,27 @@ SCHEMA = "qembed.verify/1"
     default=50,
     show_default=True,
     metavar="N",
-    help="Texts a query that are embedded again; 20 is cheaper and sees less.",
+    help="Texts per query to embed again; 20 is faster and sees less.",
 )
 @click.option(
-    "--measure", default="nDCG@10", show_default=True, help="Of the ranking, e.g. MRR@10 or recall@20."
+    "--measure",
+    default="nDCG@10",
+    show_default=True,
+    help="Measure of the ranking, e.g. MRR@10 or recall@20.",
 )
 @click.option(
     "--margin",
     type=click.FloatRange(min=0),
     default=0.01,
     show_default=True,
-    help="Differences of the measure below it do not matter.",
+    help="Smallest difference that matters.",
 )
 @click.option(
     "--query-precision",
     type=click.Choice(PRECISIONS),
-    help="Of the queries that ask the stored vectors.  [default: that in which these were made]",
+    help="Precision of the queries that search the stored vectors.  [default: that of the vectors]",
 )
-@click.option("-m", "--model", help="The model that made the vectors, where no manifest says so.")
+@click.option("-m", "--model", help="Model that made the vectors.  [default: from the manifest]")
 @click.option("--revision", metavar="COMMIT", help="Commit, tag or branch of the model on the hub.")
 @click.option(
     "--reference",
@@ -80,9 +107,13 @@ SCHEMA = "qembed.verify/1"
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option(
-    "--trust-remote-code", is_flag=True, help="Allow code that the model brings (it is named first)."
+    "--trust-remote-code", is_flag=True, help="Run Python code that comes with the model; it is named first."
 )
-@click.option("--code-revision", metavar="COMMIT", help="Commit of another repository with that code.")
+@advanced(
+    "--code-revision",
+    metavar="COMMIT",
+    help="Commit of that code, where it lives in another repository than the model.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @output_options
 @click.pass_context
@@ -108,13 +139,13 @@ def command(
 ) -> None:
     """Embed a random sample of the texts again, one by one in fp32, and compare.
 
-    EMBEDDINGS is a file (JSON lines, Parquet or npy; any shard means all) or the folder it lies in. The
-    model, prompt, lengths, dimension and normalisation are those of the manifest. Measured are the cosine of
-    the stored with the new vector, and whether both find the same neighbours. With an eval
-    set the candidates of every judged query are embedded again as well, and the two rankings compared.
+    EMBEDDINGS is a file (JSON lines, Parquet or npy; any shard means all) or the folder it is in. The model,
+    prompt, lengths, dimension and normalisation come from the manifest. The result is the cosine between each
+    stored and new vector, and whether both find the same neighbours. With an eval set, the candidates of
+    every judged query are embedded again too, and the two rankings are compared.
 
-    Exit code 0: every sampled vector is close enough, all vectors are finite, and no ranking is shown to be
-    worse; 3: not so; 5: the model's files are not those that made the vectors.
+    Exit code 0: every sampled vector is close enough, all vectors are finite, and the ranking is not shown to
+    be worse; 3: one of these fails; 5: the model's files are not those that made the vectors.
 
     \b
     Examples:
