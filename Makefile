@@ -58,4 +58,4 @@ bench: setup  ## Measure qembed against the loop that users write and against ot
 	$(BIN)/python benchmarks/peers.py --texts 200 --rounds 3
 
 clean:  ## Remove the virtual environment, caches and quickstart output.
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist quickstart
+	rm -rf $(VENV) .venv-oldest .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist quickstart

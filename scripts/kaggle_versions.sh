@@ -20,6 +20,8 @@ KAGGLE=(
     "sentence-transformers==5.4.*"
     "numpy==2.0.*"
     "pandas==2.2.*"
+    "accelerate>=1.0"
+    "bitsandbytes>=0.45"  # --precision int8 and nf4, which Kaggle's users choose on a T4
 )
 if [ $# -eq 0 ]; then
     set -- tests/models tests/engine tests/store tests/commands tests/test_kaggle.py
@@ -34,7 +36,7 @@ fi
 "$VENV/bin/python" - <<'END'
 from importlib.metadata import version
 from platform import python_version
-names = ("torch", "transformers", "sentence-transformers", "numpy", "pandas", "huggingface-hub", "tokenizers")
+names = ("torch", "transformers", "sentence-transformers", "bitsandbytes", "numpy", "pandas", "tokenizers")
 print("== Python", python_version(), *(f"{name} {version(name)}" for name in names), sep="\n   ")
 END
 exec "$VENV/bin/python" -m pytest -q -p no:cacheprovider "$@"

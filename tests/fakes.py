@@ -165,6 +165,12 @@ class Locked(QembedError):
         self.lock = lock
 
 
+def load_differing() -> FakeModel:
+    """Load a model that has other weights in every process."""
+    numbers = np.random.default_rng(os.getpid()).standard_normal(64)
+    return FakeModel(info=replace(INFO, probe=tuple(numbers.tolist())))
+
+
 def load_dying(model: FakeModel, deaths: Path, times: int) -> FakeModel:
     """Loading kills the process, the first ``times`` times."""
     with deaths.open("a") as file:

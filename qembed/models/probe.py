@@ -56,8 +56,8 @@ def check_probe(expected: Sequence[float], expected_dtype: str, found: EncoderIn
     cosine = _cosine(expected, found.probe)
     if not cosine >= least:
         raise Mismatch(
-            f"{found.id} does not compute what {what} computed: the vectors of a probe text have the cosine "
-            f"{cosine:.4f}, {least} is the least between {expected_dtype} and {found.dtype}",
+            f"{found.id} does not compute what {what} computed: the vectors of a probe text have a cosine of "
+            f"{cosine:.4f}, at least {least} is expected of {expected_dtype} and {found.dtype}",
             where=f"on {found.device_name}",
             remedy="take the manifest's transformers and sentence-transformers, or embed again",
         )

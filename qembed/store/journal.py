@@ -31,6 +31,7 @@ class Journal:
             dtype, dimension, normalisation.
         plan: How the texts were put into batches, so that the next run does it in the same way.
         cached: Rows that came from a cache.
+        probe: The model's probe (``models.probe``); empty in journals of older versions.
         schema: Version of this form.
     """
 
@@ -39,6 +40,7 @@ class Journal:
     identity: dict[str, Any]
     plan: dict[str, Any]
     cached: int = 0
+    probe: tuple[float, ...] = ()
     schema: str = _SCHEMA
 
 

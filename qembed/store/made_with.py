@@ -9,6 +9,7 @@ from typing import Any
 
 from qembed.errors import DimensionMismatch, Mismatch, UsageError
 from qembed.models import Encoder, EncoderOptions, ModelSource, fetch, resolve_model
+from qembed.models.probe import check_probe
 from qembed.models.weights import config_sha256, weights_sha256
 from qembed.store import Manifest, OutputFiles
 
@@ -124,7 +125,7 @@ def load_query_encoder(
     Raises:
         UsageError: No model is named.
         ModelUnreachable: The model is neither here nor on the hub.
-        Mismatch: It is not the model that made the vectors.
+        Mismatch: It is not the model that made the vectors, or does not compute the same any more.
         DimensionMismatch: Nor has it their dimension.
     """
     source = find_source(path, manifest, model, options)
@@ -141,6 +142,10 @@ def load_query_encoder(
             where=str(path),
             remedy="name the model that made them with --model, or embed the chunks again",
         )
+    if manifest is not None:
+        made = manifest.model
+        what = f"the {made['dtype']} model that made these vectors"
+        check_probe(made.get("probe", ()), made["dtype"], encoder.info, what=what)
     return encoder
 
 

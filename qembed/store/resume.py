@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from qembed.engine import Rows, RunPlan
 from qembed.models.info import EncoderInfo
+from qembed.models.probe import check_probe
 from qembed.records import Lengths
 from qembed.store.atomic import atomic_file, explained
 from qembed.store.cache import VectorCache, open_cache
@@ -98,6 +99,7 @@ def begin(
             found = None
         else:
             check_journal(found, wanted, output)
+            check_probe(found.probe, info.dtype, info, what="the interrupted run")
     vectors = open_cache(cache, wanted.identity, info.dimension, note)
     with explained(folder):
         rows = Rows.create(folder, count, info.dimension)
@@ -111,7 +113,8 @@ def begin(
             # Only what is sound: a power cut may keep the flags and lose the rows, which are then made anew.
             cached = _load_cached(folder, count) & finished
     made = plan(found.plan if found else None)
-    write_journal(folder, Journal(inputs, count, wanted.identity, asdict(made), int(cached.sum())))
+    head = Journal(inputs, count, wanted.identity, asdict(made), int(cached.sum()), info.probe)
+    write_journal(folder, head)
     if kept := int((finished & ~cached).sum()):
         note(f"resuming an interrupted run: {kept:,} of {count:,} texts are done")
     if cached.any():

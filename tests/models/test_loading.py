@@ -139,14 +139,14 @@ def test_too_few_gpus_to_shard(tiny: Path, monkeypatch: pytest.MonkeyPatch, gpus
     assert "nf4" in str(caught.value.remedy)
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # bitsandbytes tells of casts
-@pytest.mark.parametrize(("precision", "least"), [("int8", 0.99), ("nf4", 0.9)])
+@pytest.mark.parametrize(("precision", "least"), [("int8", 0.995), ("nf4", 0.9)])
 def test_quantised_on_a_cpu(minilm: Path, precision: Any, least: float) -> None:
     pytest.importorskip("bitsandbytes", reason="pip install accelerate bitsandbytes")
     encoder = Encoder.load("minilm", EncoderOptions(device="cpu", precision=precision))
     exact = Encoder.load("minilm", EncoderOptions(device="cpu", precision="fp32"))
     texts = ["how do I filter by payload?", "a point is a vector and a payload " * 9]
+    assert [type(module).__name__ for module in encoder._model] == ["Transformer", "Pooling", "Normalize"]
     assert encoder.info.dtype == precision
     assert encoder.reads_tokens
     found = (encoder.encode(texts) * exact.encode(texts)).sum(1)

@@ -21,6 +21,7 @@ from qembed.engine.workers.messages import Broken, Dying, Ready, Task, TaskDone,
 from qembed.engine.workers.slot import Counters, Slot
 from qembed.engine.workers.worker import Worker, WorkerSpec
 from qembed.errors import QembedError
+from qembed.models.probe import check_probe
 from qembed.progress import DeviceStatus
 
 MAX_DEATHS = 5
@@ -118,6 +119,7 @@ class ProcessPool:
             QembedError: The system gives no process.
         """
         self._slots = [Slot(spec) for spec in specs]
+        self._first: Ready | None = None
         self._note, self._stall_seconds = note, stall_seconds
         self._requeued: deque[Task] = deque()
         self._failed: deque[Result] = deque()
@@ -225,6 +227,7 @@ class ProcessPool:
                 slot.stop(kill=True)
                 self._replace(slot, f"lost its device ({message.reason})")
             elif isinstance(message, Ready):
+                self._check_model(slot, message)
                 slot.ready, slot.state = message, "running"
             else:
                 yield self._finished(slot, message)
@@ -234,6 +237,16 @@ class ProcessPool:
             if busy and slot.silent_seconds > limit:
                 slot.stop(kill=True)
                 self._replace(slot, f"has not answered for {limit:.0f} seconds")
+
+    def _check_model(self, slot: Slot, ready: Ready) -> None:
+        """Every worker, replaced ones too, computes what the first one does.
+
+        Raises:
+            Mismatch: Its vector of the probe text is another.
+        """
+        self._first = self._first or ready
+        first = self._first.info
+        check_probe(first.probe, first.dtype, ready.info, what=f"the first worker (not {slot.spec.device})")
 
     def _finished(self, slot: Slot, done: TaskDone) -> Result:
         slot.deaths = slot.blamed = 0

@@ -88,6 +88,7 @@ class TestRanking:
         assert opened.encoder.info.query_prompt == "query: "
         manifest = json.loads((changed / "docs_embedding_manifest.json").read_text())
         manifest["model"]["query_prompt"] = "find: "
+        manifest["model"]["probe"] = []  # it was made with the other prompt
         (changed / "docs_embedding_manifest.json").write_text(json.dumps(manifest))
         other = open_index(changed, options=CPU)
         assert other.encoder.info.query_prompt == "find: "
@@ -238,6 +239,16 @@ class TestOtherModels:
         manifest["model"]["name"] = "/no/such/model"
         (changed / "docs_embedding_manifest.json").write_text(json.dumps(manifest))
         with pytest.raises(ModelUnreachable, match="/no/such/model"):
+            search(changed, "x", options=CPU)
+
+    def test_the_model_computes_something_else_now(self, changed: Path) -> None:
+        """The same files, but e.g. another version of a library."""
+        file = changed / "docs_embedding_manifest.json"
+        manifest = json.loads(file.read_text())
+        assert len(manifest["model"]["probe"]) == 64
+        manifest["model"]["probe"] = manifest["model"]["probe"][::-1]
+        file.write_text(json.dumps(manifest))
+        with pytest.raises(Mismatch, match=r"does not compute what the fp32 model that made"):
             search(changed, "x", options=CPU)
 
     def test_the_revision_of_the_manifest_is_not_that_of_another_model(

@@ -33,6 +33,7 @@ from fakes import (
     encode,
     expected,
     load,
+    load_differing,
     load_dying,
     load_failing,
     load_slowly,
@@ -42,7 +43,7 @@ from fakes import (
 from qembed.engine import InlinePool, ProcessPool, RunPlan, Task, WorkerSpec
 from qembed.engine.workers import pool as module
 from qembed.engine.workers.slot import Slot
-from qembed.errors import QembedError
+from qembed.errors import Mismatch, QembedError
 
 REPOSITORY = Path(__file__).parents[3]
 TEXTS = some_texts(300)
@@ -601,3 +602,16 @@ def test_tasks_are_small_enough_for_the_pipe() -> None:
 
     many = np.arange(MAX_TEXTS, dtype=np.int64)
     assert 3 * len(pickle.dumps(Task(1, 1, 0, many, many))) < 120_000
+
+
+def listen_long(pool: ProcessPool) -> None:
+    for _ in range(1000):
+        list(pool._listen())
+
+
+def test_workers_that_compute_different_vectors_stop_the_run(tmp_path: Path) -> None:
+    """As of weights that are missing, and made up anew in every process."""
+    with closing(ProcessPool(specs_of(tmp_path, load_differing, workers=2))) as pool:
+        pool.ready()
+        with pytest.raises(Mismatch, match=r"does not compute what the first worker \(not cpu#\d\) computed"):
+            listen_long(pool)  # the second is still loading
