@@ -46,6 +46,11 @@ def loads_directly(device: str) -> bool:
     return device.startswith("cuda") and find_spec("accelerate") is not None
 
 
+def loads_through_host(device: str) -> bool:
+    """Whether a GPU's weights are read into host memory first, where there is room for one large model."""
+    return device.startswith("cuda") and not loads_directly(device)
+
+
 def staying(library: Any) -> Any:
     """A class of sentence-transformers whose models stay where accelerate and bitsandbytes put them.
 

@@ -14,7 +14,7 @@ from torch import nn
 from qembed.errors import UsageError
 from qembed.models import Encoder, EncoderOptions, ModelSource
 from qembed.models.loading import load_model
-from qembed.models.placement import loads_directly, staying
+from qembed.models.placement import loads_through_host, staying
 
 
 class Transformer(nn.Linear):
@@ -63,7 +63,8 @@ def test_one_gpu_without_accelerate(
     monkeypatch.setattr("qembed.models.placement.find_spec", lambda _: None)
     model, device, dtype, _ = load_model(source(tiny), EncoderOptions(device="cuda:1"))
     assert (device, dtype) == ("cuda:1", "fp16")
-    assert not loads_directly("cuda:1")
+    assert loads_through_host("cuda:1")
+    assert not loads_through_host("cpu")
     assert calls[0]["device"] == "cuda:1"
     assert calls[0]["model_kwargs"] == {"dtype": torch.float16, "use_safetensors": True}
     where = {"device": "cuda:1", "dtype": torch.float16}
@@ -74,8 +75,7 @@ def test_one_gpu_with_accelerate_takes_the_weights_as_they_are_read(
     tiny: Path, calls: list[dict[str, Any]]
 ) -> None:
     model, *_ = load_model(source(tiny), EncoderOptions(device="cuda:1"))
-    assert loads_directly("cuda:1")
-    assert not loads_directly("cpu")
+    assert not loads_through_host("cuda:1")
     assert calls[0]["device"] is None
     assert calls[0]["model_kwargs"]["device_map"] == {"": "cuda:1"}
     assert [number for number, _ in model.moved] == [1]

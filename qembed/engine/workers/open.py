@@ -16,6 +16,7 @@ from qembed.engine.workers.messages import Ready
 from qembed.engine.workers.pool import STALL_SECONDS, InlinePool, Pool, ProcessPool
 from qembed.engine.workers.worker import WorkerSpec
 from qembed.models import Encoder, EncoderOptions, ModelSource
+from qembed.models.placement import loads_through_host
 
 _PROBED_TOKENS = 500_000
 """Half a minute's work for a small model on a CPU: from here on a probe of a second may pay."""
@@ -142,7 +143,7 @@ def _spec(staff: Staff, device: str, label: str, threads: int | None = None) -> 
         count=staff.count,
         threads=threads,
         empty_cache_every=staff.empty_cache_every,
-        load_alone=on_gpu,
+        load_alone=loads_through_host(device),
         probe=_probe(staff) if on_gpu else None,
         tight=on_gpu and chosen.fit == "tight",
     )

@@ -31,6 +31,7 @@ from qembed.errors import QembedError
 from qembed.evaluation.rerank.reranker import Reranked
 from qembed.models import EncoderOptions, ModelSource, list_devices
 from qembed.models.info import EncoderInfo
+from qembed.models.placement import loads_through_host
 from qembed.progress import Progress
 from qembed.records import Lengths, Vectors
 
@@ -207,7 +208,7 @@ class RerankEngine(Generic[M]):
                     folder,
                     len(job.sizes),
                     threads=threads if on_cpu else None,
-                    load_alone=not on_cpu,
+                    load_alone=loads_through_host(device),
                 )
             )
         return ProcessPool(specs, note=progress.note)

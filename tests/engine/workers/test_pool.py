@@ -611,7 +611,9 @@ def listen_long(pool: ProcessPool) -> None:
 
 def test_workers_that_compute_different_vectors_stop_the_run(tmp_path: Path) -> None:
     """As of weights that are missing, and made up anew in every process."""
-    with closing(ProcessPool(specs_of(tmp_path, load_differing, workers=2))) as pool:
-        pool.ready()
-        with pytest.raises(Mismatch, match=r"does not compute what the first worker \(not cpu#\d\) computed"):
-            listen_long(pool)  # the second is still loading
+    said = r"does not compute what the first worker \(not cpu#\d\) computed"
+    with (
+        closing(ProcessPool(specs_of(tmp_path, load_differing, workers=2))) as pool,
+        pytest.raises(Mismatch, match=said),
+    ):
+        listen_long(pool)
