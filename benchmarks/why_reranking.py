@@ -1,7 +1,7 @@
 """Where does a reranker win and lose? A stored bench, query by query.
 
     qembed bench out/ -e python_api -r msmarco -r maxsim:minilm -o reports
-    python benchmarks/why_reranking.py reports/0001_python_api
+    python benchmarks/why_reranking.py reports/0001_python_api [MORE...]
 
 Over the queries with an answer, every system against the first row of the bench (the vectors alone):
 
@@ -72,26 +72,36 @@ class Query:
 
 
 def main() -> None:
-    """Print the tables of one bench."""
+    """Print the tables of each bench, and those of the groups once more over all of them."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("bench", type=Path, help="Folder that `qembed bench` stored.")
+    parser.add_argument("benches", nargs="+", type=Path, help="Folders that `qembed bench` stored.")
     parser.add_argument("--systems", nargs="*", help="Systems to show.  [default: the reranked ones]")
-    folder = parser.parse_args().bench
-    document = json.loads((folder / "bench.json").read_text(encoding="utf-8"))
-    names = [system["name"] for system in document["systems"]]
-    base = names[0]
-    shown = parser.parse_args().systems or [name for name in names if name.startswith(f"{base} > ")]
-    queries = read_queries(folder, document)
-    measure = document["measures"][0]
-    print(f"\n## why_reranking: {document['eval_set']['name']}, {len(queries)} queries, {measure}\n")
+    arguments = parser.parse_args()
+    everything: list[Query] = []
+    for folder in arguments.benches:
+        document = json.loads((folder / "bench.json").read_text(encoding="utf-8"))
+        names = [system["name"] for system in document["systems"]]
+        base, measure = names[0], document["measures"][0]
+        shown = arguments.systems or [name for name in names if name.startswith(f"{base} > ")]
+        queries = read_queries(folder, document)
+        everything += queries
+        print(f"\n## why_reranking: {document['eval_set']['name']}, {len(queries)} queries, {measure}\n")
+        print_groups(queries, base, names, shown)
+        print(first_results(queries, [base, *shown]), end="\n\n")
+        print(unjudged(folder, document, queries, [base, *shown]), end="\n\n")
+        print(truncation(document, shown))
+    if len(arguments.benches) > 1:
+        print(f"\n## why_reranking: all {len(arguments.benches)}, {len(everything)} queries, {measure}\n")
+        print_groups(everything, base, names, shown)
+
+
+def print_groups(queries: list[Query], base: str, names: list[str], shown: list[str]) -> None:
+    """A table per way to group the queries."""
     print(f"Difference to {base}, with the 95 % interval; in front the mean of {base}.\n")
     for title, groups in groupings(queries, base, names).items():
         print(by_group(title, groups, base, shown), end="\n\n")
-    print(first_results(queries, [base, *shown]), end="\n\n")
-    print(unjudged(folder, document, queries, [base, *shown]), end="\n\n")
-    print(truncation(document, shown))
 
 
 def read_queries(folder: Path, document: dict[str, Any]) -> list[Query]:
