@@ -138,7 +138,7 @@ def draws(module: Module) -> bool:
     """Whether a module may speak to the terminal."""
     parts = module.name.split(".")
     package, file = parts[1:2], parts[3:]
-    views = bool(file) and (file[0] in ("cli", "view") or file[0].endswith("_view"))
+    views = bool(file) and (file[0] in ("cli", "view") or file[0].endswith(("_cli", "_view")))
     return package in (["cli"], ["terminal"]) or (package == ["commands"] and views)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from qembed.commands.evalset.judge_cli import judge
 from qembed.terminal.options import INPUT, JSON, CommandGroup, Form, corpus_options, output_options
 from qembed.terminal.output import say
 
@@ -30,6 +31,7 @@ def command() -> None:
       qembed evalset convert scifact/ scifact_trec/ --to trec
       qembed evalset draft chunks/ -o my_eval_set
       qembed evalset merge-judgements my_eval_set qrels.tsv
+      qembed evalset judge reports/
     """
 
 
@@ -280,3 +282,6 @@ def _show(parts: Iterable[RenderableType]) -> None:
     out = console()
     for part in parts:
         out.print(part, soft_wrap=isinstance(part, str), markup=False)  # commands stay whole, to be copied
+
+
+command.add_command(judge)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -20,10 +20,12 @@ import orjson
 from qembed.commands.evalset.from_bench import begin_eval_set
 from qembed.errors import InputNotFound, Mismatch, UsageError
 from qembed.evaluation.eval_sets.beir import check_ids, parse_grade, qrels_rows, read_qrels
+from qembed.evaluation.eval_sets.card import write_card
 from qembed.evaluation.eval_sets.columns import layout_to_write
 from qembed.evaluation.eval_sets.eval_set import EvalSet, load_eval_set
 from qembed.evaluation.eval_sets.findings import refuse
 from qembed.evaluation.eval_sets.lines import text_lines, write_lines
+from qembed.evaluation.judge.rubric import JUDGE_PREFIX
 from qembed.store import locked
 
 LOG = "judgements.jsonl"
@@ -163,6 +165,7 @@ def _merge(
     if merged and not dry_run:
         _append_log(log, merged, found.qrels_file)
         _write_qrels(found.qrels_file, merged)
+        _mark_card(found, log)
     return MergedJudgements(found.qrels_file, log, tuple(merged), sum(map(len, qrels.values())))
 
 
@@ -242,6 +245,19 @@ def _logged_key(path: Path, line: str) -> tuple[Any, ...]:
             where=str(path),
             remedy="restore the log from a copy, or move it away; nothing was merged",
         ) from None
+
+
+def _mark_card(eval_set: EvalSet, log: Path) -> None:
+    """Say on the card that a model judged, so that every report says it."""
+    judges = {orjson.loads(line)["judge"] for _, line in text_lines(log, refuse)}
+    models = sorted(judge.removeprefix(JUDGE_PREFIX) for judge in judges if judge.startswith(JUDGE_PREFIX))
+    if not models:
+        return
+    before = eval_set.card.judged_by
+    alone = len(models) == len(judges) and before in ("", "people")
+    named = f"a language model ({', '.join(models)})" if alone else f"people and {', '.join(models)}"
+    if not all(model in before for model in models):
+        write_card(eval_set.folder, replace(eval_set.card, judged_by=named))
 
 
 def _key(logged: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from qembed.commands.evalset.evalset import Converted, CorpusSeen, DraftedEvalSet, EvalSetCheck
+    from qembed.commands.evalset.judge import JudgePlan, JudgeResult
     from qembed.commands.evalset.judgements import MergedJudgements
     from qembed.evaluation.eval_sets.card import Card
     from qembed.evaluation.eval_sets.draft import Draft
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 CHECK_SCHEMA = "qembed.evalset-check/1"
 STATS_SCHEMA = "qembed.evalset-stats/1"
 MERGED_SCHEMA = "qembed.evalset-merged/1"
+JUDGED_SCHEMA = "qembed.evalset-judged/1"
 SHOWN = 3
 """Findings of each kind that are shown to people; ``--all`` shows all."""
 _EXAMPLES = 8
@@ -177,6 +179,45 @@ def render_converted(converted: Converted, has_corpus: bool) -> Iterator[str]:
         yield f"  {file}"
     if has_corpus:
         yield "The corpus was not copied: it stays where it is."
+
+
+def render_plan(plan: JudgePlan, price: float | None) -> Iterator[str]:
+    """What would be sent, and the rubric."""
+    from qembed.evaluation.judge.rubric import MAX_CHARACTERS, RUBRIC
+
+    yield RUBRIC
+    yield ""
+    cost = "" if price is None else f", about {plan.tokens * price / 1e6:.2f} at {price:g} per million"
+    yield f"{_count(len(plan.pairs), 'result')} to grade, about {plan.tokens:,} tokens{cost}."
+    if plan.done:
+        yield f"{_count(plan.done, 'result')} graded before; they are not asked again."
+    if plan.truncated:
+        yield f"{_count(plan.truncated, 'result')} truncated to {MAX_CHARACTERS:,} characters."
+
+
+def render_judged(done: JudgeResult) -> Iterator[str]:
+    """What was graded."""
+    grades = ", ".join(f"grade {grade}: {count:,}" for grade, count in done.grades.items())
+    yield f"{done.file}: {_count(sum(done.grades.values()), 'result')} graded ({grades or 'none'})"
+    if done.tokens_in:
+        yield f"{done.tokens_in:,} tokens sent, {done.tokens_out:,} answered."
+    for query, unit, answer in done.unusable:
+        yield f"  no grade: query {query!r}, item {unit!r}: {answer!r}"
+    yield f"next: qembed evalset merge-judgements FOLDER {shlex.quote(str(done.file))}"
+
+
+def judged_document(done: JudgeResult) -> dict[str, Any]:
+    """One JSON document."""
+    return {
+        "schema": JUDGED_SCHEMA,
+        "file": str(done.file),
+        "grades": {str(grade): count for grade, count in done.grades.items()},
+        "unusable": [
+            {"query_id": query, "item_id": unit, "answer": answer} for query, unit, answer in done.unusable
+        ],
+        "tokens_in": done.tokens_in,
+        "tokens_out": done.tokens_out,
+    }
 
 
 def merged_document(merged: MergedJudgements, *, dry_run: bool) -> dict[str, Any]:
