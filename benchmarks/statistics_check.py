@@ -24,11 +24,11 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 from common import machine_line, markdown_table
+from qembed.evaluation.statistics.resampling import bca_levels, bootstrap_means, intervals
 from scipy import special
 
 from qembed.evaluation.statistics.compare import compare
 from qembed.evaluation.statistics.power import queries_for_difference
-from qembed.evaluation.statistics.resampling import bca_levels, bootstrap_means, intervals
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Generator: TypeAlias = np.random.Generator

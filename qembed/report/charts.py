@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+from qembed.evaluation.diagnose.frontier import advice
 from qembed.evaluation.diagnose.waterfall import STAGES
 from qembed.report.chart import Chart
 from qembed.report.distributions import length_charts, score_charts
@@ -122,8 +123,13 @@ def _quality_and_depth(bench: StoredBench) -> Chart | None:
         series.append({"name": name, "at": bench.names.index(name), "points": points})
         best = next(point for point in found["points"] if point["depth"] == found["best"])
         words.append(
-            f"{name} is highest at depth {found['best']} ({number(best['quality']['mean'])}); no depth is "
-            f"shown to be better than {found['chosen']}."
+            f"{name} is highest at depth {found['best']} ({number(best['quality']['mean'])}). "
+            + advice(
+                best=found["best"],
+                chosen=found["chosen"],
+                too_shallow=found["too_shallow"],
+                falls_after=found["falls_after"],
+            )
         )
     first = next(iter(frontiers.values()))
     ceiling = [{**_NO_INTERVAL, "x": point["depth"], "y": point["ceiling"]} for point in first["points"]]

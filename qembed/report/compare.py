@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from qembed.errors import Mismatch
-from qembed.evaluation.statistics.verdict import Comparison
+from qembed.evaluation.statistics.verdict import Comparison, needed
 from qembed.report.markdown import escaped, markdown_table
 from qembed.report.page import render
 from qembed.report.provenance import flat
@@ -22,7 +22,6 @@ from qembed.report.words import (
     MARKS,
     NONE,
     TONES,
-    about,
     interval,
     known,
     listed,
@@ -132,27 +131,19 @@ def headline(pair: Pair) -> str:
 def _comparisons(
     first: StoredBench, second: StoredBench, systems: list[str], queries: list[str], measure: str
 ) -> dict[str, Comparison]:
-    """All systems are one family: Holm's correction is over them."""
-    from dataclasses import replace
-
-    from qembed.evaluation.statistics.compare import compare, holm
+    """All systems are one family: p and intervals are corrected over it."""
+    from qembed.evaluation.statistics.compare import compare_pairs
 
     options = second.document["options"]
-    settings = {"margin": options["margin"], "resamples": options["resamples"], "seed": options["seed"]}
-    found = {
-        name: compare(
-            _column(first, name, queries, measure), _column(second, name, queries, measure), **settings
-        )
-        for name in systems
-    }
-    corrected = holm([comparison.p for comparison in found.values()])
-    result = {}
-    for (name, comparison), p in zip(found.items(), corrected, strict=True):
-        doubted = comparison.verdict in ("better", "worse") and p > 1 - comparison.confidence
-        result[name] = replace(
-            comparison, p_adjusted=p, verdict="cannot tell" if doubted else comparison.verdict
-        )
-    return result
+    return compare_pairs(
+        {
+            name: (_column(first, name, queries, measure), _column(second, name, queries, measure))
+            for name in systems
+        },
+        margin=options["margin"],
+        resamples=options["resamples"],
+        seed=options["seed"],
+    )
 
 
 def _column(bench: StoredBench, system: str, queries: list[str], measure: str) -> Any:
@@ -188,7 +179,7 @@ def _answers(pair: Pair) -> list[tuple[str, str, str, str]]:
             f"{signed(found.difference)}{span} on {plural(found.n, 'query', 'queries')}."
         )
         if found.verdict == "cannot tell" and found.queries_needed is not None:
-            words += f" About {about(found.queries_needed)} queries would be needed."
+            words += f" {needed(found.queries_needed).capitalize()} queries would be needed."
         rows.append((found.verdict, MARKS[found.verdict], TONES[found.verdict], words))
     return rows
 

@@ -17,10 +17,20 @@ from qembed.evaluation.retrieve.ordering import ranked
 from qembed.evaluation.statistics.verdict import Comparison
 from qembed.report.names import display_names
 
-SCHEMA = "qembed.bench/1"
+SCHEMA = "qembed.bench/2"
 DOCUMENT = "bench.json"
 _NUMBERED = re.compile(r"(\d{4,})_.*")
-_NUMBERS = ("difference", "low", "high", "inner_low", "inner_high", "p", "p_adjusted", "effect_size")
+_NUMBERS = (
+    "difference",
+    "low",
+    "high",
+    "inner_low",
+    "inner_high",
+    "p",
+    "p_adjusted",
+    "effect_size",
+    "detectable_difference",
+)
 
 Values = dict[str, dict[str, float | None]]
 """Query id -> measure -> value; None where it is not defined."""
@@ -194,7 +204,8 @@ def subdirectory_of(unit: str, level: str) -> str:
 def comparison_of(document: Mapping[str, Any]) -> Comparison:
     """A comparison as it was before it became JSON, which has no NaN."""
     known = {key: float("nan") if document[key] is None else document[key] for key in _NUMBERS}
-    return Comparison(**{**document, **known})
+    needed = document["queries_needed"]
+    return Comparison(**{**document, **known, "queries_needed": None if needed is None else tuple(needed)})
 
 
 def _values(folder: Path, measures: list[str]) -> dict[str, Values]:

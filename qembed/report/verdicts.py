@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from math import hypot, sqrt
 from typing import Any
 
-from qembed.evaluation.statistics.verdict import Comparison
+from qembed.evaluation.statistics.verdict import Comparison, needed
 from qembed.report.stored import StoredBench, comparison_of
 from qembed.report.words import (
     MARKS,
     TONES,
-    about,
     count,
     interval,
     known,
@@ -100,7 +99,7 @@ def _answer(system: dict[str, Any], first: dict[str, Any], bench: StoredBench) -
     name, other = bench.labels[system["name"]], bench.labels[first["name"]]
     whole = f"{_difference(found, bench.primary, other)}{_cost(system, first)}."
     if found.verdict == "cannot tell" and found.queries_needed is not None:
-        whole += f" About {about(found.queries_needed)} queries would be needed."
+        whole += f" {needed(found.queries_needed).capitalize()} queries would be needed."
     return Answer(name, found.verdict, whole, _details(found, system))
 
 
@@ -155,7 +154,7 @@ def _details(found: Comparison, system: dict[str, Any]) -> str:
         "correction for several comparisons",
     ]
     if found.small:
-        parts.append("too few queries for any verdict")
+        parts.append(f"only {plural(found.n, 'query', 'queries')}: hardly a sample of what people ask")
     holes = system["difference_whatever_the_holes"]
     if holes:
         low, high = holes

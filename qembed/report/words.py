@@ -54,12 +54,6 @@ def count(value: float | None) -> str:
     return NONE if value is None or math.isnan(value) else f"{value:,.0f}".replace("-", MINUS)
 
 
-def about(queries: int) -> str:
-    """A count rounded up to two digits: "about 400" claims no more than is known."""
-    step: int = 10 ** max(len(str(queries)) - 2, 0)
-    return f"{-(-queries // step) * step:,}"
-
-
 def milliseconds(value: float | None) -> str:
     """One decimal below 100, whole from there on."""
     if value is None or math.isnan(value):

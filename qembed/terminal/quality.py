@@ -29,11 +29,16 @@ def comparison_columns(
     """How an item differs from the first row, if it is not that row; only in CSV if ``detail``."""
 
     def column(
-        name: str, attribute: str, shown: Callable[..., str] | None, detail: bool = detail
+        name: str,
+        attribute: str,
+        shown: Callable[..., str] | None,
+        detail: bool = detail,
+        at: int | None = None,
     ) -> Column[Item]:
         def value(item: Item) -> object:
             found = comparison(item)
-            return None if found is None else getattr(found, attribute)
+            part = None if found is None else getattr(found, attribute)
+            return part if part is None or at is None else part[at]
 
         return Column(f"{measure}_{name}", value, shown, detail)
 
@@ -46,5 +51,7 @@ def comparison_columns(
         column("ties", "ties", quantity, True),
         column("losses", "losses", quantity, True),
         column("verdict", "verdict", None),
-        column("queries_needed", "queries_needed", quantity),
+        column("few_queries", "small", None, True),
+        column("queries_needed_from", "queries_needed", quantity, at=0),
+        column("queries_needed_to", "queries_needed", quantity, at=1),
     ]

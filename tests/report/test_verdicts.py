@@ -44,6 +44,17 @@ def changed(full: StoredBench, system: int, **comparison: Any) -> StoredBench:
             "than 0.01 either way; it adds 84.4 ms per query.",
         ),
         (
+            {
+                "verdict": "cannot tell",
+                "difference": 0.01,
+                "low": -0.02,
+                "high": 0.04,
+                "queries_needed": [392, 2010],
+            },
+            "nDCG@10 differs by +0.010 (−0.020 to +0.040) from that of New embeddings on 150 queries; it adds "
+            "84.4 ms per query. About 400 to 2,100 queries would be needed.",
+        ),
+        (
             {"verdict": "cannot tell", "difference": 0.5, "low": None, "high": None, "n": 1, "small": True},
             "nDCG@10 differs by +0.500 from that of New embeddings on 1 query; it adds 84.4 ms per query.",
         ),
@@ -54,6 +65,7 @@ def test_sentences(full: StoredBench, comparison: dict[str, Any], sentence: str)
     answer = answers(changed(full, at, **comparison))[at - 1]
     assert answer.sentence == sentence
     assert answer.system == "New embeddings + good reranker"
+    assert ("only 1 query" in answer.details) is bool(comparison.get("small"))
 
 
 def test_times_that_do_not_differ_beyond_their_spread(full: StoredBench) -> None:

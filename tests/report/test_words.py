@@ -47,11 +47,6 @@ def test_intervals() -> None:
     assert words.interval(None, 0.1) == words.interval(math.nan, 0.1) == "–"
 
 
-@pytest.mark.parametrize(("queries", "shown"), [(7, "7"), (42, "42"), (801, "810"), (1542, "1,600")])
-def test_about_claims_two_digits_and_no_less(queries: int, shown: str) -> None:
-    assert words.about(queries) == shown
-
-
 def test_units() -> None:
     assert words.milliseconds(35.94) == "35.9"
     assert words.milliseconds(288.1) == "288"

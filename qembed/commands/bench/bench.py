@@ -114,15 +114,9 @@ def _with_agreement(result: BenchResult) -> BenchResult:
     """How far the other systems find what the first one finds: all that can be said without judgements."""
     first, *others = (row.system for row in result.rows)
     units = min(len(side.units.texts_of) for side in result.sides)
-    options = result.options
     return replace(
         result,
-        agreements={
-            other.name: agreement(
-                first.run, other.run, units=units, resamples=options.resamples, seed=options.seed
-            )
-            for other in others
-        },
+        agreements={other.name: agreement(first.run, other.run, units=units) for other in others},
     )
 
 

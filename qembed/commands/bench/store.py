@@ -27,7 +27,7 @@ from qembed.evaluation.systems.side import Side, describe_side
 from qembed.models.device import device_name
 from qembed.store import atomic_file, describe_finding, environment, locked, write_json
 
-SCHEMA = "qembed.bench/1"
+SCHEMA = "qembed.bench/2"
 _LIBRARIES = ("qdrant-client", "qdrant-edge-py", "ranx", "scipy", "pandas", "numba", "bm25s", "PyStemmer")
 QRELS = "runs/qrels.txt"
 """Judgements of the runs' units; with them trec_eval computes the bench's numbers."""

@@ -63,10 +63,19 @@ def _parts(result: BenchResult) -> Iterator[RenderableType]:
     if any(row.latency for row in result.rows):
         yield Text("milliseconds a query, one at a time, warm (median of each stage)", style="bold")
         yield latencies(result.rows)
+    from qembed.evaluation.diagnose.frontier import advice
+
     for name, found in result.frontiers.items():
         yield Text(f"depth of {name}, {found.measure}", style="bold")
         yield _depths(found)
-        yield Text(_advice(found))
+        yield Text(
+            advice(
+                best=found.best,
+                chosen=found.chosen,
+                too_shallow=found.too_shallow,
+                falls_after=found.falls_after,
+            )
+        )
         yield Text()
     yield from unread(result.rows)
     yield Text(f"where relevant items were lost, in percent of recall@{_cutoff(result)}", style="bold")
@@ -146,6 +155,8 @@ def _scores(result: BenchResult) -> RenderableType:
 def _verdicts(result: BenchResult) -> RenderableType:
     from rich.text import Text
 
+    from qembed.evaluation.statistics.verdict import brief
+
     primary = str(result.measures[0])
     made = table("system", ">differs", ">95 % interval", ">p", ">won/tied/lost", "verdict")
     for row in result.rows[1:]:
@@ -156,7 +167,7 @@ def _verdicts(result: BenchResult) -> RenderableType:
             "-" if found.low != found.low else f"{found.low:+.3f} {found.high:+.3f}",
             p_value(found.p_adjusted),
             f"{found.wins}/{found.ties}/{found.losses}",
-            Text(_verdict(found), style=_STYLES.get(found.verdict, "")),
+            Text(brief(found), style=_STYLES.get(found.verdict, "")),
         )
     return made
 
@@ -186,14 +197,6 @@ def _limits(result: BenchResult) -> Iterator[RenderableType]:
     yield Text()
 
 
-def _verdict(found: Any) -> str:
-    if found.verdict == "equivalent":
-        return f"equivalent within {found.margin:g}"
-    if found.verdict == "cannot tell" and found.queries_needed is not None:
-        return f"cannot tell; needs about {quantity(found.queries_needed)} queries"
-    return str(found.verdict)
-
-
 def _depths(found: Frontier) -> RenderableType:
     made = table(
         ">depth", f">{found.measure}", ">95 % interval", ">best order", ">ms", "against the best depth"
@@ -221,15 +224,6 @@ def _behind(found: Any) -> str:
     if found.verdict == "equivalent":
         return f"equivalent within {found.margin:g}"
     return f"{found.difference:.3f} behind, not certain"
-
-
-def _advice(found: Frontier) -> str:
-    if found.chosen == 0:
-        return "No depth is shown to be better than retrieval alone: these queries give no reason to rerank."
-    words = f"Rerank {found.chosen}: no depth is shown to be better than that."
-    if found.falls_after is not None:
-        words += f" Stop at {found.falls_after}: deeper is worse."
-    return words
 
 
 def _losses(result: BenchResult) -> RenderableType:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from qembed.commands.sweep.sweep import SweepResult, Variant
-    from qembed.evaluation.statistics.compare import Comparison
     from qembed.terminal.output import Column
 
 _STYLES = {"better": "green", "worse": "red", "equivalent": "cyan", "cannot tell": "yellow"}
@@ -243,9 +242,10 @@ def _quality(result: SweepResult) -> RenderableType:
 def _verdicts(result: SweepResult) -> RenderableType:
     from rich.text import Text
 
+    from qembed.evaluation.statistics.verdict import brief
     from qembed.terminal.output import table
 
-    made = table("form", ">differs", ">95 % interval", ">p", "verdict, queries needed")
+    made = table("form", ">differs", ">95 % interval", ">p", "verdict")
     for one in result.variants:
         found = one.comparison
         if found is None:
@@ -257,17 +257,9 @@ def _verdicts(result: SweepResult) -> RenderableType:
             _signed(found.difference),
             interval,
             p,
-            Text(_verdict(found), style=_STYLES[found.verdict]),
+            Text(brief(found), style=_STYLES[found.verdict]),
         )
     return made
-
-
-def _verdict(found: Comparison) -> str:
-    if found.verdict == "equivalent":
-        return f"equivalent within {found.margin:g}"
-    if found.verdict == "cannot tell" and found.queries_needed is not None:
-        return f"cannot tell, about {found.queries_needed:,}"
-    return found.verdict
 
 
 def _advice(result: SweepResult) -> RenderableType:

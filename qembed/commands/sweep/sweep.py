@@ -30,7 +30,7 @@ from qembed.store import environment
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = "qembed.sweep/1"
+SCHEMA = "qembed.sweep/2"
 USUAL_DIMS: Final = (2048, 1024, 512, 256, 128, 64)
 """What vectors of a model are cut to that the catalog does not know as trained for certain dimensions."""
 _MOST_DIMS = 4
@@ -269,18 +269,18 @@ def _variants(
 ) -> tuple[Variant, ...]:
     full = tried[0]
     columns = {form.name: values[form.name].to_numpy() for form in tried}
-    settings: dict[str, Any] = {"resamples": options.resamples, "seed": options.seed}
     compared = compare_family(
         {name: column for name, column in columns.items() if name != full.name},
         columns[full.name],
         margin=options.margin,
-        **settings,
+        resamples=options.resamples,
+        seed=options.seed,
     )
     return tuple(
         Variant(
             form=form,
             compression=full.bytes / form.bytes,
-            estimate=mean_interval(columns[form.name], **settings),
+            estimate=mean_interval(columns[form.name]),
             comparison=compared.get(form.name),
             overlap=_overlap(found[form.name], found[full.name], k),
         )

@@ -262,8 +262,9 @@ def _ranking(pool: Pool, now: Run, options: RankingOptions) -> Ranking:
     replaced = sum(set(one) != set(other) for one, other in lists)
     drift = max(abs(then[query][item] - score) for query in now for item, score in now[query].items())
     values = [evaluate(judged.qrels, run, [measure])[str(measure)] for run in (stored, reference)]
-    settings = {"resamples": options.resamples, "seed": options.seed}
-    comparison = compare(values[1], values[0], margin=options.margin, **settings)
+    comparison = compare(
+        values[1], values[0], margin=options.margin, resamples=options.resamples, seed=options.seed
+    )
     return Ranking(
         eval_set=card.name,
         folder=judged.eval_set.folder,
@@ -277,8 +278,8 @@ def _ranking(pool: Pool, now: Run, options: RankingOptions) -> Ranking:
         answerable=judged.answerable,
         texts=len(pool.texts),
         query_dtype=pool.query_dtype,
-        stored=mean_interval(values[0].to_numpy(), **settings),
-        reference=mean_interval(values[1].to_numpy(), **settings),
+        stored=mean_interval(values[0].to_numpy()),
+        reference=mean_interval(values[1].to_numpy()),
         comparison=comparison,
         words=sentence(comparison, measure),
         same=len(lists) - reordered - replaced,

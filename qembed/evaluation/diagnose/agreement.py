@@ -33,22 +33,20 @@ class Agreement:
     least: tuple[tuple[str, float], ...]
 
 
-def agreement(one: Run, other: Run, *, units: int, resamples: int = 10_000, seed: int = 0) -> Agreement:
+def agreement(one: Run, other: Run, *, units: int) -> Agreement:
     """Compare two runs of the same queries.
 
     Args:
         one: Query id -> unit -> score.
         other: The same queries.
         units: Number of units that both could find.
-        resamples: Number of bootstrap resamples of the intervals.
-        seed: Random seed of the intervals.
     """
     lists = [(ranked(scores), ranked(other[query])) for query, scores in one.items()]
     biased = np.array([rank_biased_overlap(first, second, PERSISTENCE) for first, second in lists])
     names = list(one)
 
     def estimate(values: Sequence[float]) -> Estimate:
-        return mean_interval(np.asarray(values), resamples=resamples, seed=seed)
+        return mean_interval(np.asarray(values))
 
     return Agreement(
         overlaps={

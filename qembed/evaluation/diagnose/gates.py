@@ -1,4 +1,4 @@
-"""Conditions that a bench must meet, for CI: parsed, and held against the numbers. Pure."""
+"""Conditions that a bench must meet, for CI: parsed, and compared with the numbers. Pure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from qembed.errors import UsageError
 from qembed.evaluation.measures import Measure, parse_measure
 from qembed.evaluation.statistics.compare import Comparison, Estimate
+from qembed.evaluation.statistics.verdict import FEW
 
 Outcome: TypeAlias = Literal["holds", "holds, not certain", "fails, not certain", "fails"]
 
@@ -46,7 +47,8 @@ class GateResult:
     Attributes:
         gate: The condition.
         outcome: ``holds`` and ``fails`` where the whole interval says so; with ``not certain`` behind it
-            where the interval reaches over the bound and only the mean decides.
+            where the interval reaches over the bound, or there are fewer than 20 queries, and only the mean
+            decides.
         words: The same with numbers, one sentence.
     """
 
@@ -82,7 +84,7 @@ def parse_gate(text: str) -> Gate:
 def hold_value(gate: Gate, estimate: Estimate) -> GateResult:
     """A gate on a value against a mean with its interval."""
     assert gate.least is not None
-    outcome = _outcome(estimate.mean, estimate.low, estimate.high, gate.least)
+    outcome = _outcome(estimate.mean, estimate.low, estimate.high, gate.least, small=estimate.n < FEW)
     words = f"{gate.measure} is {estimate.mean:.3f}{_interval(estimate, '.3f')}"
     return GateResult(gate, outcome, f"{words}, at least {gate.least:g} is wanted{_certainty(outcome)}")
 
@@ -90,7 +92,7 @@ def hold_value(gate: Gate, estimate: Estimate) -> GateResult:
 def hold_difference(gate: Gate, comparison: Comparison) -> GateResult:
     """A gate against another system: the difference must not lie below minus the margin (non-inferiority)."""
     bound = 0.0 - comparison.margin
-    outcome = _outcome(comparison.difference, comparison.low, comparison.high, bound)
+    outcome = _outcome(comparison.difference, comparison.low, comparison.high, bound, small=comparison.small)
     words = (
         f"{gate.measure} differs by {comparison.difference:+.3f}{_interval(comparison, '+.3f')} "
         f"from {gate.other}"
@@ -98,10 +100,10 @@ def hold_difference(gate: Gate, comparison: Comparison) -> GateResult:
     return GateResult(gate, outcome, f"{words}, {bound:+g} or more is wanted{_certainty(outcome)}")
 
 
-def _outcome(mean: float, low: float, high: float, bound: float) -> Outcome:
-    if low >= bound:
+def _outcome(mean: float, low: float, high: float, bound: float, *, small: bool) -> Outcome:
+    if low >= bound and not small:
         return "holds"
-    if high < bound:
+    if high < bound and not small:
         return "fails"
     return "holds, not certain" if mean >= bound else "fails, not certain"
 

@@ -1,15 +1,19 @@
 """Is one system better than another, on these queries, beyond chance? Estimates, comparisons, verdicts.
 
-Everything is paired by query. Per comparison: the mean difference with its bootstrap interval
-(``resampling.intervals``), the p of the paired randomisation test (``resampling.sign_flip_p``), corrected
-over the family of comparisons (Holm 1979), and a verdict, in this order:
+Everything is paired by query. Per comparison: the mean difference with its interval and p (``mean``),
+corrected over the family of comparisons, and a verdict, in this order:
 
-1. ``cannot tell`` with too few queries: so few that no data could give p <= alpha (fewer than 6 at 95 %).
-2. ``equivalent``: the interval of confidence 1 - 2 alpha (90 %) lies within +-margin. These are two one-sided
-   tests (Schuirmann 1987; Lakens 2017), each at alpha; they are not corrected over the family. A difference
-   that is real but smaller than the margin is equivalent: the margin says what is worth having.
-3. ``better`` or ``worse``: the corrected p is at most alpha, and the interval (95 %) excludes 0.
-4. ``cannot tell``, with the number of queries that would be needed.
+1. ``equivalent``: both one-sided tests against the margin reject at alpha (Schuirmann 1987; Lakens 2017), not
+   corrected over the family. A difference that is real but smaller than the margin is equivalent: the margin
+   says what is worth having.
+2. ``better`` or ``worse``: the corrected p is at most alpha.
+3. ``cannot tell``, with the number of queries that would be needed, where these queries can say.
+
+The p are corrected by Holm's (1979) step-down test. The intervals beside them are at alpha over the size of
+the family, so that all of them hold together with the confidence that is said (Bonferroni). Where Holm's test
+excludes 0 and such an interval does not, it ends at 0 (Strassburger and Bretz 2008, "Compatible simultaneous
+lower confidence bounds for the Holm procedure", Stat. Med. 27; Guilbaud 2008, Biometrical Journal 50). So an
+interval excludes 0 or ends there exactly where the verdict may be ``better`` or ``worse``.
 
 How often these verdicts are wrong is measured by benchmarks/statistics_check.py.
 """
@@ -19,18 +23,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from qembed.errors import Mismatch, UsageError
+from qembed.errors import UsageError
 from qembed.evaluation.statistics import power
-from qembed.evaluation.statistics.resampling import bootstrap_means, intervals, sign_flip_p
-from qembed.evaluation.statistics.verdict import Comparison, Estimate, Verdict, sentence
-
-if TYPE_CHECKING:
-    import pandas as pd
+from qembed.evaluation.statistics.mean import Ends, Sample, clopper_pearson
+from qembed.evaluation.statistics.randomisation import sign_flip_p
+from qembed.evaluation.statistics.values import Groups, PerQuery, labelled, numbers_of, paired, sample_of
+from qembed.evaluation.statistics.verdict import FEW, Comparison, Estimate, Verdict, sentence
 
 __all__ = [
     "Comparison",
@@ -39,13 +41,11 @@ __all__ = [
     "Verdict",
     "compare",
     "compare_family",
+    "compare_pairs",
     "holm",
     "mean_interval",
     "sentence",
 ]
-
-PerQuery: TypeAlias = "pd.Series[float] | npt.NDArray[np.float64] | Sequence[float]"
-"""One value a query; NaN where the query has none."""
 
 _ROUNDING = 1e-12  # differences below this are ties: the same value, added up in another order
 
@@ -58,8 +58,7 @@ class _Settings:
     seed: int
 
     def __post_init__(self) -> None:
-        if not 0.5 < self.confidence < 1:
-            raise UsageError(f"the confidence is {self.confidence}", remedy="give a share like 0.95")
+        _check_confidence(self.confidence)
         if not 0 <= self.margin < math.inf:
             raise UsageError(f"the margin is {self.margin}", remedy="give a difference like 0.01, or 0")
         if self.resamples < 1 / self.alpha:
@@ -72,31 +71,34 @@ class _Settings:
         return round(1 - self.confidence, 12)
 
 
-def mean_interval(
-    values: PerQuery, *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
-) -> Estimate:
-    """Mean of one system's values and its bootstrap interval (``resampling.intervals``).
+def mean_interval(values: PerQuery, *, confidence: float = 0.95, groups: Groups | None = None) -> Estimate:
+    """Mean of one system's values and its interval (``mean.Sample``).
+
+    Values that are all 0 or 1 are a proportion and have the interval of Clopper and Pearson, unless there are
+    groups.
 
     Args:
-        values: One a query; NaN values are left out.
+        values: One per query, between 0 and 1; NaN values are left out.
         confidence: Of the interval.
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap; the same seed gives the same interval.
+        groups: One label per query.
 
     Raises:
-        UsageError: A setting makes no sense.
-        Mismatch: A value is infinite.
+        UsageError: The confidence makes no sense.
+        Mismatch: A value is infinite, or the labels are more or fewer than the values.
     """
-    settings = _Settings(0.0, confidence, resamples, seed)
-    numbers = _numbers(values, "the values")
-    numbers = numbers[~np.isnan(numbers)]
+    _check_confidence(confidence)
+    numbers = numbers_of(values, "the values")
+    known = ~np.isnan(numbers)
+    labels = None if groups is None else labelled(groups, len(numbers))[known]
+    numbers = numbers[known]
     count = len(numbers)
-    if count < 2:
-        return Estimate(float(numbers[0]) if count else math.nan, math.nan, math.nan, count)
-    sample = numbers[:, None]
-    means = bootstrap_means(sample, resamples=settings.resamples, seed=settings.seed)
-    low, high = intervals(sample, means, confidence)[:, 0]
-    return Estimate(float(numbers.mean()), float(low), float(high), count)
+    if count == 0:
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    mean = float(numbers.mean())
+    if labels is None and count >= 2 and np.isin(numbers, (0.0, 1.0)).all():
+        return Estimate(mean, *clopper_pearson(int(numbers.sum()), count, confidence), count)
+    sample = sample_of(numbers, labels, min(0.0, float(numbers.min())), max(1.0, float(numbers.max())))
+    return Estimate(mean, *_ends(sample, round(1 - confidence, 12)), count)
 
 
 def compare(
@@ -107,12 +109,18 @@ def compare(
     confidence: float = 0.95,
     resamples: int = 10_000,
     seed: int = 0,
+    groups: Groups | None = None,
 ) -> Comparison:
-    """One system against the baseline; ``p_adjusted`` is ``p``. Arguments and errors: ``compare_family``."""
-    family = compare_family(
-        {"": system}, baseline, margin=margin, confidence=confidence, resamples=resamples, seed=seed
+    """One system against the baseline; ``p_adjusted`` is ``p``. Arguments and errors: ``compare_pairs``."""
+    found = compare_pairs(
+        {"": (baseline, system)},
+        margin=margin,
+        confidence=confidence,
+        resamples=resamples,
+        seed=seed,
+        groups=groups,
     )
-    return family[""]
+    return found[""]
 
 
 def compare_family(
@@ -123,37 +131,54 @@ def compare_family(
     confidence: float = 0.95,
     resamples: int = 10_000,
     seed: int = 0,
+    groups: Groups | None = None,
 ) -> dict[str, Comparison]:
-    """Several systems against one baseline, with Holm's correction over all of them.
+    """Several systems against one baseline, corrected together. Other arguments and errors:
+    ``compare_pairs``."""
+    return compare_pairs(
+        {name: (baseline, values) for name, values in systems.items()},
+        margin=margin,
+        confidence=confidence,
+        resamples=resamples,
+        seed=seed,
+        groups=groups,
+    )
+
+
+def compare_pairs(
+    pairs: Mapping[str, tuple[PerQuery, PerQuery]],
+    *,
+    margin: float = 0.01,
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+    groups: Groups | None = None,
+) -> dict[str, Comparison]:
+    """Several systems, each against a baseline of its own, corrected together.
 
     Args:
-        systems: Name -> one value a query, in the baseline's order of queries.
-        baseline: One value a query. Queries where either side is NaN are left out of that comparison.
+        pairs: Name -> values of the baseline and of the system, one per query, between 0 and 1, in the same
+            order of queries. Queries where either side is NaN are left out of that comparison. Where a
+            difference is larger than 1, the largest seen is taken for the largest that there is.
         margin: Differences up to this, either way, count as equivalent.
-        confidence: Of the interval; alpha is 1 - confidence.
-        resamples: Of bootstrap and randomisation test.
-        seed: Of both.
+        confidence: Of the intervals, all together; alpha is 1 - confidence.
+        resamples: Of the randomisation test.
+        seed: Of the same.
+        groups: One label per query: queries of one label are drawn together.
 
     Raises:
         UsageError: A setting makes no sense.
-        Mismatch: Two sides have other queries or another number of them, or a value is infinite.
+        Mismatch: Two sides have other queries or another number of them, a value is infinite, or the labels
+            are more or fewer than the queries.
     """
     settings = _Settings(margin, confidence, resamples, seed)
-    reference = _numbers(baseline, "the baseline")
-    columns = {name: _paired(values, baseline, reference, name) for name, values in systems.items()}
-    groups: dict[bytes, list[str]] = {}  # systems with values for the same queries share their resamples
-    for name, values in columns.items():
-        groups.setdefault((np.isnan(values) | np.isnan(reference)).tobytes(), []).append(name)
-    tested: dict[str, _Tested] = {}
-    for names in groups.values():
-        known = ~(np.isnan(columns[names[0]]) | np.isnan(reference))
-        group = np.stack([columns[name][known] for name in names], axis=1)
-        tested.update(zip(names, _test(group, reference[known], settings), strict=True))
-    names = list(systems)
-    adjusted = holm([tested[name].p for name in names])
+    tested = {
+        name: _test(name, baseline, system, groups, settings) for name, (baseline, system) in pairs.items()
+    }
+    adjusted = holm([one.p for one in tested.values()])
     return {
-        name: _judge(tested[name], corrected, len(names), settings)
-        for name, corrected in zip(names, adjusted, strict=True)
+        name: _judge(one, corrected, len(tested), settings)
+        for (name, one), corrected in zip(tested.items(), adjusted, strict=True)
     }
 
 
@@ -169,96 +194,107 @@ def holm(p: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class _Tested:
-    """Differences of one system with what was computed from them."""
+    """Differences of one system with what was computed from them; no sample below one query."""
 
     differences: npt.NDArray[np.float64]
     baseline: float
     system: float
-    outer: tuple[float, float]
-    inner: tuple[float, float]
+    sample: Sample | None
+    groups: int | None
     p: float
+    p_randomisation: float
 
 
 def _test(
-    values: npt.NDArray[np.float64], reference: npt.NDArray[np.float64], settings: _Settings
-) -> list[_Tested]:
-    """Systems (queries, systems) against the reference (queries,), none NaN."""
-    differences = values - reference[:, None]
+    name: str, baseline: PerQuery, system: PerQuery, groups: Groups | None, settings: _Settings
+) -> _Tested:
+    reference = numbers_of(baseline, "the baseline")
+    values = paired(system, baseline, reference, name)
+    known = ~(np.isnan(values) | np.isnan(reference))
+    labels = None if groups is None else labelled(groups, len(values))[known]
+    values, reference = values[known], reference[known]
+    differences = values - reference
     differences[np.abs(differences) < _ROUNDING] = 0.0
-    queries, systems = differences.shape
-    outer = inner = np.full((2, systems), math.nan)
-    if queries >= 2:
-        means = bootstrap_means(differences, resamples=settings.resamples, seed=settings.seed)
-        outer = intervals(differences, means, settings.confidence)
-        inner = intervals(differences, means, 1 - 2 * settings.alpha)
-    p = sign_flip_p(differences, resamples=settings.resamples, seed=settings.seed)
-    return [
-        _Tested(
-            differences[:, column],
-            float(reference.mean()) if queries else math.nan,
-            float(values[:, column].mean()) if queries else math.nan,
-            (float(outer[0, column]), float(outer[1, column])),
-            (float(inner[0, column]), float(inner[1, column])),
-            float(p[column]),
-        )
-        for column in range(systems)
-    ]
+    if not len(differences):
+        return _Tested(differences, math.nan, math.nan, None, None if labels is None else 0, 1.0, 1.0)
+    widest = max(1.0, float(np.abs(differences).max()))
+    sample = sample_of(differences, labels, -widest, widest)
+    randomised = sign_flip_p(sample.sums[:, None], resamples=settings.resamples, seed=settings.seed)
+    return _Tested(
+        differences,
+        float(reference.mean()),
+        float(values.mean()),
+        sample,
+        None if labels is None else sample.draws,
+        sample.p() if sample.draws >= 2 else 1.0,
+        float(randomised[0]),
+    )
 
 
 def _judge(tested: _Tested, corrected: float, family: int, settings: _Settings) -> Comparison:
-    differences, count = tested.differences, len(tested.differences)
+    differences, count, sample = tested.differences, len(tested.differences), tested.sample
     difference = float(differences.mean()) if count else math.nan
     spread = float(differences.std(ddof=1)) if count >= 2 else math.nan
-    small = 2.0 ** (1 - count) > settings.alpha
-    verdict: Verdict = "cannot tell" if small else _verdict(tested, corrected, settings)
+    alpha = settings.alpha
+    outer = _agreeing(_ends(sample, alpha / family), difference, shown=corrected <= alpha)
+    inner = _ends(sample, alpha, one_sided=True)
+    verdict = _verdict(difference, inner, corrected, settings)
     needed = None
-    if verdict == "cannot tell" and count >= 2:
-        needed = _needed(difference, spread, count, family, settings)
+    if verdict == "cannot tell" and sample is not None:
+        needed = power.queries_needed(
+            sample, margin=settings.margin, alpha=alpha / family, alpha_equivalence=alpha
+        )
     return Comparison(
         n=count,
         baseline=tested.baseline,
         system=tested.system,
         difference=difference,
-        low=tested.outer[0],
-        high=tested.outer[1],
-        inner_low=tested.inner[0],
-        inner_high=tested.inner[1],
+        low=outer[0],
+        high=outer[1],
+        inner_low=inner[0],
+        inner_high=inner[1],
         p=tested.p,
         p_adjusted=corrected,
+        p_randomisation=tested.p_randomisation,
         effect_size=_effect_size(difference, spread),
         wins=int((differences > 0).sum()),
         ties=int((differences == 0).sum()),
         losses=int((differences < 0).sum()),
-        detectable_difference=power.detectable_difference(spread, count, alpha=settings.alpha),
+        detectable_difference=math.nan
+        if sample is None
+        else power.detectable_difference(sample, alpha=alpha / family),
         margin=settings.margin,
         verdict=verdict,
-        queries_needed=needed,
-        small=small,
+        queries_needed=None if needed is None else (max(needed[0], count + 1), max(needed[1], count + 1)),
+        small=sample is None or sample.draws < FEW,
+        family=family,
+        groups=tested.groups,
         confidence=settings.confidence,
         resamples=settings.resamples,
         seed=settings.seed,
     )
 
 
-def _verdict(tested: _Tested, corrected: float, settings: _Settings) -> Verdict:
-    if -settings.margin <= tested.inner[0] and tested.inner[1] <= settings.margin:
+def _agreeing(ends: Ends, difference: float, *, shown: bool) -> Ends:
+    """An interval that excludes 0, or ends there, exactly where a difference is shown."""
+    low, high = ends
+    if not shown:
+        return min(low, 0.0), max(high, 0.0)
+    return (max(low, 0.0), high) if difference > 0 else (low, min(high, 0.0))
+
+
+def _verdict(difference: float, inner: Ends, corrected: float, settings: _Settings) -> Verdict:
+    if -settings.margin <= inner[0] and inner[1] <= settings.margin:
         return "equivalent"
-    if corrected <= settings.alpha and tested.outer[0] > 0:
-        return "better"
-    if corrected <= settings.alpha and tested.outer[1] < 0:
-        return "worse"
+    if corrected <= settings.alpha:
+        return "better" if difference > 0 else "worse"
     return "cannot tell"
 
 
-def _needed(difference: float, spread: float, count: int, family: int, settings: _Settings) -> int | None:
-    """Queries for whichever verdict comes first; more than there are, since they did not suffice."""
-    alpha = settings.alpha
-    ways = (
-        power.queries_for_difference(difference, spread, alpha=alpha / family),
-        power.queries_for_equivalence(difference, spread, margin=settings.margin, alpha=alpha),
-    )
-    known = [queries for queries in ways if queries is not None]
-    return max(min(known), count + 1) if known else None
+def _ends(sample: Sample | None, alpha: float, *, one_sided: bool = False) -> Ends:
+    if sample is None or sample.draws < 2:
+        return math.nan, math.nan
+    return sample.ends(alpha, one_sided=one_sided)
 
 
 def _effect_size(difference: float, spread: float) -> float:
@@ -267,33 +303,6 @@ def _effect_size(difference: float, spread: float) -> float:
     return difference / spread if spread > _ROUNDING else math.nan
 
 
-def _paired(
-    values: PerQuery, baseline: PerQuery, reference: npt.NDArray[np.float64], name: str
-) -> npt.NDArray[np.float64]:
-    """The values of a system, certain to belong to the baseline's queries."""
-    side = f"the values of {name!r}" if name else "the values of the system"
-    numbers = _numbers(values, side)
-    if len(numbers) != len(reference):
-        raise Mismatch(
-            f"{side} are {len(numbers)}, those of the baseline {len(reference)}",
-            remedy="evaluate both runs with the same qrels",
-        )
-    ours: Any = getattr(values, "index", None)
-    theirs: Any = getattr(baseline, "index", None)
-    if hasattr(ours, "equals") and hasattr(theirs, "equals") and not ours.equals(theirs):
-        raise Mismatch(
-            f"{side} belong to other queries than those of the baseline, or stand in another order",
-            remedy="evaluate both runs with the same qrels",
-        )
-    return numbers
-
-
-def _numbers(values: Any, what: str) -> npt.NDArray[np.float64]:
-    numbers = np.asarray(values, dtype=np.float64)
-    if numbers.ndim != 1:
-        raise Mismatch(f"{what} have {numbers.ndim} dimensions", remedy="give one value a query")
-    if np.isinf(numbers).any():
-        raise Mismatch(
-            f"{what} have an infinite one", remedy="give finite values, NaN where a query has none"
-        )
-    return numbers
+def _check_confidence(confidence: float) -> None:
+    if not 0.5 < confidence < 1:
+        raise UsageError(f"the confidence is {confidence}", remedy="give a share like 0.95")

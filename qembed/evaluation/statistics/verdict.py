@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from qembed.evaluation.measures import Measure
 
 Verdict: TypeAlias = Literal["better", "worse", "equivalent", "cannot tell"]
 
 
+Range: TypeAlias = tuple[int, int]
+
+FEW: Final = 20
+"""Below this many queries (or groups of them) a verdict is marked, and no gate is certain."""
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean with its bootstrap interval.
+    """A mean with its interval.
 
     Attributes:
         mean: Over the queries that have a value; NaN without any.
@@ -37,26 +43,32 @@ class Comparison:
         baseline: Mean of the baseline.
         system: Mean of the system.
         difference: System less baseline.
-        low: Lower end of the difference's interval at ``confidence``; NaN below two queries.
+        low: Lower end of the difference's interval at ``confidence``, simultaneous over the family: it
+            excludes 0 where ``p_adjusted`` is at most alpha, and nowhere else. NaN below two queries.
         high: Upper end.
-        inner_low: Lower end at confidence 1 - 2 alpha (0.90 for 0.95), on which equivalence is decided.
+        inner_low: Lower end of the interval on which equivalence is decided: two one-sided tests at alpha.
         inner_high: Upper end.
-        p: Two-sided, of the paired randomisation test; never 0, 1 where nothing differs.
+        p: Two-sided (``mean.Sample.p``); never 0, 1 where the means are equal.
         p_adjusted: After Holm's correction over the family; ``p`` itself for a single comparison.
+        p_randomisation: Of the paired randomisation test, uncorrected; no verdict rests on it.
         effect_size: Cohen's d_z: mean difference over standard deviation of the differences; 0 where nothing
             differs, NaN where every query differs by the same amount, or below two queries.
         wins: Queries on which the system is better.
         ties: Queries without a difference.
         losses: Queries on which it is worse.
-        detectable_difference: The least true difference that as many such queries show with 80 % power.
+        detectable_difference: The smallest true difference that as many such queries show with 80 % power, at
+            the level of the family.
         margin: Differences up to this, either way, are not worth having.
-        verdict: See the module.
-        queries_needed: When the verdict is ``cannot tell``: about how many queries would give one with 80 %
-            power if the true difference were the observed one; None where it cannot be computed.
-        small: Too few queries for any verdict.
+        verdict: See ``compare``.
+        queries_needed: When the verdict is ``cannot tell``: from how many to how many queries would give one
+            with 80 % power; the true difference is taken to lie in its 80 % interval. None where these
+            queries do not say which verdict that would be.
+        small: Fewer than 20 queries, or groups of them.
+        family: Comparisons that were corrected together.
+        groups: Groups of queries that were taken as one draw each; None without groups.
         confidence: Of ``low`` and ``high``; alpha is what it lacks to 1.
-        resamples: Of bootstrap and test.
-        seed: Of both.
+        resamples: Of the randomisation test.
+        seed: Of the same.
     """
 
     n: int
@@ -69,6 +81,7 @@ class Comparison:
     inner_high: float
     p: float
     p_adjusted: float
+    p_randomisation: float
     effect_size: float
     wins: int
     ties: int
@@ -76,8 +89,10 @@ class Comparison:
     detectable_difference: float
     margin: float
     verdict: Verdict
-    queries_needed: int | None
+    queries_needed: Range | None
     small: bool
+    family: int
+    groups: int | None
     confidence: float
     resamples: int
     seed: int
@@ -98,10 +113,28 @@ def sentence(comparison: Comparison, measure: Measure | str, system: str = "", b
     queries = f"{comparison.n} quer{'y' if comparison.n == 1 else 'ies'}"
     text = f"{_opening(comparison, system, baseline)}: {numbers}, {_p(comparison)}, {queries}"
     if comparison.small:
-        text += ", too few for any verdict"
+        text += " only"
     if comparison.queries_needed is not None:
-        text += f"; about {_rounded_up(comparison.queries_needed):,} queries would be needed"
+        text += f"; {needed(comparison.queries_needed)} queries would be needed"
     return text
+
+
+def brief(comparison: Comparison) -> str:
+    """The verdict for a table."""
+    words: str = comparison.verdict
+    if words == "equivalent":
+        words += f" within {comparison.margin:g}"
+    if comparison.small:
+        words += f"; only {comparison.n} queries"
+    if comparison.queries_needed is not None:
+        words += f"; needs {needed(comparison.queries_needed)} queries"
+    return words
+
+
+def needed(queries: Range) -> str:
+    """``about 400`` or ``about 400 to 2,100``: to two digits, since no more is known."""
+    low, high = (f"{_rounded_up(end):,}" for end in queries)
+    return f"about {low}" if low == high else f"about {low} to {high}"
 
 
 def _opening(comparison: Comparison, system: str, baseline: str) -> str:
@@ -131,6 +164,6 @@ def _number(value: float) -> str:
 
 
 def _rounded_up(queries: int) -> int:
-    """To two digits: "about 400" claims no more than is known."""
+    """Up, to two digits."""
     step: int = 10 ** max(len(str(queries)) - 2, 0)
     return -(-queries // step) * step

@@ -54,7 +54,7 @@ def _hold(gate: Gate, rows: Sequence[Row], qrels: Qrels, settings: Settings) -> 
     system = rows[0].system if gate.system is None else _find(gate.system, rows, gate)
     values = values_of(qrels, system.run, gate.measure)
     if gate.least is not None:
-        estimate = mean_interval(values, seed=settings.seed, resamples=settings.resamples)
+        estimate = mean_interval(values)
         return Gated(system.name, hold_value(gate, estimate))
     assert gate.other is not None
     other = values_of(qrels, _find(gate.other, rows, gate).run, gate.measure)

@@ -87,7 +87,7 @@ def measure_rows(
         for at, comparison in family.items():
             comparisons[int(at)][name] = comparison
     return tuple(
-        _row(system, frame, found, None if system is systems[0] else systems[0], qrels, primary, settings)
+        _row(system, frame, found, None if system is systems[0] else systems[0], qrels, primary)
         for system, frame, found in zip(systems, frames, comparisons, strict=True)
     )
 
@@ -119,16 +119,12 @@ def _row(
     against: System | None,
     qrels: Qrels,
     primary: Measure | None,
-    settings: Settings,
 ) -> Row:
     work = None if system.reranking is None else system.reranking.work
     return Row(
         system=system,
         values=frame,
-        estimates={
-            str(name): mean_interval(frame[name].to_numpy(), seed=settings.seed, resamples=settings.resamples)
-            for name in frame.columns
-        },
+        estimates={str(name): mean_interval(frame[name].to_numpy()) for name in frame.columns},
         comparisons=comparisons,
         holes=_holes(qrels, against, system, primary),
         stages={stage: latency_of(times) for stage, times in system.stages.items()},

@@ -209,8 +209,9 @@ class TestSystems:
             assert row.holes is not None
             assert row.holes[0] <= comparison.difference + 1e-9 <= row.holes[1] + 2e-9
         good = row_of(result, "vectors > good").comparisons["nDCG@10"]
-        assert good.verdict == "better"
+        assert good.difference > 0
         assert good.wins > good.losses
+        assert good.family == 3
 
 
 class TestReranking:
@@ -248,7 +249,7 @@ class TestReranking:
         row = row_of(result, "vectors > bad")
         assert row.values.equals(result.rows[0].values)
         comparison = row.comparisons["nDCG@10"]
-        assert (comparison.verdict, comparison.p, comparison.difference) == ("equivalent", 1.0, 0.0)
+        assert (comparison.p, comparison.difference, comparison.ties) == (1.0, 0.0, comparison.n)
 
     def test_the_frontier_joins_vectors_reranked_and_ceilings(self, shelf: Made, fake: Fake) -> None:
         fake("good", oracle)
@@ -267,7 +268,7 @@ class TestReranking:
             row_of(alone, "vectors > good").estimates["nDCG@10"]
             == {point.depth: point for point in result.frontiers["vectors > good"].points}[5].quality
         )
-        assert result.frontiers["vectors > bad"].chosen == 0
+        assert result.frontiers["vectors > bad"].best == 0
         assert result.frontiers["vectors > good"].best > 0
 
     def test_what_could_not_be_scored_goes_last_as_it_was(self, shelf: Made, fake: Fake) -> None:
@@ -349,7 +350,7 @@ class TestLosses:
 
 class TestBaseline:
     def test_itself_is_equivalent(self, shelf: Made) -> None:
-        result = run(shelf, **both(shelf))
+        result = run(shelf, **both(shelf), margin=0.2)
         comparison = row_of(result, "baseline").comparisons["nDCG@10"]
         assert (comparison.verdict, comparison.p, comparison.p_adjusted) == ("equivalent", 1.0, 1.0)
         assert (comparison.difference, comparison.ties) == (0.0, comparison.n)
@@ -599,7 +600,11 @@ class TestIndexes:
         one, other = run(shelf), run(shelf)
         assert [row.estimates for row in one.rows] == [row.estimates for row in other.rows]
         assert [row.comparisons for row in one.rows] == [row.comparisons for row in other.rows]
-        assert run(shelf, seed=5).rows[0].estimates["nDCG@10"].low != one.rows[0].estimates["nDCG@10"].low
+        again = run(shelf, seed=5)
+        assert again.rows[0].estimates == one.rows[0].estimates
+        assert [row.comparisons["nDCG@10"].verdict for row in again.rows[1:]] == [
+            row.comparisons["nDCG@10"].verdict for row in one.rows[1:]
+        ]
 
 
 class TestLatency:
@@ -637,8 +642,8 @@ class TestGates:
             ("fusion: MRR@10>=0.01", "vectors + bm25", "holds", True),
             ("good: MRR@10>=0.5", "vectors > good", "holds", True),
             ("vectors > good: nDCG@10 no worse than bm25", "vectors > good", "holds", True),
-            ("nDCG@10 no worse than good", "vectors", "fails", False),
-            ("nDCG@10 no worse than vectors", "vectors", "holds", True),
+            ("nDCG@10 no worse than good", "vectors", "fails, not certain", False),
+            ("nDCG@10 no worse than vectors", "vectors", "holds, not certain", True),
         ],
     )
     def test_held_against_the_system_that_is_named(
@@ -690,7 +695,7 @@ class TestFewData:
             assert (comparison.verdict, comparison.small) == ("cannot tell", True)
         assert [gated.result.outcome for gated in result.gates] == ["holds, not certain"] * 2
         assert "nan" not in " ".join(gated.result.words for gated in result.gates)
-        assert result.frontiers["vectors > good"].chosen == 0
+        assert result.frontiers["vectors > good"].chosen is None
 
     def test_a_collection_of_one_text(self, tmp_path: Path, fake: Fake) -> None:
         fake("flat", lambda query, text: 0.0)

@@ -190,7 +190,7 @@ class TestForPipes:
         ran = run_cli(arguments(shelf, "--json", "-r", "good"))
         assert (ran.code, ran.err) == (0, "")
         document = json.loads(ran.out)
-        assert document["schema"] == "qembed.bench/1"
+        assert document["schema"] == "qembed.bench/2"
         assert document["folder"] == "reports/0001_library"
         assert [system["name"] for system in document["systems"]][-1] == "vectors > good"
         assert document["measures"] == ["nDCG@10", "recall@10", "recall@100", "MRR@10", "judged@10"]
@@ -213,7 +213,7 @@ class TestGates:
             ("nDCG@10>=0.1", 0, "holds nDCG@10>=0.1 (vectors)"),
             ("nDCG@10>=0.99", 3, "FAILS nDCG@10>=0.99 (vectors)"),
             ("fusion: recall@10 no worse than bm25", 0, "(vectors + bm25)"),
-            ("recall@10 no worse than baseline", 0, "+0.000 (+0.000 to +0.000) from baseline"),
+            ("recall@10 no worse than baseline", 0, "+0.000 (-0.139 to +0.139) from baseline"),
         ],
     )
     def test_exit_codes(self, shelf: Made, run_cli: Run, gate: str, code: int, words: str) -> None:

@@ -116,7 +116,7 @@ class TestDocument:
             "options",
             "environment",
         ]
-        assert found["schema"] == "qembed.bench/1"
+        assert found["schema"] == "qembed.bench/2"
         assert list(found["systems"][3]) == [
             "name",
             "kind",
@@ -140,6 +140,7 @@ class TestDocument:
             "best",
             "chosen",
             "falls_after",
+            "too_shallow",
         ]
 
     def test_what_decides_the_numbers_is_in_it(self, folder: Path, made: Made) -> None:

@@ -47,7 +47,9 @@ def judged(tmp_path_factory: pytest.TempPathFactory, encoder: Encoder) -> Path:
 
 class TestForPeople:
     def test_tables(self, run_cli: RunCli, folder: Path, judged: Path) -> None:
-        code, out, err = run_cli(["sweep", folder, "-e", judged, "--dims", "8,1", "--precision", "fp32"])
+        code, out, err = run_cli(
+            ["sweep", folder, "-e", judged, "--dims", "8,1", "--precision", "fp32", "--margin", "0.25"]
+        )
         assert code == 0
         assert out.startswith(str(folder / "docs_embeddings.jsonl"))
         words = " ".join(out.split())
@@ -61,7 +63,7 @@ class TestForPeople:
         assert ["32", "binary", "+rescore", "4+128", "32x"] in [row[:5] for row in rows]
         assert ["1", "float32", "4", "32x"] in [row[:4] for row in rows]
         assert any(row[:3] == ["32", "fp16", "+0.000"] and "equivalent" in row for row in rows)
-        assert any(row[:2] == ["1", "float32"] and "worse" in row for row in rows)
+        assert any(row[:2] == ["1", "float32"] and "worse;" in row for row in rows)
         assert "+rescore: the first 40 results in the order of the float32 vectors" in words
         assert "was trained to be cut (Matryoshka)" in words
         assert "The smallest that ranks as well: 32 " in words

@@ -134,7 +134,7 @@ class TestResult:
         assert few.variants[-1].overlap == few.variants[-2].overlap < 1
 
     def test_the_smallest_that_is_equivalent(self, folder: Path, judged: Path) -> None:
-        found = sweep(folder, judged, options(dims=(), kinds=("fp16", "int8"), oversample=5))
+        found = sweep(folder, judged, options(dims=(), kinds=("fp16", "int8"), oversample=5, margin=0.25))
         assert found.smallest_equivalent is not None
         assert found.smallest_equivalent.form.bytes == min(
             one.form.bytes
@@ -170,7 +170,7 @@ class TestResult:
 
     def test_the_document_is_json_with_null_for_what_has_no_value(self, folder: Path, judged: Path) -> None:
         document = json.loads(orjson.dumps(as_document(sweep(folder, judged, options()))))
-        assert document["schema"] == "qembed.sweep/1"
+        assert document["schema"] == "qembed.sweep/2"
         assert document["eval_set"]["answerable"] == 11
         assert document["values"]["32 float32"]["q11"] is None
         assert document["values"]["32 float32"]["q00"] > 0.9

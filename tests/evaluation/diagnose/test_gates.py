@@ -68,16 +68,24 @@ def test_a_value_without_an_interval_is_not_certain() -> None:
     ("shift", "outcome"), [(0.1, "holds"), (0.0, "holds"), (-0.005, "holds"), (-0.1, "fails")]
 )
 def test_no_worse_allows_the_margin(shift: float, outcome: str) -> None:
-    base = np.random.default_rng(0).uniform(0.2, 0.8, 400)
-    noise = np.random.default_rng(1).normal(0, 0.01, 400)
+    base = np.random.default_rng(0).uniform(0.2, 0.8, 1000)
+    noise = np.random.default_rng(1).normal(0, 0.01, 1000)
     comparison = compare(base, base + shift + noise - noise.mean(), margin=0.01)
     assert hold_difference(parse_gate("nDCG@10 no worse than baseline"), comparison).outcome == outcome
 
 
 def test_words_of_a_difference() -> None:
     gate = parse_gate("MRR no worse than baseline")
-    words = hold_difference(gate, compare(np.arange(9) / 10, np.arange(9) / 10 + 0.1, margin=0)).words
-    assert words == "MRR differs by +0.100 (+0.100 to +0.100) from baseline, +0 or more is wanted"
+    words = hold_difference(gate, compare(np.arange(60) / 100, np.arange(60) / 100 + 0.3, margin=0)).words
+    assert words == "MRR differs by +0.300 (+0.237 to +0.334) from baseline, +0 or more is wanted"
     one = hold_difference(gate, compare([0.5], [0.25], margin=0.01))
     assert one.outcome == "fails, not certain"
     assert one.words.startswith("MRR differs by -0.250 from baseline, -0.01 or more is wanted;")
+
+
+def test_fewer_than_20_queries_are_not_certain() -> None:
+    gate = parse_gate("MRR no worse than baseline")
+    outcomes = [hold_difference(gate, compare([0.0] * n, [1.0] * n)).outcome for n in (19, 20)]
+    assert outcomes == ["holds, not certain", "holds"]
+    outcomes = [hold_value(parse_gate("MRR>=0.5"), Estimate(0.1, 0.05, 0.2, n)).outcome for n in (19, 20)]
+    assert outcomes == ["fails, not certain", "fails"]
