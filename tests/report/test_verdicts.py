@@ -51,8 +51,8 @@ def changed(full: StoredBench, system: int, **comparison: Any) -> StoredBench:
                 "high": 0.04,
                 "queries_needed": [392, 2010],
             },
-            "nDCG@10 differs by +0.010 (−0.020 to +0.040) from that of New embeddings on 150 queries; it adds "
-            "84.4 ms per query. About 400 to 2,100 queries would be needed.",
+            "nDCG@10 differs by +0.010 (−0.020 to +0.040) from that of New embeddings on 150 queries; it "
+            "adds 84.4 ms per query. About 400 to 2,100 queries would be needed.",
         ),
         (
             {"verdict": "cannot tell", "difference": 0.5, "low": None, "high": None, "n": 1, "small": True},
