@@ -38,6 +38,7 @@ SCHEMA = "qembed.verify/1"
     type=click.IntRange(min=1),
     default=200,
     show_default=True,
+    metavar="N",
     help="Most distinct texts to embed again.",
 )
 @click.option(
