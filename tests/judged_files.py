@@ -37,7 +37,9 @@ def write_embeddings(
     ]
     files.embeddings.write_bytes(b"".join(lines))
     if info is not None:
-        output = Output(files.embeddings.name, 0, "", "", len(lines), len(vectors[0]))
+        output = Output(
+            files.embeddings.name, files.embeddings.stat().st_size, "", "", len(lines), len(vectors[0])
+        )
         model = {**asdict(info), **made}
         now = "2026-01-01T00:00:00+00:00"
         settings = {"max_length": None}

@@ -17,7 +17,7 @@ from qembed.engine.workers.oom import release_memory
 from qembed.errors import UsageError
 from qembed.models import Encoder, EncoderInfo, EncoderOptions
 from qembed.progress import Progress
-from qembed.store import Embeddings, Manifest, find_embeddings, manifest_of
+from qembed.store import Embeddings, Manifest, OutputFiles, find_embeddings, read_manifest
 from qembed.store.made_with import check_same_model, find_source
 
 WORST = 5
@@ -146,7 +146,7 @@ def verify(
     started = perf_counter()
     prepared = None if ranking is None else prepare(ranking)
     found = find_embeddings(Path(embeddings))
-    manifest = manifest_of(found)
+    manifest = read_manifest(OutputFiles.of(found.path).manifest)  # damaged files are what it is for
     try:
         source = find_source(found.path, manifest, model, options)
         check_same_model(manifest, source)

@@ -30,7 +30,8 @@ IDS = [f"docs:[red]some_subdirectory:a_rather_long_name_of_a_page_{n}.md:chunk:{
 def write(folder: Path, vectors: Vectors, encoder: Encoder) -> Path:
     files = OutputFiles.of(folder / "docs_embeddings.jsonl")
     files.embeddings.write_bytes(b"".join(map(record_line, IDS, TEXTS, vectors, [{}] * 21)))
-    output = Output(files.embeddings.name, 0, "", "", len(TEXTS), encoder.info.dimension)
+    size = files.embeddings.stat().st_size
+    output = Output(files.embeddings.name, size, "", "", len(TEXTS), encoder.info.dimension)
     made, now = asdict(encoder.info), "2026-01-01T00:00:00+00:00"
     settings = {"max_length": None}
     write_json(files.manifest, Manifest("docs", now, Inputs("", "", 0, 0), output, settings, made, {}))
