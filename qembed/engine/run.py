@@ -106,14 +106,14 @@ def encode_rows(
         pool: Of workers that write into ``rows``.
         rows: What an earlier run has finished stays, batch by batch.
         texts: Gives the texts of the rows from first to last, last excluded; called from another thread.
-        tokenizer: Of the model.
+        tokenizer: The model's tokenizer.
         plan: See there.
         folder: For the windows' files; that of ``rows``.
         lengths: Filled with the tokens of each text before truncation; int64 (rows,).
         finished: Rows that are done, as ``rows.done()`` said; asked when None; bool (rows,).
         skip: Rows that are not to be made, done or not; bool (rows,).
         sizes: Characters of each text, to foresee the tokens of windows to come; int64 (rows,).
-        progress: Told of every batch.
+        progress: Receives the progress of every batch.
         on_rows: Called with n whenever all rows below n are finished or have failed.
         stop: Asked before every batch; the batches that have begun are finished.
 

@@ -53,7 +53,7 @@ class Pending:
         """float32 (texts, dimension); waits for this pass alone.
 
         Raises:
-            torch.OutOfMemoryError and its kin: The batch is too large for the device.
+            torch.OutOfMemoryError: The batch does not fit (or another error that ``is_out_of_memory`` knows).
         """
         if self._done is not None:
             self._done.synchronize()
@@ -109,7 +109,7 @@ class Encoder:
         """One forward pass over all ``texts``; float32 (texts, dimension).
 
         Raises:
-            torch.OutOfMemoryError and its kin: The batch is too large for the device.
+            torch.OutOfMemoryError: The batch does not fit (or another error that ``is_out_of_memory`` knows).
         """
         if not texts:
             return np.empty((0, self.info.dimension), dtype=np.float32)
@@ -121,7 +121,7 @@ class Encoder:
         On a GPU this returns while it works. Only where ``reads_tokens``.
 
         Raises:
-            torch.OutOfMemoryError and its kin: The batch is too large for the device.
+            torch.OutOfMemoryError: The batch does not fit (or another error that ``is_out_of_memory`` knows).
         """
         assert self._layout is not None, "reads_tokens is False"
         return self._forward(self._layout.features(ids, self._model.device), "document")
@@ -130,7 +130,7 @@ class Encoder:
         """Start one forward pass over at least one text; the model's own tokenizer reads them.
 
         Raises:
-            torch.OutOfMemoryError and its kin: The batch is too large for the device.
+            torch.OutOfMemoryError: The batch does not fit (or another error that ``is_out_of_memory`` knows).
         """
         return self._forward(self._features(texts, role), role)
 

@@ -41,8 +41,8 @@ class Fate:
     """Where one relevant unit ended up, as ``losses.csv`` has it.
 
     Attributes:
-        system: Of which system.
-        query_id: Of which query.
+        system: Name of the system.
+        query_id: Id of the query.
         unit: The text or page.
         relevance: Its grade.
         stage: ``found``, or the stage at which it was lost.
@@ -65,7 +65,7 @@ class StoredBench:
         queries: The lines of ``hits.jsonl``.
         texts: (side, chunk id) -> line of ``texts.jsonl``.
         values: System -> query -> measure -> value.
-        fates: Of every relevant unit.
+        fates: What became of every relevant unit.
         unjudged: Query id, unit, best rank; best ranks first.
         ranks: System -> query -> unit -> rank from 1; a system whose run was not kept is missing.
     """

@@ -18,7 +18,7 @@ def model_name(path: Path, manifest: Manifest | None, model: str | None) -> str:
     """The model that the user names, else the one in the manifest.
 
     Args:
-        path: Of the vectors.
+        path: File of the vectors.
         manifest: Theirs, where there is one.
         model: As the user named it.
 
@@ -60,7 +60,7 @@ def find_source(
     """The files of the model that made some vectors, on this machine; whether they changed is not asked.
 
     Args:
-        path: Of the vectors.
+        path: File of the vectors.
         manifest: Theirs, where there is one.
         model: As the user named it; needed only without a manifest.
         options: The revision wins over that of the manifest.
@@ -116,11 +116,11 @@ def load_query_encoder(
     """Load the model that made a file of vectors, used as it was then, to encode queries.
 
     Args:
-        path: Of the vectors.
+        path: File of the vectors.
         manifest: Theirs, where there is one.
         model: As the user named it; needed only without a manifest.
         options: Device, precision and trust; prompts, lengths and dimension come from the manifest.
-        dimension: Of the vectors.
+        dimension: Dimension of the vectors.
 
     Raises:
         UsageError: No model is named.

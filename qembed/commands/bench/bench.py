@@ -47,7 +47,7 @@ def bench(
         eval_set: A folder in BEIR's layout, with or without a card; the name of a bundled eval set; or an
             eval set that was read already.
         options: What is compared.
-        progress: Told of every phase.
+        progress: Receives the progress of every phase.
 
     Raises:
         UsageError: An option, a gate or a measure that cannot be; an eval set without a relevant item.

@@ -96,7 +96,7 @@ def embed(
         input: A folder of chunk files, or one file.
         output: The folder for the three files; made if need be.
         options: See ``EmbedOptions``.
-        progress: Told of every phase.
+        progress: Receives the progress of every phase.
 
     Raises:
         InputNotFound: No chunk could be read.

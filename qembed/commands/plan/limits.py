@@ -59,7 +59,7 @@ class Rule:
     """``(memory - model - buffer) / chunk``, with the user's figures.
 
     Attributes:
-        memory_bytes: Of a card.
+        memory_bytes: Memory of one card.
         model_bytes: As given.
         buffer_bytes: As given.
         chunk_bytes: As given.
@@ -80,8 +80,8 @@ def disk_of(corpus: CorpusFacts, dimensions: int, tokens: int) -> Disk:
 
     Args:
         corpus: Every chunk has a record, unique texts have a vector each while it runs.
-        dimensions: Of a vector.
-        tokens: Of the unique texts, as read.
+        dimensions: Dimension of the vectors.
+        tokens: Tokens of the unique texts, as the model reads them.
     """
     texts = corpus.record_bytes + _ADDED_BYTES * corpus.chunks
     vectors = 4 * dimensions * corpus.chunks

@@ -63,12 +63,12 @@ class Corpus:
         collection: Its name.
         chunks: In all.
         unique_texts: Embedded once each.
-        tokens: Of the unique texts, as read.
+        tokens: Tokens of the unique texts, as the model reads them.
         max_tokens: What the model reads of a text.
         truncated_texts: Unique texts that are longer.
         tokens_from: How tokens were counted.
         estimated: Whether that is an estimate.
-        tokens_range: Of the total.
+        tokens_range: Range of the total.
         findings: What could not be read.
     """
 
@@ -137,7 +137,7 @@ def plan(
         device: A preset (``t4``, ``p100``, ``l4``, ``a100``, ``h100``), several as in ``t4x2``, ``cpu``, or
             ``auto`` for what is here.
         options: See ``PlanOptions``.
-        progress: Told of reading.
+        progress: Receives the progress of reading.
 
     Raises:
         InputNotFound: No chunk could be read.

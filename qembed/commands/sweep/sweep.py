@@ -38,7 +38,7 @@ _MOST_DIMS = 4
 
 @dataclass(frozen=True, slots=True)
 class SweepOptions:
-    """Which forms are tried, and how they are held against the full vectors.
+    """Which forms are tried, and how they are compared with the full vectors.
 
     Attributes:
         dims: To cut to; when None those that the model was trained for, else the usual ones.
@@ -47,9 +47,9 @@ class SweepOptions:
         combine: Every kind in every dimension.
         measure: What decides.
         margin: Differences below it do not matter.
-        resamples: Of the bootstrap and of the randomisation test.
+        resamples: Number of resamples of the bootstrap and of the randomisation test.
         seed: Of both.
-        split: Of the eval set; the card's own when None.
+        split: Split of the eval set; the card's own when None.
         model: Encodes the queries; needed only where no manifest says which made the vectors.
         query_vectors: A file of embeddings whose ids are query ids, instead of the model.
         encoder: Device, precision and trust of the model.
@@ -138,7 +138,7 @@ def sweep(
         embeddings: The file (JSON lines, Parquet or npy; any shard means all), or the folder it lies in.
         eval_set: A folder in BEIR's layout, with or without a card.
         options: Which forms.
-        progress: Told of every phase.
+        progress: Receives the progress of every phase.
 
     Raises:
         UsageError: An option or a measure that cannot be, or an eval set without a relevant item.
@@ -182,7 +182,7 @@ def default_dims(dimension: int, model: str | None) -> tuple[int, ...]:
     """Smaller dimensions that the model was trained for, else the usual ones; at most four.
 
     Args:
-        dimension: Of the stored vectors.
+        dimension: Dimension of the stored vectors.
         model: The hub's id, where it is known.
     """
     card = find_model(model) if model else None

@@ -46,9 +46,9 @@ class RankingOptions:
             are not one page more than the measure's cutoff.
         measure: What decides.
         margin: Differences below it do not matter.
-        resamples: Of the bootstrap and of the randomisation test.
+        resamples: Number of resamples of the bootstrap and of the randomisation test.
         seed: Of both.
-        query_precision: Of the stored side's queries; that in which the vectors were made when None.
+        query_precision: Precision of the stored side's queries; that of the vectors when None.
     """
 
     eval_set: Path
@@ -66,7 +66,7 @@ class ChangedQuery:
     """A query whose value the drift has changed.
 
     Attributes:
-        query_id: Of the eval set.
+        query_id: Id in the eval set.
         text: What was asked.
         stored: Its value with the stored vectors.
         reference: With those of the reference.
@@ -89,7 +89,7 @@ class Ranking:
         synthetic: Nobody has judged it.
         errors: Findings because of which a judged item is lost or cannot be found.
         measure: What decides.
-        k: Its cutoff, 10 where it has none: how many results are held against each other.
+        k: Its cutoff, 10 where it has none: how many results are compared.
         candidates: Distinct texts of each query, at least.
         queries: Judged ones; all are searched.
         answerable: Those with a relevant unit; the measure's mean is over them.

@@ -25,7 +25,7 @@ class CapacityKey:
 
     Attributes:
         device_name: As the device calls itself.
-        memory_bytes: Of the device.
+        memory_bytes: Memory of the device.
         model_id: Hub id or folder.
         weights: Revision on the hub, or hash of the weights.
         dtype: Of weights and arithmetic.
@@ -53,7 +53,7 @@ class Entry:
     """One measured capacity.
 
     Attributes:
-        key: Of what.
+        key: What was measured.
         capacity: The fit.
     """
 
@@ -77,7 +77,7 @@ def read_capacities(path: Path | None = None, *, note: Note = lambda _: None) ->
 
     Args:
         path: ``capacity_path()`` when None.
-        note: Told of a file that cannot be used.
+        note: Called with a message about a file that cannot be used.
     """
     path = path or capacity_path()
     try:

@@ -23,7 +23,7 @@ class Task:
     """One batch.
 
     Attributes:
-        number: Of the task; one that was split gets new numbers.
+        number: Number of the task; the halves of a split task get new numbers.
         window: Which window's file its texts are in.
         first_row: Row of the window's first text.
         batch: Positions of its texts in the window; int64 (texts,).
@@ -60,7 +60,7 @@ class OomSplit:
 
     Attributes:
         texts: Texts of the batch.
-        padded_tokens: Of the batch.
+        padded_tokens: Padded tokens of the batch.
         budget_tokens: Padded tokens of a batch on this device at most, from here on.
         error: First line of what the device said.
         device: Where.
@@ -99,7 +99,7 @@ class TaskDone:
         device: Where it ran.
         texts: With a vector.
         tokens: Of those, that the model read.
-        padded_tokens: Of the forward passes that succeeded.
+        padded_tokens: Padded tokens of the forward passes that succeeded.
         seconds: Wall time on the device.
         budget_tokens: Padded tokens of a batch at most, now; 0 without a limit of its own.
         memory_bytes: Memory that the worker uses on its device.
@@ -128,7 +128,7 @@ class Ready:
     """A worker has loaded its model.
 
     Attributes:
-        info: Of the model.
+        info: What is known of the model.
         reads_tokens: Whether it takes token ids; else it takes texts.
         memory_total_bytes: Of its device.
         capacity: What the device was measured to do with the model; None where it was not.
@@ -159,7 +159,7 @@ class Broken:
 
     Attributes:
         error: What was raised; a ``QembedError`` where qembed knows the reason.
-        traceback: Of the worker, as text.
+        traceback: The worker's traceback, as text.
     """
 
     error: Exception

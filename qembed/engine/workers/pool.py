@@ -112,7 +112,7 @@ class ProcessPool:
 
         Args:
             specs: One a device.
-            note: Told of deaths and restarts.
+            note: Called with a message about each death and restart.
             stall_seconds: A worker that has not answered for so long is replaced.
 
         Raises:

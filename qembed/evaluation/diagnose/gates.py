@@ -27,7 +27,7 @@ class Gate:
 
     Attributes:
         text: As it was written.
-        system: Whose numbers; the first row of the table when None.
+        system: The system whose numbers count; the first row of the table when None.
         measure: Which.
         least: The value that the mean must reach; None for a gate against another system.
         other: The system that it must not be worse than; None for a gate on a value.

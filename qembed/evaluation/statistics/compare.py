@@ -79,7 +79,7 @@ def mean_interval(values: PerQuery, *, confidence: float = 0.95, groups: Groups 
 
     Args:
         values: One per query, between 0 and 1; NaN values are left out.
-        confidence: Of the interval.
+        confidence: Confidence of the interval.
         groups: One label per query.
 
     Raises:

@@ -31,7 +31,7 @@ def sign_flip_p(differences: Columns, *, resamples: int, seed: int) -> npt.NDArr
     Args:
         differences: (queries, columns).
         resamples: How many sign patterns at most.
-        seed: Of the draws.
+        seed: Random seed of the draws.
 
     Returns:
         float64 (columns,), above 0; 1 where nothing differs.

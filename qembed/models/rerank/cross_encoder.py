@@ -83,7 +83,7 @@ class PairEncoder:
         """Start one forward pass over pairs as ``tokens.encode`` gives them; only where ``reads_tokens``.
 
         Raises:
-            torch.OutOfMemoryError and its kin: The batch is too large for the device.
+            torch.OutOfMemoryError: The batch does not fit (or another error that ``is_out_of_memory`` knows).
         """
         assert self._layout is not None, "reads_tokens is False"
         return self._forward(self._layout.features(ids, self._model.device))
@@ -92,7 +92,7 @@ class PairEncoder:
         """Start one forward pass over joined pairs; the model's own tokenizer reads them.
 
         Raises:
-            torch.OutOfMemoryError and its kin: The batch is too large for the device.
+            torch.OutOfMemoryError: The batch does not fit (or another error that ``is_out_of_memory`` knows).
         """
         features = self._preprocess([split_pair(pair) for pair in pairs])
         return self._forward(on_device(features, self._model.device))
