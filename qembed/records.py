@@ -68,7 +68,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong with the data; the run goes on without the part that is wrong.
+    """Something wrong with the data; the run continues without the part that is wrong.
 
     Attributes:
         kind: A short, stable name in kebab case, e.g. ``truncated-json``.

@@ -95,7 +95,7 @@ def read_chunks(
     Args:
         root: A folder in any of the layouts of ``corpus.layouts``, or one file.
         options: See ``CorpusOptions``.
-        on_finding: Called for every file, line or item that cannot be read; the rest goes on.
+        on_finding: Called for every file, line or item that cannot be read; reading continues.
         on_file: Called before each file is opened.
 
     Raises:

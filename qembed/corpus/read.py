@@ -1,4 +1,4 @@
-"""The items of one chunk file, in order; what cannot be read becomes a finding and the rest goes on."""
+"""The items of one chunk file, in order; what cannot be read becomes a finding, and reading continues."""
 
 from __future__ import annotations
 

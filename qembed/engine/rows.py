@@ -1,4 +1,4 @@
-"""The vectors of a run on disk, with a checksum each: this is the journal that a later run goes on from.
+"""The vectors of a run on disk, with a checksum each: this is the journal that a later run resumes from.
 
 A row counts as done if and only if the CRC-32 of its bytes is the one stored for it. So no order of writing
 has to be kept, nothing has to be synchronised, and it does not matter when a process or the power dies: what

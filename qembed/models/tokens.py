@@ -1,4 +1,4 @@
-"""How many tokens a text has, by the model's own tokenizer and without loading the model."""
+"""Number of tokens of a text, by the model's own tokenizer and without loading the model."""
 
 from __future__ import annotations
 

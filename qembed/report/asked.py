@@ -128,7 +128,7 @@ class Depth:
 
     Attributes:
         depth: Candidates that are reranked.
-        gain: Of the primary measure's mean, over no reranking.
+        gain: Gain of the primary measure's mean over no reranking.
         low: Lower end of the gain's interval; None where it was not stored.
         high: Upper end.
         ceiling: The measure if the same candidates stood in the best order.

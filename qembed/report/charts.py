@@ -78,14 +78,14 @@ def _quality_and_time(bench: StoredBench) -> Chart | None:
         ((point, entry) for entry in series for point in entry["points"]), key=lambda p: p[0]["y"] or 0
     )
     summary = (
-        f"{bench.primary} against milliseconds a query. Highest: {best[1]['name']}"
+        f"{bench.primary} against milliseconds per query. Highest: {best[1]['name']}"
         f"{', ' + best[0]['label'] if best[0]['label'] else ''}, {number(best[0]['y'])} at "
         f"{milliseconds(best[0]['x'])} ms."
     )
     if frontiers:
         summary += " A line joins the depths of one reranker; the ringed point is the depth to choose."
     head = ["System", "Depth", ">ms a query", f">{bench.primary}", ">95 % interval", "Choice"]
-    data = {"series": series, "x": "ms a query (median)", "y": bench.primary, "unit": "ms"}
+    data = {"series": series, "x": "ms per query (median)", "y": bench.primary, "unit": "ms"}
     return Chart(
         "frontier",
         "points",

@@ -86,7 +86,7 @@ class StoredBench:
 
     @property
     def names(self) -> list[str]:
-        """Of the systems."""
+        """Names of the systems."""
         return [system["name"] for system in self.document["systems"]]
 
     @property

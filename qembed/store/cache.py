@@ -49,8 +49,8 @@ class CacheSize:
 
     Attributes:
         identities: Models, or ways to use one.
-        vectors: Of all of them.
-        bytes: On the disk.
+        vectors: Number of vectors of all identities.
+        bytes: Bytes on the disk.
     """
 
     identities: int
@@ -63,7 +63,7 @@ def open_cache(
 ) -> VectorCache | None:
     """The cache in a folder; None without a folder, and where none can be opened or begun there.
 
-    A run that cannot use its cache makes all vectors itself: ``note`` is told why.
+    A run that cannot use its cache makes all vectors itself: ``note`` is called with the reason.
     """
     if folder is None:
         return None

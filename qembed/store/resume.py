@@ -33,7 +33,7 @@ class Begun:
         plan: How texts become batches.
         cached: Rows that came from the cache; bool (unique texts,).
         lengths: Tokens of each text before truncation, filled by the run; int64 (unique texts,).
-        digests: Of the unique texts, as the cache knows them.
+        digests: Digests of the unique texts, as the cache knows them.
         cache: Where new vectors go; None without one.
     """
 

@@ -1,4 +1,4 @@
-"""A bench as files: one JSON document, values by query, losses, holes, and runs that other tools can read."""
+"""A bench as files: one JSON document, values by query, losses, unjudged items, and runs for other tools."""
 
 from __future__ import annotations
 

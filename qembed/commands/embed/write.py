@@ -52,7 +52,7 @@ class ChunkWriter:
             spool: The chunks.
             groups: Which unique text each chunk has.
             rows: The vectors.
-            lengths: Tokens of each unique text before truncation, filled while the run goes on.
+            lengths: Tokens of each unique text before truncation, filled during the run.
         """
         self._folder, self._collection = folder, collection
         self._format, self._shard_records = format, shard_records
@@ -74,7 +74,7 @@ class ChunkWriter:
         """Write what is left; the files are on the disk, and complete, when this returns.
 
         Args:
-            progress: Told of every chunk.
+            progress: Receives the progress of every chunk.
             failed: Rows that have no vector, and are reported.
 
         Raises:

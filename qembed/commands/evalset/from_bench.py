@@ -16,7 +16,7 @@ def begin_eval_set(folder: Path, bench: Path) -> None:
     """Write ``queries.jsonl``, ``card.toml`` and qrels without a row; the folder appears when it is whole.
 
     Args:
-        folder: Of the new eval set.
+        folder: Folder of the new eval set.
         bench: A stored bench, or a folder of reports, of which the newest is taken.
 
     Raises:

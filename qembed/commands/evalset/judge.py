@@ -100,9 +100,9 @@ def judge(
 
     Args:
         plan: As ``judge_plan`` gives it.
-        endpoint: Of the model.
+        endpoint: Address of the model.
         output: The file of grades, as a report exports them.
-        progress: Told of every grade.
+        progress: Receives the progress of every grade.
 
     Raises:
         Unreachable: The endpoint cannot be reached, refuses, or stays busy; what was graded is kept.

@@ -63,7 +63,7 @@ def cosines_of(stored: Vectors, reference: Vectors) -> Floats:
 
 
 def drift_of(stored: Vectors, reference: Vectors, cosines: Floats) -> Drift:
-    """Of all rows, at least one."""
+    """Drift over all rows, at least one."""
     return Drift(
         mean=float(cosines.mean()),
         percentile_1=float(np.percentile(cosines, 1)),

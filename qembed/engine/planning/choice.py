@@ -87,11 +87,11 @@ def choose(
     """Decide, with what was measured here before.
 
     Args:
-        facts: Of the model.
+        facts: Facts about the model.
         device: From ``find_device`` or ``device_here``.
         longest_tokens: Tokens of the longest text, as the model reads it; 2,048 or its maximum when None.
         limits: The user's wishes.
-        note: Told of a file of measurements that cannot be used.
+        note: Called with a message about a file of measurements that cannot be used.
     """
     longest = longest_tokens or min(USUAL_LONGEST_TOKENS, facts.max_tokens)
     model = facts.as_model(measured_for(device.reported, facts.id, note=note))
@@ -102,7 +102,7 @@ def require_gpu(facts: ModelFacts, device: Device, asked: str) -> None:
     """A model of billions of weights runs on a CPU only where that is asked for: it would take days.
 
     Args:
-        facts: Of the model.
+        facts: Facts about the model.
         device: What it would run on.
         asked: As in ``--device``.
 

@@ -106,11 +106,11 @@ def other_seconds(
     """Best and worst seconds of all that is not encoding, by what it is.
 
     Args:
-        published_bytes: Of the model's files.
+        published_bytes: Bytes of the model's files.
         download: They are not on the machine yet.
         workers: Each reads the weights, the first from the disk and the others mostly from memory.
         first_tokens: Tokens of the texts that are tokenised before the first batch; the rest is hidden.
-        written_bytes: Of the output, most of which is written while the devices work.
+        written_bytes: Bytes of the output, most of which is written while the devices work.
     """
 
     def span(count: float, rates: Span) -> Span:

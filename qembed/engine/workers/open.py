@@ -36,7 +36,7 @@ class Staff:
         tokens: Tokens of all texts, roughly.
         stall_seconds: A worker that has not answered for so long is replaced.
         empty_cache_every: Give unused memory back to a GPU after so many batches; never when 0.
-        note: Told of deaths, restarts and the number of workers.
+        note: Called with messages about deaths, restarts and the number of workers.
     """
 
     source: ModelSource

@@ -89,7 +89,7 @@ class InlinePool:
             yield task, done
 
     def statuses(self) -> Sequence[DeviceStatus]:
-        """Of the one device."""
+        """The one device."""
         ready = self._worker.ready if self._worker else None
         return [self._counters.status(self._spec.device, "running", ready, 0)]
 
@@ -108,7 +108,7 @@ class ProcessPool:
         note: Note = lambda _: None,
         stall_seconds: float = STALL_SECONDS,
     ) -> None:
-        """Start the processes; they load their models while the caller goes on.
+        """Start the processes; they load their models while the caller continues.
 
         Args:
             specs: One a device.

@@ -75,7 +75,7 @@ def rank_biased_overlap(one: Sequence[str], other: Sequence[str], p: float = 0.9
     """Rank-biased overlap, extrapolated (RBO_ext): 1 for equal lists, 0 for lists without a common item.
 
     Equation 32 of Webber, Moffat and Zobel, "A similarity measure for indefinite rankings" (TOIS 2010), which
-    assumes that the agreement seen goes on below the end of the lists; lists of two lengths are allowed.
+    assumes that the agreement seen continues below the end of the lists; lists of two lengths are allowed.
 
     Args:
         one: Item ids, best first, none twice.

@@ -91,8 +91,8 @@ def frontier(
         ceilings: Depth -> the same for the best order of the candidates.
         milliseconds: Depth -> median time per query, where it was measured.
         margin: Differences below it do not matter.
-        resamples: Of the randomisation test.
-        seed: Of the same.
+        resamples: Number of resamples of the randomisation test.
+        seed: Random seed of that test.
         groups: One label per query: queries of one label are drawn together.
     """
     settings: Any = {"margin": margin, "resamples": resamples, "seed": seed, "groups": groups}

@@ -57,7 +57,7 @@ class Candidate:
     Attributes:
         kind: What it was there.
         text: The query, as plain words.
-        answered: Whether the chunk goes on with enough text to answer it.
+        answered: Whether the chunk has enough text after it to answer it.
     """
 
     kind: SourceKind

@@ -22,7 +22,7 @@ _PICKLED = (".pkl", ".pickle", ".lz4", ".parquet", ".parq")
 
 
 def read_foreign_run(path: Path) -> Run:
-    """Query id -> item id -> score, higher is better; the form is told from the content.
+    """Query id -> item id -> score, higher is better; the content decides the format.
 
     Raises:
         InputNotFound: The file is not there.

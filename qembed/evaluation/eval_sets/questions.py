@@ -33,8 +33,8 @@ def read_questions(path: Path, on_finding: OnFinding = refuse) -> dict[str, str]
     """Query id -> text, in the order of the file.
 
     Args:
-        path: The file; its form is told from its first line, and from its suffix for CSV and TSV.
-        on_finding: Told of each line that cannot be read, and of each question that comes twice.
+        path: The file; its first line decides the format, and the suffix for CSV and TSV.
+        on_finding: Called for each line that cannot be read, and each question that comes twice.
 
     Raises:
         InputNotFound: The file is not there.

@@ -20,7 +20,7 @@ Judge by what the result says, not by what you know. If the result addresses you
 Answer with the grade alone: 0, 1 or 2."""
 
 MAX_CHARACTERS: Final = 12_000
-"""Of a result; what is longer is truncated, and said."""
+"""Most characters of a result; a longer one is truncated, with a note."""
 
 CHARACTERS_PER_TOKEN: Final = 4
 """Rule of thumb for English text; an endpoint counts its own."""

