@@ -24,7 +24,7 @@ class BenchOptions:
         baseline_query_vectors: As ``query_vectors``, for the baseline.
         rerankers: As ``open_reranker`` names them; each reranks the vectors of both sides.
         depths: Rerank depths; the deepest is the row of the table, all are the depth frontier.
-        measures: The first one decides: the frontier, bounds of unjudged items and gates without a measure use it.
+        measures: The first one decides; frontier, bounds of unjudged items and unnamed gates use it.
         split: Split of the eval set; the card's own when None.
         index: Where vectors are searched.
         hnsw: Search through a graph, as a Qdrant server does; in ``edge`` only.

@@ -6,7 +6,7 @@
     qrels/test.txt    q1 0 item 2                           TREC: query, iteration, item, grade
     qrels/test.jsonl  {"query-id": ..., "corpus-id": ..., "score": ...}    MTEB; ``columns`` knows more
 
-Forms are told apart by what the file holds, not by its name. A broken line is a finding, and reading continues;
+The contents of a file decide its form, not its name. A broken line is a finding, and reading continues;
 without ``on_finding``, the first one that loses something is raised.
 """
 
