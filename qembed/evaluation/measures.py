@@ -1,6 +1,6 @@
 """Measures of a run: what nDCG@10, recall@100 and the others are here, to the last tie and the last hole.
 
-The numbers come from ranx; what it leaves open is settled around it:
+The numbers come from ranx and from ``formulas``; what they leave open is settled around them:
 
 - Order: ``ordering.ranked`` (score descending, then item id), never the order in which scores arrived.
 - A query of the qrels that the run lacks, or for which it found nothing, counts 0.
@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qembed.errors import Mismatch, UsageError
+from qembed.evaluation import formulas
 from qembed.evaluation.retrieve.ordering import ranked
 from qembed.records import Qrels, Run
 
@@ -41,23 +42,36 @@ SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "MAP": ("map", "ap"),
     "hit": ("hit", "hitrate", "success", "accuracy"),
     "Rprec": ("rprec", "rprecision"),
+    "bpref": ("bpref",),
+    "RBP": ("rbp", "rankbiasedprecision"),
+    "ERR": ("err", "expectedreciprocalrank"),
+    "expnDCG": ("expndcg", "ndcgexp", "ndcgburges"),
+    "capped_recall": ("cappedrecall", "recallcap", "rcap"),
     "judged": ("judged",),
 }
 """Measure -> its spellings (ir_measures, trec_eval, ranx, BEIR), in lower case without ``_`` and ``-``."""
 
 _NAMES: Final = {spelling: name for name, spellings in SPELLINGS.items() for spelling in spellings}
-_NEED_CUTOFF: Final = ("recall", "precision", "hit", "judged")
-_WITHOUT_REL: Final = ("nDCG", "judged")
+_NEED_CUTOFF: Final = ("recall", "precision", "hit", "capped_recall", "judged")
+_WITHOUT_CUTOFF: Final = {
+    "Rprec": "it stops at the number of relevant items",
+    "bpref": "it looks at every judged item",
+}
+_WITHOUT_REL: Final = ("nDCG", "expnDCG", "ERR", "judged")
+PERSISTENCE: Final = 0.8
+"""p of RBP unless another is given; as ir_measures."""
 _EXAMPLES: Final = (
-    "nDCG@10, recall@100, precision@10, MRR@10, MAP@100, hit@10, Rprec, judged@10; recall(rel=2)@10 counts "
-    "only items of grade 2 and more"
+    "nDCG@10, recall@100, precision@10, MRR@10, MAP@100, hit@10 (success@10), Rprec, bpref, RBP(p=0.8), "
+    "ERR@10, expnDCG@10, capped_recall@10, judged@10; recall(rel=2)@10 counts only items of grade 2 and more"
 )
 _MEASURE: Final = re.compile(
     r"(?P<name>[a-z][a-z_\-]*?)"
-    r"(\(rel=(?P<rel>\d+)\))?"
+    r"(\((?P<parameters>(rel=\d+|p=\d*\.\d+)(,(rel=\d+|p=\d*\.\d+))*)\))?"
     r"((@|_cut_|_at_|_)(?P<cutoff>\d+))?",
     re.IGNORECASE,
 )
+_EXPONENTIAL: Final = re.compile(r"ndcg\((gain=exp|dcg='?exp-log2'?)\)", re.IGNORECASE)
+"""As ir_measures writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +81,8 @@ class Measure:
     Attributes:
         name: One of ``SPELLINGS``.
         cutoff: How many items of a run's list count; None for all of them.
-        rel: The least grade that counts as relevant. nDCG takes every grade above 0 as its gain.
+        rel: The least grade that counts as relevant. nDCG and ERR use the grades themselves.
+        p: Persistence of RBP: the probability that a reader goes on to the next result. None for the others.
 
     Raises:
         UsageError: There is no such measure, or not with these parameters.
@@ -76,15 +91,16 @@ class Measure:
     name: str
     cutoff: int | None = None
     rel: int = 1
+    p: float | None = None
 
     def __post_init__(self) -> None:
         if self.name not in SPELLINGS:
             raise UsageError(f"there is no measure {self.name!r}", remedy=f"use one of {_EXAMPLES}")
         if self.cutoff is None and self.name in _NEED_CUTOFF:
             raise UsageError(f"{self.name} needs a cutoff", remedy=f"write for instance {self.name}@10")
-        if self.cutoff is not None and self.name == "Rprec":
+        if self.cutoff is not None and self.name in _WITHOUT_CUTOFF:
             raise UsageError(
-                "Rprec takes no cutoff: it stops at the number of relevant items", remedy="write Rprec"
+                f"{self.name} takes no cutoff: {_WITHOUT_CUTOFF[self.name]}", remedy=f"write {self.name}"
             )
         if self.cutoff is not None and self.cutoff < 1:
             raise UsageError(f"the cutoff of {self.name} is {self.cutoff}", remedy="write 1 or more")
@@ -93,30 +109,43 @@ class Measure:
         if self.rel != 1 and self.name in _WITHOUT_REL:
             raise UsageError(f"{self.name} takes no rel", remedy="leave out (rel=...)")
 
+        if self.name == "RBP":
+            object.__setattr__(self, "p", PERSISTENCE if self.p is None else self.p)
+        if self.p is not None and (self.name != "RBP" or not 0 < self.p < 1):
+            raise UsageError(
+                f"p={self.p} is no persistence of {self.name}", remedy="RBP(p=0.8), with p between 0 and 1"
+            )
+
     def __str__(self) -> str:
-        rel = f"(rel={self.rel})" if self.rel != 1 else ""
-        return f"{self.name}{rel}" + (f"@{self.cutoff}" if self.cutoff is not None else "")
+        chosen = [f"p={self.p:g}"] if self.p is not None else []
+        chosen += [f"rel={self.rel}"] if self.rel != 1 else []
+        parameters = f"({','.join(chosen)})" if chosen else ""
+        return f"{self.name}{parameters}" + (f"@{self.cutoff}" if self.cutoff is not None else "")
 
     def __lt__(self, other: Measure) -> bool:
         return self._key() < other._key()
 
-    def _key(self) -> tuple[int, int, float]:
+    def _key(self) -> tuple[int, float, int, float]:
         cutoff = float("inf") if self.cutoff is None else self.cutoff
-        return list(SPELLINGS).index(self.name), self.rel, cutoff
+        return list(SPELLINGS).index(self.name), self.p or 0.0, self.rel, cutoff
 
 
 def parse_measure(text: str) -> Measure:
-    """``nDCG@10`` and its usual spellings: ``ndcg_cut_10``, ``R@100``, ``P@5``, ``RR@10``, ``Success@1``.
+    """``nDCG@10`` and its usual spellings: ``ndcg_cut_10``, ``R@100``, ``P@5``, ``RR@10``, ``Success@1``,
+    ``RBP(p=0.95,rel=2)``.
 
     Raises:
         UsageError: It is none of the known measures, or has a parameter that the measure does not take.
     """
-    match = _MEASURE.fullmatch(re.sub(r"\s", "", text))
+    match = _MEASURE.fullmatch(_EXPONENTIAL.sub("expnDCG", re.sub(r"\s", "", text)))
     name = _NAMES.get(re.sub(r"[_\-]", "", match["name"]).lower()) if match else None
     if match is None or name is None:
         raise UsageError(f"there is no measure {text!r}", remedy=f"use one of {_EXAMPLES}")
-    cutoff = match["cutoff"]
-    return Measure(name, int(cutoff) if cutoff is not None else None, int(match["rel"] or 1))
+    cutoff = None if match["cutoff"] is None else int(match["cutoff"])
+    pairs = (part.partition("=") for part in (match["parameters"] or "").lower().split(",") if part)
+    chosen = {key: value for key, _, value in pairs}
+    p = float(chosen["p"]) if "p" in chosen else None
+    return Measure(name, cutoff, int(chosen.get("rel", 1)), p)
 
 
 def deciding_measure(text: str) -> Measure:
@@ -170,12 +199,6 @@ def missing_queries(qrels: Qrels, run: Run) -> list[str]:
     return sorted({str(query) for query in qrels} - {str(query) for query, scores in run.items() if scores})
 
 
-def judged_at(grades: Mapping[str, int], items: Sequence[str], cutoff: int) -> float:
-    """Share of the first ``min(cutoff, retrieved)`` items that were judged; NaN without any."""
-    first = items[:cutoff]
-    return sum(item in grades for item in first) / len(first) if first else float("nan")
-
-
 class _Engine:
     """ranx with our definitions around it: queries in one order, each query's items as small numbers.
 
@@ -186,16 +209,16 @@ class _Engine:
     def __init__(self, grades: Sequence[Mapping[str, int]], lists: Sequence[Sequence[str]]) -> None:
         self.grades = grades
         self.lists = lists
+        self.highest = max((grade for judged in grades for grade in judged.values()), default=1)
         self._arrays: tuple[Any, Any] | None = None
 
     def values(self, measure: Measure) -> Values:
         """float64 (queries,)."""
         if not self.grades:
             return np.empty(0)
-        if measure.name == "judged":
-            cutoff = measure.cutoff or 0
-            pairs = zip(self.grades, self.lists, strict=True)
-            return np.array([judged_at(grades, items, cutoff) for grades, items in pairs])
+        answerable = [any(grade >= measure.rel for grade in grades.values()) for grades in self.grades]
+        if measure.name in _BY_QUERY:
+            return np.array([self._one(measure, at, known) for at, known in enumerate(answerable)])
         from numba.core.errors import NumbaWarning
 
         if self._arrays is None:
@@ -207,11 +230,28 @@ class _Engine:
                 _ranx_function(measure.name)(*self._arrays, measure.cutoff or 0, measure.rel),
                 dtype=np.float64,
             )
-        answerable = [any(grade >= measure.rel for grade in grades.values()) for grades in self.grades]
         values[~np.array(answerable)] = np.nan
         return values
 
+    def _one(self, measure: Measure, at: int, answerable: bool) -> float:
+        grades, items = self.grades[at], self.lists[at][: measure.cutoff]
+        if not answerable and measure.name != "judged":
+            return float("nan")
+        return _BY_QUERY[measure.name](measure, grades, items, self.highest)
 
+
+_BY_QUERY: Final[Mapping[str, Callable[[Measure, Mapping[str, int], Sequence[str], int], float]]] = {
+    "bpref": lambda measure, grades, items, _: formulas.bpref(grades, items, measure.rel),
+    "RBP": lambda measure, grades, items, _: formulas.rank_biased_precision(
+        grades, items, measure.rel, measure.p or PERSISTENCE
+    ),
+    "ERR": lambda _, grades, items, highest: formulas.expected_reciprocal_rank(grades, items, highest),
+    "expnDCG": lambda measure, grades, items, _: formulas.exponential_ndcg(grades, items, measure.cutoff),
+    "capped_recall": lambda measure, grades, items, _: formulas.capped_recall(
+        grades, items, measure.rel, measure.cutoff or len(items)
+    ),
+    "judged": lambda _, grades, items, __: formulas.judged_share(grades, items),
+}
 _LOCK: Final = threading.Lock()  # numba's "workqueue" threads, which ranx chooses, abort on concurrent calls
 
 

@@ -38,6 +38,7 @@ TREC = {
     "hit@1": ("success.1", None),
     "hit@3": ("success.3", None),
     "Rprec": ("Rprec", None),
+    "bpref": ("bpref", None),
 }
 ITEMS = [f"d{number}" for number in range(12)]
 GRADES = st.dictionaries(st.sampled_from(ITEMS), st.integers(-1, 3), max_size=8)
@@ -54,8 +55,88 @@ def by_trec_eval(grades, scores, text, rel):
     if not order:
         return 0.0
     run = {"q": {item: float(len(order) - place) for place, item in enumerate(order)}}
+    if name == "bpref":  # which takes what is graded below 0 as unjudged
+        grades = {item: max(grade, 0) for item, grade in grades.items()}
     evaluator = pytrec_eval.RelevanceEvaluator({"q": grades}, {name}, relevance_level=rel)
     return evaluator.evaluate(run)["q"][name.replace(".", "_")]
+
+
+def by_ranx(grades, order, function, *parameters):
+    """One query's value by ranx, which sees our order as scores without ties."""
+    import numba
+
+    relevant = [(ITEMS.index(item), grade) for item, grade in grades.items() if grade > 0]
+    relevant.sort(key=lambda pair: -pair[1])
+    found = [(ITEMS.index(item), len(order) - place) for place, item in enumerate(order)]
+    arrays = [
+        numba.typed.List([np.array(rows, dtype=np.float64).reshape(-1, 2)]) for rows in (relevant, found)
+    ]
+    return function(*arrays, *parameters)[0]
+
+
+@pytest.mark.filterwarnings("ignore:.*:numba.core.errors.NumbaWarning")
+@given(grades=GRADES, scores=SCORES, rel=st.integers(1, 2), p=st.sampled_from([0.5, 0.8, 0.95]))
+def test_agrees_with_ranx_where_trec_eval_has_no_such_measure(grades, scores, rel, p):
+    from ranx import metrics
+
+    measures = [Measure("RBP", None, rel, p), Measure("expnDCG", 3), Measure("expnDCG")]
+    row = evaluate({"q": grades}, {"q": scores}, measures).loc["q"]
+    order = ranked(scores)
+    if any(grade >= rel for grade in grades.values()):
+        binary = {item: int(grade >= rel) for item, grade in grades.items()}  # ranx multiplies by the grade
+        expected = by_ranx(binary, order, metrics.rank_biased_precision, p, 1) if order else 0.0
+        assert row[str(measures[0])] == pytest.approx(expected, abs=1e-9)
+    if any(grade > 0 for grade in grades.values()):
+        for measure in measures[1:]:
+            expected = by_ranx(grades, order, metrics.ndcg_burges, measure.cutoff or 0) if order else 0.0
+            assert row[str(measure)] == pytest.approx(expected, abs=1e-9)
+
+
+@given(qrels=QRELS, run=RUNS)
+def test_expected_reciprocal_rank_is_where_a_reader_stops(qrels, run):
+    """By the joint distribution of stopping points, without the recurrence."""
+    highest = max((grade for grades in qrels.values() for grade in grades.values()), default=1)
+    frame = evaluate(qrels, run, ["ERR@3"])
+    for query, grades in qrels.items():
+        if not any(grade > 0 for grade in grades.values()):
+            assert math.isnan(frame.loc[query, "ERR@3"])
+            continue
+        stops = [
+            (2 ** max(grades.get(item, 0), 0) - 1) / 2**highest for item in ranked(run.get(query, {}))[:3]
+        ]
+        expected = sum(
+            math.prod(1 - one for one in stops[:at]) * stop / (at + 1) for at, stop in enumerate(stops)
+        )
+        assert frame.loc[query, "ERR@3"] == pytest.approx(expected, abs=1e-12)
+
+
+@given(qrels=QRELS, run=RUNS)
+def test_capped_recall_is_recall_over_what_is_possible(qrels, run):
+    frame = evaluate(qrels, run, ["capped_recall@3", "recall@3"])
+    for query, grades in qrels.items():
+        relevant = sum(grade > 0 for grade in grades.values())
+        if relevant:
+            expected = frame.loc[query, "recall@3"] * relevant / min(relevant, 3)
+            assert frame.loc[query, "capped_recall@3"] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("bpref", 1 / 3 * (1 + (1 - 1 / 2))),  # 3 relevant, 2 judged irrelevant, one of them above the second
+        ("RBP(p=0.5)", 0.5 * (1 + 0.125)),
+        ("RBP(p=0.5,rel=2)", 0.5 * 0.125),
+        ("ERR", 1 / 4 * 1 + (3 / 4) * (3 / 4) / 4),
+        ("expnDCG@4", (1 + 3 / math.log2(5)) / (3 + 1 / math.log2(3) + 1 / 2)),
+        ("capped_recall@2", 1 / 2),
+        ("Success@1", 1.0),
+    ],
+)
+def test_by_hand(text, value):
+    grades = {"a": 1, "b": 2, "c": 1, "no": 0, "nor": 0}
+    run = {"a": 4.0, "no": 3.0, "unjudged": 2.0, "b": 1.0}
+    frame = evaluate({"q": grades}, {"q": run}, [text])
+    assert frame.iloc[0, 0] == pytest.approx(value, abs=1e-12)
 
 
 @pytest.mark.parametrize("rel", [1, 2])
@@ -236,7 +317,7 @@ def test_measures_sort_by_name_then_rel_then_cutoff():
     shuffled = [MEASURES[at] for at in np.random.default_rng(0).permutation(len(MEASURES))]
     ordered = sorted(shuffled)
     assert [measure.name for measure in ordered if measure.rel == 1 and measure.cutoff == 10] == [
-        "nDCG", "recall", "precision", "MRR", "MAP", "hit", "judged",
+        "nDCG", "recall", "precision", "MRR", "MAP", "hit", "RBP", "ERR", "expnDCG", "capped_recall", "judged",
     ]  # fmt: skip
     assert all(one < two and not two < one for one, two in pairwise(ordered))
 
@@ -245,6 +326,13 @@ def test_measures_sort_by_name_then_rel_then_cutoff():
     ("text", "written"),
     [
         ("ndcg@10", "nDCG@10"),
+        ("nDCG(dcg='exp-log2')@10", "expnDCG@10"),
+        ("ndcg_burges@10", "expnDCG@10"),
+        ("RBP", "RBP(p=0.8)"),
+        ("rbp(p=.95, rel=2)@20", "RBP(p=0.95,rel=2)@20"),
+        ("recall_cap@100", "capped_recall@100"),
+        ("R_cap@100", "capped_recall@100"),
+        ("success@5", "hit@5"),
         ("NDCG@10", "nDCG@10"),
         ("ndcg_cut_10", "nDCG@10"),
         ("ndcg_at_10", "nDCG@10"),
@@ -289,6 +377,11 @@ def test_usual_spellings(text, written):
         ("nDCG(rel=2)@10", "takes no rel"),
         ("judged(rel=2)@10", "takes no rel"),
         ("recall(rel=0)@10", "irrelevant"),
+        ("bpref@10", "takes no cutoff"),
+        ("RBP(p=1.0)", "no persistence"),
+        ("nDCG(p=0.8)@10", "no persistence"),
+        ("ERR(rel=2)", "takes no rel"),
+        ("capped_recall", "needs a cutoff"),
     ],
 )
 def test_what_is_no_measure(text, reason):
