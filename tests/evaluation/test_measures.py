@@ -317,7 +317,8 @@ def test_measures_sort_by_name_then_rel_then_cutoff():
     shuffled = [MEASURES[at] for at in np.random.default_rng(0).permutation(len(MEASURES))]
     ordered = sorted(shuffled)
     assert [measure.name for measure in ordered if measure.rel == 1 and measure.cutoff == 10] == [
-        "nDCG", "recall", "precision", "MRR", "MAP", "hit", "RBP", "ERR", "expnDCG", "capped_recall", "judged",
+        "nDCG", "recall", "precision", "MRR", "MAP", "hit",
+        "RBP", "ERR", "expnDCG", "capped_recall", "judged",
     ]  # fmt: skip
     assert all(one < two and not two < one for one, two in pairwise(ordered))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,12 @@ class Depths(click.ParamType[tuple[int, ...]]):
         return tuple(sorted({int(part) for part in parts}))
 
 
+def _separate(_ctx: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Measures with commas between them, outside of parentheses: ``nDCG@10,RBP(p=0.8,rel=2)``."""
+    parts = (part.strip() for value in values for part in re.split(r",(?![^(]*\))", value))
+    return tuple(part for part in parts if part)
+
+
 @click.command(cls=AdvancedCommand, short_help="Which is better, by how much, and can we tell?")
 @EMBEDDINGS
 @click.option(
@@ -67,7 +74,7 @@ class Depths(click.ParamType[tuple[int, ...]]):
     "rerankers",
     multiple=True,
     metavar="MODEL",
-    help="Rerank with this CrossEncoder (id or folder), or maxsim:MODEL; repeatable. Without a hub: "
+    help="Rerank with this CrossEncoder (id or folder) or with maxsim:MODEL. Repeatable. Without a hub: "
     "maxsim:minilm, and msmarco after `qembed models fetch msmarco`.",
 )
 @click.option(
@@ -77,27 +84,29 @@ class Depths(click.ParamType[tuple[int, ...]]):
     default="10,20,50,100",
     show_default=True,
     metavar="N,N,...",
-    help="Rerank depths: the deepest is scored once, the others derive from it.",
+    help="Rerank depths. The deepest is scored once; the others are derived from it.",
 )
 @click.option(
     "--measure",
     "measures",
     multiple=True,
-    metavar="MEASURE",
-    help="For instance nDCG@10, recall@100, precision@5, MRR@10, MAP, hit@3, Rprec, judged@10; the first "
-    "decides.  [default: nDCG@10, recall@10, recall@100, MRR@10, judged@10]",
+    callback=_separate,
+    metavar="M,M,...",
+    help="Measures, e.g. recall@100, precision@5, MAP, success@3, bpref, RBP(p=0.8), ERR@10. The first one "
+    "decides. Repeatable.  [default: nDCG@10,recall@10,recall@100,MRR@10,judged@10]",
 )
 @click.option(
     "--index",
     type=click.Choice(["auto", "memory", "edge", "exact"]),
     default="auto",
     show_default=True,
-    help="Where vectors are searched: in-memory Qdrant, Qdrant's engine in this process, a matrix product.",
+    help="Where vectors are searched: in-memory Qdrant, Qdrant's engine in this process, or a matrix "
+    "product.",
 )
 @click.option(
     "--hnsw",
     is_flag=True,
-    help="Search through a graph as a Qdrant server does (--index edge), and say how much that misses.",
+    help="Search through a graph, as a Qdrant server does (--index edge), and report what that misses.",
 )
 @click.option(
     "--bm25/--no-bm25",
@@ -116,8 +125,8 @@ class Depths(click.ParamType[tuple[int, ...]]):
     "gates",
     multiple=True,
     metavar="CONDITION",
-    help="Exit 3 unless it holds: 'nDCG@10>=0.45', 'recall@100 no worse than baseline', "
-    "'fusion: MRR@10>=0.5'.",
+    help="Exit with 3 unless this holds: 'nDCG@10>=0.45', 'recall@100 no worse than baseline', "
+    "'fusion: MRR@10>=0.5'. Repeatable.",
 )
 @MARGIN
 @SEED
@@ -127,12 +136,16 @@ class Depths(click.ParamType[tuple[int, ...]]):
     type=click.IntRange(min=0),
     default=20,
     show_default=True,
-    help="Queries that are timed one by one; 0 times none.",
+    help="Number of queries to time, one by one. 0 times none; p95 needs 100.",
 )
 @QUERY_MODEL
-@click.option("--baseline-model", help="The same for the baseline.")
+@click.option("--baseline-model", help="Model that encodes the queries for the baseline.")
 @QUERY_VECTORS
-@click.option("--baseline-query-vectors", type=click.Path(path_type=Path), help="The same for the baseline.")
+@click.option(
+    "--baseline-query-vectors",
+    type=click.Path(path_type=Path),
+    help="File of query vectors for the baseline.",
+)
 @click.option(
     "--queries",
     type=click.Path(path_type=Path),
@@ -147,7 +160,7 @@ class Depths(click.ParamType[tuple[int, ...]]):
     show_default=True,
     help="Folder for a new NNNN_NAME with all results.",
 )
-@click.option("--name", help="Of the new folder.  [default: the eval set's]")
+@click.option("--name", help="Name of the new folder.  [default: the eval set's name]")
 @click.option("--no-store", is_flag=True, help="Only print; write nothing.")
 @model_options
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
@@ -168,13 +181,13 @@ def command(
 ) -> None:
     """Compare Qdrant alone with reranking, BM25 and other embeddings on judged queries.
 
-    EMBEDDINGS is a file (JSON lines, Parquet or npy; any shard means all) or the folder it lies in. The first
-    row of the table is Qdrant alone; every other system is compared with it, query by query: better, worse,
-    equivalent within the margin, or cannot tell, and then how many queries could. Identical texts are one
-    result. Rerankers get only what retrieval found.
+    EMBEDDINGS is a file (JSON lines, Parquet or npy; one shard stands for all) or its folder. The first row
+    of the table is Qdrant alone. Every other system is compared with it query by query: it is better, worse,
+    equivalent within the margin, or these queries cannot tell. Identical texts count as one result.
+    Rerankers see only what retrieval found.
 
-    Exit code 0: done, every gate holds; 3: a gate does not hold; 4: a model cannot be had; 5: vectors, model
-    or eval set do not fit together.
+    Exit code 0: done, and every gate holds. 3: a gate does not hold. 4: a model cannot be reached.
+    5: vectors, model and eval set do not fit together.
 
     \b
     Examples:
@@ -182,6 +195,7 @@ def command(
       qembed bench out/ -e scifact/ -r maxsim:minilm --depth 10,20,50,100
       qembed bench out/ -e my_set/ --baseline old_embeddings.jsonl
       qembed bench out/ -e my_set/ -r cross-encoder/ms-marco-MiniLM-L6-v2
+      qembed bench out/ -e my_set/ --measure nDCG@10,recall@100,bpref
       qembed bench out/ -e my_set/ --gate 'nDCG@10>=0.45' --json
       qembed bench new/ --baseline old.jsonl --queries questions.txt -r msmarco
     """

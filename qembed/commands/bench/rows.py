@@ -45,7 +45,10 @@ def _columns(result: BenchResult) -> Iterator[Column[Row]]:
     for stage in dict.fromkeys(stage for row in result.rows for stage in row.stages):
         yield _stage(stage)
     yield Column("latency_p50_ms", lambda row: row.latency and row.latency.p50, milliseconds)
-    yield Column("latency_p95_ms", lambda row: row.latency and row.latency.p95, milliseconds)
+    for name in ("p25", "p75"):
+        yield Column(f"latency_{name}_ms", partial(_latency, name=name), milliseconds, True)
+    if any(row.latency and row.latency.p95 is not None for row in result.rows):
+        yield Column("latency_p95_ms", partial(_latency, name="p95"), milliseconds)
     yield Column("pairs_per_second", lambda row: row.pairs_per_second, quantity, True)
 
 
@@ -53,6 +56,10 @@ def _measure(measure: str, result: BenchResult, *, detail: bool) -> Iterator[Col
     yield from estimate_columns(measure, lambda row: row.estimates[measure], detail=detail)
     if any(measure in row.comparisons for row in result.rows):
         yield from comparison_columns(measure, lambda row: row.comparisons.get(measure), detail=detail)
+
+
+def _latency(row: Row, name: str) -> float | None:
+    return None if row.latency is None else getattr(row.latency, name)
 
 
 def _overlap(found: Agreement, k: int) -> float:

@@ -52,23 +52,41 @@ def about_words(rows: Sequence[Row]) -> Iterator[RenderableType]:
     yield Text()
 
 
-def latencies(rows: Sequence[Row]) -> RenderableType:
-    """Median of each stage per system, in milliseconds."""
+def latencies(rows: Sequence[Row]) -> Iterator[RenderableType]:
+    """Median and spread of each system's time per query, on which machine."""
+    import os
+
     from rich.text import Text
 
-    stages = list(dict.fromkeys(stage for row in rows for stage in row.stages))
-    made = table("system", *(f">{stage}" for stage in stages), ">all p50", ">p95", ">pairs/s")
-    for row in rows:
-        if row.latency is None:
-            continue
+    from qembed.models.device import device_name
+
+    timed = [(row, row.latency) for row in rows if row.latency is not None]
+    stages = list(dict.fromkeys(stage for row, _ in timed for stage in row.stages))
+    tails = any(found.p95 is not None for _, found in timed)
+    queries = max(found.queries for _, found in timed)
+    yield Text("ms per query, one at a time, warm", style="bold")
+    made = table(
+        "system",
+        *(f">{stage}" for stage in stages),
+        ">all",
+        ">half of them",
+        *([">p95"] if tails else []),
+        ">pairs/s",
+    )
+    for row, found in timed:
         made.add_row(
             Text(row.system.name),
             *(milliseconds(row.stages[stage].p50) if stage in row.stages else "" for stage in stages),
-            milliseconds(row.latency.p50),
-            milliseconds(row.latency.p95),
+            milliseconds(found.p50),
+            f"{milliseconds(found.p25)}-{milliseconds(found.p75)}",
+            *([milliseconds(found.p95)] if tails else []),
             "" if row.pairs_per_second is None else quantity(row.pairs_per_second),
         )
-    return made
+    yield made
+    yield Text(
+        f"Medians of {queries:,} queries on {device_name('cpu')}, {os.cpu_count()} cores; half of them took "
+        "between the two times.\n"
+    )
 
 
 def unread(rows: Sequence[Row]) -> Iterator[RenderableType]:

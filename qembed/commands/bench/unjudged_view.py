@@ -39,8 +39,7 @@ def _parts(result: BenchResult, folder: Path | None) -> Iterator[RenderableType]
         yield from _differ_most(result)
     yield from about_words(result.rows)
     if any(row.latency for row in result.rows):
-        yield Text("ms per query, one at a time, warm (median of each stage)", style="bold")
-        yield latencies(result.rows)
+        yield from latencies(result.rows)
     yield from unread(result.rows)
     where = shlex.quote(str(folder)) if folder else "REPORT"
     decisive = sum(one.could_change > 0 for one in result.unjudged)

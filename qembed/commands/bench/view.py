@@ -16,6 +16,7 @@ from qembed.commands.bench.systems_view import (
     unread,
 )
 from qembed.evaluation.eval_sets.findings import severity
+from qembed.evaluation.systems.rows import judged_without_answer
 from qembed.report.words import p_value
 from qembed.terminal.output import console, quantity, table
 
@@ -61,8 +62,7 @@ def _parts(result: BenchResult) -> Iterator[RenderableType]:
         yield _verdicts(result)
         yield from _limits(result)
     if any(row.latency for row in result.rows):
-        yield Text("milliseconds a query, one at a time, warm (median of each stage)", style="bold")
-        yield latencies(result.rows)
+        yield from latencies(result.rows)
     from qembed.evaluation.diagnose.frontier import advice
 
     for name, found in result.frontiers.items():
@@ -247,12 +247,13 @@ def _losses(result: BenchResult) -> RenderableType:
 def _answerability(result: BenchResult) -> RenderableType:
     from rich.text import Text
 
-    unanswerable = sum(not any(grade > 0 for grade in grades.values()) for grades in result.qrels.values())
-    best = max(result.answerability.items(), key=lambda item: item[1])
+    systems = {row.system.name: row.system for row in result.rows}
+    first, value = next(iter(result.answerability.items()))
+    best, most = max(result.answerability.items(), key=lambda item: item[1])
+    without = len(judged_without_answer(systems[first], result.qrels))
     return Text(
-        f"{unanswerable} queries have no answer; the best score tells them from the others with an AUC of "
-        f"{result.answerability[result.rows[0].system.name]:.2f} ({result.rows[0].system.name}), at most "
-        f"{best[1]:.2f} ({best[0]}); 0.5 is chance.\n"
+        f"{without} queries were judged to have no answer. The score of the first result tells them from the "
+        f"others with an AUC of {value:.2f} ({first}), at most {most:.2f} ({best}); 0.5 is chance.\n"
     )
 
 

@@ -9,27 +9,34 @@ from time import perf_counter
 import numpy as np
 
 WARM_UP_QUERIES = 2
+LEAST_FOR_P95 = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Of one stage, over the queries that were timed.
+    """Times of one stage, over the queries that were timed, in milliseconds.
 
     Attributes:
-        p50: Median, milliseconds.
-        p95: 95th percentile, milliseconds; the slowest where fewer than 20 queries were timed.
+        p50: Median.
+        p25: First quartile; half of the times lie between it and ``p75``.
+        p75: Third quartile.
+        p95: 95th percentile; None below ``LEAST_FOR_P95`` queries, where it would be one of the slowest few.
         queries: How many were timed.
     """
 
     p50: float
-    p95: float
+    p25: float
+    p75: float
+    p95: float | None
     queries: int
 
 
 def latency_of(milliseconds: Sequence[float]) -> Latency:
     """Percentiles of some times, at least one."""
     times = np.asarray(milliseconds, dtype=np.float64)
-    return Latency(float(np.median(times)), float(np.percentile(times, 95, method="higher")), int(times.size))
+    p25, p50, p75 = np.percentile(times, [25, 50, 75]).tolist()
+    p95 = float(np.percentile(times, 95, method="higher")) if len(times) >= LEAST_FOR_P95 else None
+    return Latency(p50, p25, p75, p95, len(times))
 
 
 def time_queries(stage: Callable[[int], object], queries: Sequence[int]) -> list[float]:

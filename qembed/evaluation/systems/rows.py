@@ -10,6 +10,7 @@ import numpy as np
 
 from qembed.evaluation.diagnose.latency import Latency, latency_of, total
 from qembed.evaluation.measures import Measure
+from qembed.evaluation.retrieve.ordering import ranked
 from qembed.evaluation.statistics.compare import Comparison, Estimate, compare_family, mean_interval
 from qembed.evaluation.statistics.holes import BOUNDED, hole_bounds
 from qembed.evaluation.systems.system import System
@@ -96,19 +97,36 @@ def answerability_of(systems: Sequence[System], qrels: Qrels) -> dict[str, float
     """Area under the ROC curve of the best score, for queries with an answer against those without.
 
     Equal to the probability that a random answerable query's best score is the higher one, ties by half
-    (Mann-Whitney U over the number of pairs).
+    (Mann-Whitney U over the number of pairs). Systems for which fewer than ``LEAST_UNANSWERABLE`` queries
+    were judged to have no answer are left out.
     """
     answered = {query for query, grades in qrels.items() if any(grade > 0 for grade in grades.values())}
-    if len(qrels) - len(answered) < LEAST_UNANSWERABLE or not answered:
-        return {}
-    from scipy.stats import mannwhitneyu
-
     found = {}
     for system in systems:
-        best = {query: max(system.run.get(query, {}).values(), default=-np.inf) for query in qrels}
-        yes = [best[query] for query in answered]
-        no = [best[query] for query in qrels if query not in answered]
+        without = judged_without_answer(system, qrels)
+        if len(without) < LEAST_UNANSWERABLE or not answered:
+            continue
+        from scipy.stats import mannwhitneyu
+
+        yes, no = (
+            [max(system.run.get(query, {}).values(), default=-np.inf) for query in queries]
+            for queries in (answered, without)
+        )
         found[system.name] = float(mannwhitneyu(yes, no).statistic / (len(yes) * len(no)))
+    return found
+
+
+def judged_without_answer(system: System, qrels: Qrels) -> list[str]:
+    """Queries of which something was judged and nothing is relevant, the system's first result included.
+
+    Where nobody has judged the first result, it may be an answer, and its score says nothing.
+    """
+    found = []
+    for query, grades in qrels.items():
+        shown = ranked(system.run.get(query, {}))[:1]
+        nothing = bool(grades) and max(grades.values()) <= 0
+        if nothing and all(unit in grades for unit in shown):
+            found.append(query)
     return found
 
 

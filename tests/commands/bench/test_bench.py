@@ -558,6 +558,8 @@ class TestUnits:
         assert np.isnan(result.rows[0].values.loc["u0", "nDCG@10"])
         fewer = run(make(tmp_path / "b", items, {**near, "u0": far["u0"]}, rows[:5]), bm25=False)
         assert fewer.answerability == {}
+        rows = [*rows[:4], *(f"u{n} c:7 0" for n in range(5))]  # what stands first was not judged
+        assert run(make(tmp_path / "c", items, {**near, **far}, rows), bm25=False).answerability == {}
 
 
 class TestIndexes:

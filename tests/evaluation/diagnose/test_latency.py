@@ -11,7 +11,8 @@ def test_percentiles() -> None:
     found = latency_of([float(number) for number in range(1, 101)])
     assert (found.p50, found.p95, found.queries) == (50.5, 96.0, 100)
     few = latency_of([3.0, 1.0, 2.0])
-    assert (few.p50, few.p95) == (2.0, 3.0)
+    assert (few.p25, few.p50, few.p75, few.p95) == (1.5, 2.0, 2.5, None)
+    assert latency_of([1.0] * 99).p95 is None
 
 
 def test_the_first_queries_warm_up_untimed() -> None:
