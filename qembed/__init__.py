@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from qembed.commands.bench.bench import bench as bench
     from qembed.commands.bench.options import BenchOptions as BenchOptions
     from qembed.commands.bench.store import store_bench as store_bench
+    from qembed.commands.compare.compare import CompareOptions as CompareOptions
+    from qembed.commands.compare.compare import compare_runs as compare_runs
     from qembed.commands.corpus.from_markdown import corpus_from_markdown as corpus_from_markdown
     from qembed.commands.corpus.from_package import corpus_from_package as corpus_from_package
     from qembed.commands.embed.embed import EmbedOptions as EmbedOptions
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "BenchOptions": "qembed.commands.bench.options",
     "Chunk": "qembed.records",
+    "CompareOptions": "qembed.commands.compare.compare",
     "Condition": "qembed.index",
     "CorpusOptions": "qembed.corpus",
     "EmbedOptions": "qembed.commands.embed.embed",
@@ -73,6 +76,7 @@ _EXPORTS = {
     "check_eval_set": "qembed.commands.evalset.evalset",
     "compare": "qembed.evaluation.statistics.compare",
     "compare_reports": "qembed.commands.report.report",
+    "compare_runs": "qembed.commands.compare.compare",
     "convert_eval_set": "qembed.commands.evalset.evalset",
     "corpus_from_markdown": "qembed.commands.corpus.from_markdown",
     "corpus_from_package": "qembed.commands.corpus.from_package",

@@ -25,6 +25,7 @@ COMMANDS = {
     "audit": "Check a file of embeddings, whichever tool wrote it.",
     "verify": "Embed a sample again in fp32 and compare.",
     "bench": "Compare vectors, rerankers, BM25 and a baseline on judged queries.",
+    "compare": "Which run is better? Runs of any tool, on judged queries.",
     "report": "Turn a bench into one HTML page.",
     "sweep": "Measure what shorter or quantised vectors cost in quality.",
     "search": "Search a file of embeddings.",

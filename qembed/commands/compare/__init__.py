@@ -1,0 +1,1 @@
+"""``qembed compare``: runs from anywhere, compared on one set of judgements."""

@@ -1,0 +1,210 @@
+"""``compare``: which run is better, by how much, and can these queries tell? No model is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qembed.errors import Mismatch, UsageError
+from qembed.evaluation.eval_sets.beir import read_qrels
+from qembed.evaluation.eval_sets.foreign_runs import read_foreign_run
+from qembed.evaluation.measures import Measure, evaluate, parse_measure
+from qembed.evaluation.statistics.compare import Comparison, Estimate, compare_family, mean_interval
+from qembed.evaluation.statistics.holes import BOUNDED, hole_bounds
+from qembed.records import Finding, Qrels, Run
+from qembed.store import describe_finding
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = "qembed.compare/1"
+MEASURES = ("nDCG@10", "recall@10", "recall@100", "MRR@10", "judged@10")
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """How runs are compared.
+
+    Attributes:
+        measures: The first one decides.
+        margin: Differences up to this, either way, are not worth having.
+        resamples: Number of resamples of the randomisation test.
+        seed: Random seed.
+    """
+
+    measures: tuple[str, ...] = MEASURES
+    margin: float = 0.01
+    resamples: int = 10_000
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One run with its numbers.
+
+    Attributes:
+        name: Name of its file, without what all files share; no two runs have one name.
+        path: Its file.
+        missing: Judged queries that it does not answer; each counts 0.
+        unknown: Queries that it answers and nobody has judged; they are left out.
+        values: Index query id, one column per measure.
+        estimates: Measure -> mean with interval.
+        comparisons: Measure -> against the first run; empty for the first run itself.
+        holes: Lowest and highest difference to the first run in the first measure, whatever the unjudged
+            items are; None for the first run, and for measures without bounds.
+    """
+
+    name: str
+    path: Path
+    missing: tuple[str, ...]
+    unknown: tuple[str, ...]
+    values: pd.DataFrame
+    estimates: dict[str, Estimate]
+    comparisons: dict[str, Comparison]
+    holes: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunComparison:
+    """Runs compared with the first one.
+
+    Attributes:
+        qrels: The file of judgements.
+        queries: Judged queries.
+        answerable: Queries with a relevant item; the others have no value.
+        measures: In the order of the columns.
+        runs: In the order given.
+        findings: What is wrong with the file of judgements.
+        options: As asked for.
+    """
+
+    qrels: Path
+    queries: int
+    answerable: int
+    measures: tuple[Measure, ...]
+    runs: tuple[Compared, ...]
+    findings: tuple[Finding, ...]
+    options: CompareOptions
+
+
+def compare_runs(
+    runs: Sequence[Path], qrels: Path, options: CompareOptions = CompareOptions()
+) -> RunComparison:
+    """Compare runs of any tool, paired by query, with the statistics of ``bench``.
+
+    Args:
+        runs: Two or more files (``foreign_runs.read_foreign_run``); the others are compared with the first.
+        qrels: A file of judgements, in any layout that eval sets have.
+        options: What is measured.
+
+    Raises:
+        UsageError: Fewer than two runs; a measure that cannot be; no judgement of grade 1 or more.
+        InputNotFound: A file is not there.
+        Mismatch: A file is no run; or a run and the judgements have no query in common.
+    """
+    if len(runs) < 2:
+        raise UsageError("one run has nothing to be compared with", remedy="qembed compare RUN_A RUN_B")
+    measures = tuple(dict.fromkeys(parse_measure(text) for text in options.measures))
+    if not measures or measures[0].name == "judged":
+        raise UsageError(
+            "the first measure is the one that decides; judged@k cannot", remedy="--measure nDCG@10 first"
+        )
+    findings: list[Finding] = []
+    judged = {
+        query: {item: max(grade, 0) for item, grade in grades.items()}
+        for query, grades in read_qrels(Path(qrels), findings.append).items()
+    }
+    answerable = sum(any(grade >= measures[0].rel for grade in grades.values()) for grades in judged.values())
+    if not answerable:
+        raise UsageError(
+            f"no item has a grade of {measures[0].rel} or more, so {measures[0]} is not defined",
+            where=str(qrels),
+        )
+    loaded = [read_foreign_run(Path(path)) for path in runs]
+    for path, run in zip(runs, loaded, strict=True):
+        if run.keys().isdisjoint(judged):
+            raise Mismatch(
+                f"no query of the run is judged: its first is {next(iter(run))!r}, "
+                f"the first judged one {next(iter(judged))!r}",
+                where=str(path),
+                remedy="give the judgements of these queries: the ids have to be the same",
+            )
+    compared = _compare(_names(runs), list(map(Path, runs)), loaded, judged, measures, options)
+    return RunComparison(Path(qrels), len(judged), answerable, measures, compared, tuple(findings), options)
+
+
+def compare_document(found: RunComparison) -> dict[str, Any]:
+    """One JSON document."""
+    return {
+        "schema": SCHEMA,
+        "qrels": str(found.qrels),
+        "queries": found.queries,
+        "answerable": found.answerable,
+        "measures": [str(measure) for measure in found.measures],
+        "runs": [
+            {
+                "name": one.name,
+                "path": str(one.path),
+                "missing_queries": list(one.missing),
+                "unjudged_queries": len(one.unknown),
+                "estimates": {name: asdict(estimate) for name, estimate in one.estimates.items()},
+                "comparisons": {name: asdict(comparison) for name, comparison in one.comparisons.items()},
+                "difference_whatever_the_holes": one.holes,
+            }
+            for one in found.runs
+        ],
+        "findings": [describe_finding(finding) for finding in found.findings],
+        "options": asdict(found.options),
+    }
+
+
+def _compare(
+    names: Sequence[str],
+    paths: Sequence[Path],
+    runs: Sequence[Run],
+    qrels: Qrels,
+    measures: Sequence[Measure],
+    options: CompareOptions,
+) -> tuple[Compared, ...]:
+    frames = [evaluate(qrels, run, measures) for run in runs]
+    comparisons: list[dict[str, Comparison]] = [{} for _ in runs]
+    for measure in measures:
+        if measure.name == "judged":
+            continue
+        column = str(measure)
+        family = compare_family(
+            {str(at): frame[column] for at, frame in enumerate(frames[1:], start=1)},
+            frames[0][column],
+            margin=options.margin,
+            resamples=options.resamples,
+            seed=options.seed,
+        )
+        for at, comparison in family.items():
+            comparisons[int(at)][column] = comparison
+    bounded = measures[0].name in BOUNDED
+    return tuple(
+        Compared(
+            name=names[at],
+            path=paths[at],
+            missing=tuple(query for query in qrels if not run.get(query)),
+            unknown=tuple(query for query in run if query not in qrels),
+            values=frames[at],
+            estimates={str(name): mean_interval(frames[at][name]) for name in frames[at].columns},
+            comparisons=comparisons[at],
+            holes=hole_bounds(qrels, runs[0], run, measures[0]) if at and bounded else None,
+        )
+        for at, run in enumerate(runs)
+    )
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """The files' names without suffixes where these differ, else as much of the paths as it takes."""
+    stems = [Path(path).name.split(".")[0] for path in paths]
+    if len(set(stems)) == len(stems):
+        return stems
+    whole = [str(path) for path in paths]
+    if len(set(whole)) < len(whole):
+        raise UsageError("a run is given twice", where=max(whole, key=whole.count))
+    return whole
