@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 import orjson
 
 from qembed.corpus.json_stream import JsonBreakError, JsonStream, loads, not_utf8
-from qembed.corpus.walk import ROOT, ChunkFile
+from qembed.corpus.walk import ROOT, ChunkFile, no_file
 from qembed.records import Finding, OnFinding, Place
 
 FAST_PATH_BYTES = 1 << 25
@@ -59,7 +59,9 @@ class FileReader:
         """The items of the file, in order."""
         try:
             size_bytes = self.file.path.stat().st_size
-            if size_bytes == 0:
+            if kind := no_file(self.file.path):
+                self._find("unreadable-file", f"{kind}, not a file", lost="file")
+            elif size_bytes == 0:
                 self._find("empty-file", "the file has no bytes", lost="file")
             elif self.file.path.suffix == ".jsonl":
                 yield from self._lines()

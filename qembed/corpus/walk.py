@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -38,6 +39,21 @@ class ChunkFile:
         return self.name.rpartition("/")[2].removesuffix(self.path.suffix).removesuffix("_chunks")
 
 
+def no_file(path: Path) -> str | None:
+    """What ``path`` is, where it is neither a file nor a folder; opening it could wait for ever."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return None
+    kinds = {
+        stat.S_IFIFO: "a pipe",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+    }
+    return kinds.get(stat.S_IFMT(mode))
+
+
 def walk(root: Path, on_finding: OnFinding = lambda _: None) -> Iterator[ChunkFile]:
     """The chunk files below ``root`` (or ``root`` itself, when it is a file), in a stable order.
 
@@ -54,6 +70,11 @@ def walk(root: Path, on_finding: OnFinding = lambda _: None) -> Iterator[ChunkFi
     if root.is_file():
         yield ChunkFile(root, _readable(root.name), ROOT)
         return
+    if kind := no_file(root):
+        raise InputNotFound(
+            f"the input {str(root)!r} is {kind}, not a file or folder",
+            remedy="write what comes out of it into a file first",
+        )
     if not root.is_dir():
         raise InputNotFound(
             f"the input {str(root)!r} does not exist",

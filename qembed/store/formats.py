@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol, Self, TypeAlias, get_args
 
 import numpy as np
 
+from qembed.corpus.walk import no_file
 from qembed.errors import InputNotFound, Mismatch, UsageError
 from qembed.records import Vectors
 from qembed.store.hashed import OutputFile
@@ -285,6 +286,11 @@ def find_embeddings(path: Path) -> Embeddings:
     """
     if path.is_file():
         return _complete(path)
+    if kind := no_file(path):
+        raise InputNotFound(
+            f"{str(path)!r} is {kind}, not a file of embeddings",
+            remedy="write what comes out of it into a file first",
+        )
     for unfinished in path.glob(".*.ready") if path.is_dir() else ():
         check_published(path, unfinished.name[1:].removesuffix(".ready"))
     sets = {_set_of(file): file for file in written_files(path)}

@@ -5,6 +5,9 @@ Files of other tools are read too, where they name the same things otherwise (``
 
 from __future__ import annotations
 
+import json
+import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +17,22 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from qembed.corpus.normal import normal_form
 from qembed.records import Vectors
 from qembed.store.hashed import HashedFile, OutputFile
 
-_ID_KEYS = ("id", "chunk_id", "_id")
-VECTOR_KEYS = ("embedding", "vector", "values")
+_ID_KEYS = ("id", "chunk_id", "_id", "custom_id", "id_")
+VECTOR_KEYS = ("embedding", "vector", "values", "embeddings", "dense_vector")
 _TEXT_KEYS = ("text", "content", "page_content", "document")
 METADATA_KEYS = ("metadata", "payload")
+_UTF8_BOM = b"\xef\xbb\xbf"
+_BEYOND_INT64 = 2.0**63
+"""orjson reads integers beyond 64 bits as floats; from here on a float may have been one."""
 _LINES_A_BLOCK = 64
 """Lines joined into one write: few enough that the memory of the last block is used again."""
 
+_EXACT_FLOAT = 2.0**53
+_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
 _JSON_NAMES = {str: "a string", bool: "true or false", list: "a list", dict: "an object"}
 
 
@@ -36,7 +45,8 @@ class Record:
         id: As the file has it: a string, or the number of another tool.
         text: None where the file has no text.
         vector: float32 (dimension,).
-        metadata: Empty where there is none.
+        metadata: In the normal form (``corpus.normal``); empty where there is none.
+        changes: What the normal form changed, as sentences of ``corpus.normal``.
     """
 
     line: int
@@ -44,6 +54,7 @@ class Record:
     text: str | None
     vector: npt.NDArray[np.float32]
     metadata: dict[str, Any]
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +121,65 @@ def jsonl_records(path: Path) -> Iterator[Record | BadLine]:
 
 
 def parse_line(line: bytes, number: int) -> Record | BadLine:
-    """One line, with its newline where it has one. JSON null in a vector is read as NaN."""
+    """One line, with its newline where it has one; JSON null in a vector is read as NaN.
+
+    What Python's ``json.dump`` writes although it is no JSON (NaN, Infinity) is read too, and numbers that
+    no 64 bits hold are read exactly.
+    """
+    return parsed_line(line, number)[1]
+
+
+def parsed_line(line: bytes, number: int) -> tuple[Any, Record | BadLine]:
+    """What ``parse_line`` gives, and the JSON that it was made of; None where it is none."""
+    if number == 1:
+        line = line.removeprefix(_UTF8_BOM)
+    value = None
     try:
-        return parse_value(orjson.loads(line), number)
+        value = load_json(line)
+        return value, parse_value(value, number)
     except orjson.JSONDecodeError as error:
-        return not_json(line, number, error)
+        return value, not_json(line, number, error)
     except BadRecordError as error:
-        return BadLine(number, str(error), error.kind)
+        return value, BadLine(number, str(error), error.kind)
+    except RecursionError:
+        return value, BadLine(number, "nested too deeply", "not-json")
+
+
+def load_json(line: bytes) -> Any:
+    """A JSON document of one line, exactly: with integers of any length, ``NaN``, and ``1e400`` as text.
+
+    Raises:
+        orjson.JSONDecodeError: It is none.
+    """
+    try:
+        value = orjson.loads(line)
+        return _exactly(line) if _has_huge_float(value) else value
+    except orjson.JSONDecodeError:
+        try:
+            value = _exactly(line)
+            json.dumps(value, ensure_ascii=False).encode()  # no halves of characters
+            return value
+        except (ValueError, RecursionError):
+            pass
+        raise
+
+
+def _exactly(line: bytes) -> Any:
+    return json.loads(line.decode(), parse_float=_float)
+
+
+def _float(digits: str) -> float | str:
+    value = float(digits)
+    return value if math.isfinite(value) else digits
+
+
+def _has_huge_float(value: Any) -> bool:
+    """Whether an integer beyond 64 bits may be among the ids and the metadata."""
+    if isinstance(value, float):
+        return abs(value) >= _BEYOND_INT64
+    if isinstance(value, dict):
+        return any(_has_huge_float(inner) for key, inner in value.items() if key not in VECTOR_KEYS)
+    return isinstance(value, list) and any(map(_has_huge_float, value))
 
 
 def not_json(line: bytes, number: int, error: orjson.JSONDecodeError) -> BadLine:
@@ -133,11 +196,35 @@ def parse_value(value: Any, number: int) -> Record:
         BadRecordError: It is none.
     """
     if not isinstance(value, dict):
-        raise BadRecordError("not-an-object", "JSON, but not an object")
+        raise BadRecordError("not-an-object", _no_object(value))
     numbers = _first(value, VECTOR_KEYS)
+    if isinstance(numbers, dict) and len(numbers) == 1:
+        (numbers,) = numbers.values()  # Qdrant's named vectors, of which there is one
+    if isinstance(numbers, str) and numbers.lstrip().startswith("["):
+        numbers = _written_list(numbers)
     if not isinstance(numbers, list):
-        raise BadRecordError("no-vector", f"no vector: none of {', '.join(VECTOR_KEYS)} is a list")
+        named = f": {', '.join(numbers)}" if isinstance(numbers, dict) else ""
+        what = f"several vectors{named}" if isinstance(numbers, dict) else _keys_of(value)
+        raise BadRecordError("no-vector", f"no vector: none of {', '.join(VECTOR_KEYS)} is a list; {what}")
     return record_of(value, _vector(numbers), number)
+
+
+def _no_object(value: Any) -> str:
+    if isinstance(value, list):
+        return f"JSON, but a list of {len(value):,}: write one record per line (jq -c '.[]' FILE)"
+    return "JSON, but not an object"
+
+
+def _keys_of(value: dict[str, Any]) -> str:
+    return f"the keys are {', '.join(map(repr, list(value)[:8])) or 'none'}"
+
+
+def _written_list(text: str) -> Any:
+    """A vector that was written as text, as CSV tools do."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def record_of(value: Any, vector: npt.NDArray[np.float32], number: int) -> Record:
@@ -147,16 +234,26 @@ def record_of(value: Any, vector: npt.NDArray[np.float32], number: int) -> Recor
         BadRecordError: It is no object, or has no id.
     """
     if not isinstance(value, dict):
-        raise BadRecordError("not-an-object", "JSON, but not an object")
+        raise BadRecordError("not-an-object", _no_object(value))
     identity = _first(value, _ID_KEYS)
+    if isinstance(identity, float) and identity.is_integer() and abs(identity) < _EXACT_FLOAT:
+        identity = int(identity)  # pandas makes floats of ids where one is missing
     if not isinstance(identity, str | int) or isinstance(identity, bool):
-        raise BadRecordError("no-id", f"no id: none of {', '.join(_ID_KEYS)} is a string or an integer")
+        said = f"id is {identity!r}" if identity is not None else _keys_of(value)
+        raise BadRecordError(
+            "no-id", f"no id: none of {', '.join(_ID_KEYS)} is a string or an integer; {said}"
+        )
     metadata = _first(value, METADATA_KEYS)
-    metadata = metadata if isinstance(metadata, dict) else {}
+    changes: set[str] = set()
+    try:
+        metadata = normal_form(metadata if isinstance(metadata, dict) else {}, changes.add)
+    except RecursionError:
+        raise BadRecordError("not-json", "the metadata is nested too deeply") from None
     text = _first(value, _TEXT_KEYS)
     if text is None:
         text = _first(metadata, _TEXT_KEYS)
-    return Record(number, identity, text if isinstance(text, str) else None, vector, metadata)
+    written = text if isinstance(text, str) else None
+    return Record(number, identity, written, vector, metadata, tuple(sorted(changes)))
 
 
 def _is_cut_off(line: bytes, error: orjson.JSONDecodeError) -> bool:
@@ -170,9 +267,9 @@ def _vector(numbers: list[Any]) -> npt.NDArray[np.float32]:
     if not numbers:
         raise BadRecordError("no-vector", "no vector: the list is empty")
     types = set(map(type, numbers))
-    if type(None) in types:
-        numbers = [float("nan") if number is None else number for number in numbers]
-        types.discard(type(None))
+    if types & {type(None), str}:
+        numbers = [_number(number) for number in numbers]
+        types = set(map(type, numbers))
     odd = sorted(_JSON_NAMES[type_] for type_ in types - {float, int})
     if odd:
         raise BadRecordError("not-numbers", f"the vector holds something that is not a number: {odd[0]}")
@@ -183,5 +280,44 @@ def _vector(numbers: list[Any]) -> npt.NDArray[np.float32]:
         raise BadRecordError("not-numbers", "the vector holds a number too large for any float") from None
 
 
+def _number(number: Any) -> Any:
+    """NaN for null, infinity for a number that no float holds (``_float`` has left it as it was written)."""
+    if number is None:
+        return math.nan
+    if isinstance(number, str) and _NUMBER.fullmatch(number) and not math.isfinite(float(number)):
+        return float(number)
+    return number
+
+
 def _first(value: dict[str, Any], keys: tuple[str, ...]) -> Any:
-    return next((value[key] for key in keys if key in value), None)
+    """The first that is there and not null."""
+    return next((value[key] for key in keys if value.get(key) is not None), None)
+
+
+def repeated_keys(line: bytes, value: Any) -> list[str]:
+    """Keys that stand twice in one object of a line; every reader keeps only the last.
+
+    Args:
+        line: As it is in the file.
+        value: What a reader has made of it.
+    """
+    if line.count(b'":') == _keys_in(value):  # nearly always: one end of a key per key
+        return []
+    found: list[str] = []
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(items)
+        if len(made) < len(items):
+            found.extend(sorted({key for key, _ in items if sum(key == other for other, _ in items) > 1}))
+        return made
+
+    json.loads(line.decode(), object_pairs_hook=pairs)
+    return found
+
+
+def _keys_in(value: Any) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(map(_keys_in, value.values()))
+    if isinstance(value, list) and value and isinstance(value[0], dict | list):
+        return sum(map(_keys_in, value))
+    return 0

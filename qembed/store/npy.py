@@ -17,7 +17,7 @@ import orjson
 
 from qembed.records import Vectors
 from qembed.store.hashed import HashedFile, OutputFile
-from qembed.store.jsonl import BadLine, BadRecordError, Record, not_json, record_of
+from qembed.store.jsonl import BadLine, BadRecordError, Record, load_json, not_json, record_of
 
 IDS_SUFFIX = ".ids.jsonl"
 
@@ -108,7 +108,7 @@ def array_rows(path: Path) -> int:
 
 def _row(line: bytes, number: int, vectors: npt.NDArray[Any], promised: int) -> Record | BadLine:
     try:
-        value = orjson.loads(line)
+        value = load_json(line)
         if number > len(vectors):
             kind = "cut-off" if number <= promised else "no-vector"
             raise BadRecordError(kind, f"the array ends after row {len(vectors):,}")
@@ -119,6 +119,8 @@ def _row(line: bytes, number: int, vectors: npt.NDArray[Any], promised: int) -> 
         return not_json(line, number, error)
     except BadRecordError as error:
         return BadLine(number, str(error), error.kind)
+    except RecursionError:
+        return BadLine(number, "nested too deeply", "not-json")
 
 
 def _open(path: Path) -> tuple[npt.NDArray[Any], int]:

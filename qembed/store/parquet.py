@@ -18,7 +18,15 @@ import orjson
 from qembed.errors import UsageError
 from qembed.records import Vectors
 from qembed.store.hashed import HashedFile, OutputFile
-from qembed.store.jsonl import METADATA_KEYS, VECTOR_KEYS, BadLine, BadRecordError, Record, record_of
+from qembed.store.jsonl import (
+    METADATA_KEYS,
+    VECTOR_KEYS,
+    BadLine,
+    BadRecordError,
+    Record,
+    load_json,
+    record_of,
+)
 
 ROW_GROUP_BYTES = 1 << 25
 """32 MiB of vectors a row group; that much, and its texts, is held in memory while writing."""
@@ -214,7 +222,9 @@ def _with_metadata(value: dict[str, Any]) -> dict[str, Any]:
     for key in METADATA_KEYS:
         if isinstance(value.get(key), str):
             try:
-                return {**value, key: orjson.loads(value[key])}
+                return {**value, key: load_json(value[key].encode())}
             except orjson.JSONDecodeError as error:
                 raise BadRecordError("not-json", f"{key} is not valid JSON: {error.msg}") from None
+            except RecursionError:
+                raise BadRecordError("not-json", f"{key} is nested too deeply") from None
     return value

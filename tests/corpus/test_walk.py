@@ -13,6 +13,7 @@ from qembed.corpus import CorpusOptions, collection_name, read_chunks
 from qembed.corpus.walk import ROOT, walk
 from qembed.errors import InputNotFound, UsageError
 from qembed.records import Finding
+from qembed.store import find_embeddings
 
 Run = Callable[..., Any]
 
@@ -210,3 +211,23 @@ class TestLimit:
         chunks = list(read_chunks(tmp_path / "eco", CorpusOptions(limit=2), on_finding=findings.append))
         assert [chunk.text for chunk in chunks] == ["one", "two"]
         assert [finding.place.item for finding in findings] == [0, 2]
+
+
+class TestNoFiles:
+    """What would block whoever opens it is named and never opened."""
+
+    def test_a_pipe_as_the_input(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(InputNotFound, match="is a pipe, not a file or folder"):
+            list(read_chunks(tmp_path / "pipe"))
+        with pytest.raises(InputNotFound, match="is a pipe, not a file of embeddings"):
+            find_embeddings(tmp_path / "pipe")
+
+    def test_a_pipe_among_files(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "a.json")
+        (tmp_path / "b.json").write_text('[{"text": "t"}]')
+        findings: list[Finding] = []
+        assert len(list(read_chunks(tmp_path, on_finding=findings.append))) == 1
+        assert [(found.kind, found.reason) for found in findings] == [
+            ("unreadable-file", "a pipe, not a file")
+        ]

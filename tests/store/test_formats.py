@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from qembed.corpus.normal import normal_form
 from qembed.errors import InputNotFound, QembedError, UsageError
 from qembed.store import (
     FORMATS,
@@ -102,7 +103,7 @@ def test_round_trip(
     folder = tmp_path_factory.mktemp("formats")
     written = write(folder, format, records, block=block, shard_records=shard_records)
     expected = [
-        (name, text, np.array(vector, np.float32).tobytes(), np.float32, metadata)
+        (name, text, np.array(vector, np.float32).tobytes(), np.float32, normal_form(metadata))
         for name, text, vector, metadata in records
     ]
     assert [comparable(record) for record in read(folder)] == expected

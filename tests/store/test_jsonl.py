@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qembed.corpus.normal import normal_form
 from qembed.store import BadLine, Record, read_records, record_line
+from qembed.store.jsonl import repeated_keys
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False, allow_subnormal=True)
@@ -52,7 +54,7 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, records: list[Any]
     assert [record.line for record in found] == list(range(1, len(records) + 1))
     for record, (name, text, _, metadata), vector in zip(found, records, vectors, strict=True):
         assert isinstance(record, Record)
-        assert (record.id, record.text, record.metadata) == (name, text, metadata)
+        assert (record.id, record.text, record.metadata) == (name, text, normal_form(metadata))
         assert record.vector.dtype == np.float32
         assert record.vector.tobytes() == vector.tobytes()
 
@@ -90,6 +92,12 @@ def test_the_line_is_what_the_contract_says() -> None:
             ("a", "t", {"text": "u"}),
         ),
         ({"id": "a", "embedding": [1], "metadata": None}, ("a", None, {})),
+        ({"id": None, "chunk_id": "c", "embedding": None, "vector": [1]}, ("c", None, {})),
+        ({"id": 3.0, "embedding": [1], "text": None, "content": "t"}, (3, "t", {})),
+        ({"custom_id": "c", "embeddings": [1]}, ("c", None, {})),
+        ({"id": "a", "dense_vector": [1]}, ("a", None, {})),
+        ({"id": "a", "vector": {"dense": [1]}}, ("a", None, {})),
+        ({"id": "a", "embedding": "[1]"}, ("a", None, {})),
         ({"id": "a", "embedding": [1], "metadata": [1], "text": 5}, ("a", None, {})),
         ({"id": "a", "chunk_id": "b", "embedding": [1], "vector": [2]}, ("a", None, {})),
     ],
@@ -98,16 +106,13 @@ def test_files_of_other_tools(tmp_path: Path, value: dict[str, Any], expected: t
     (record,) = read(tmp_path, orjson.dumps(value))
     assert isinstance(record, Record)
     assert (record.id, record.text, record.metadata) == expected
-    assert record.vector.tolist() == next(
-        value[key] for key in ("embedding", "vector", "values") if key in value
-    )
+    assert record.vector.tolist() == ([1.5] if "values" in value else [1])
 
 
 @pytest.mark.parametrize(
     ("line", "kind"),
     [
         (b"not json\n", "not-json"),
-        (b'{"id": "a", "embedding": [NaN]}\n', "not-json"),
         (b'{"id": "\xff", "embedding": [1]}\n', "not-json"),
         (b'{"id": "a", "embedding": [1]} {"id": "b"}\n', "not-json"),
         (b"[1, 2]\n", "not-an-object"),
@@ -135,6 +140,62 @@ def test_a_bad_line_is_named_and_the_rest_goes_on(tmp_path: Path, line: bytes, k
     assert bad.kind == kind
     assert bad.reason
     assert isinstance(found[2], Record)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b'{"id": "a", "emb": [1], "x": 1}', "the keys are 'id', 'emb', 'x'"),
+        (b'{"id": "a", "vector": {"dense": [1], "title": [2]}}', "several vectors: dense, title"),
+        (b'{"name": "a", "embedding": [1]}', "the keys are 'name', 'embedding'"),
+        (b'{"id": 1.5, "embedding": [1]}', "id is 1.5"),
+        (b'[{"id": "a", "embedding": [1]}]', "a list of 1: write one record per line"),
+    ],
+)
+def test_the_reason_names_what_is_there(tmp_path: Path, line: bytes, said: str) -> None:
+    (bad,) = read(tmp_path, line)
+    assert isinstance(bad, BadLine)
+    assert said in bad.reason
+
+
+def test_numbers_that_no_64_bits_hold_and_nan_are_exact_or_said(tmp_path: Path) -> None:
+    line = (
+        b'{"id": 36893488147419103232, "embedding": [1, NaN, 1e999], "metadata": '
+        b'{"big": 123456789012345678901234567890, "small": -9223372036854775809, '
+        b'"u64": 18446744073709551615, "fits": 9223372036854775807, "inf": 1e400, "nan": NaN, "float": 1e20}}'
+    )
+    (record,) = read(tmp_path, line)
+    assert isinstance(record, Record)
+    assert record.id == 36893488147419103232
+    assert np.isnan(record.vector[1])
+    assert np.isinf(record.vector[2])
+    assert record.metadata == {
+        "big": "123456789012345678901234567890",
+        "small": "-9223372036854775809",
+        "u64": "18446744073709551615",
+        "fits": 9223372036854775807,
+        "inf": "1e400",
+        "nan": None,
+        "float": 1e20,
+    }
+    assert record.changes == ("NaN and infinities are null", "integers beyond 64 bits are strings")
+
+
+def test_a_byte_order_mark(tmp_path: Path) -> None:
+    (record,) = read(tmp_path, b'\xef\xbb\xbf{"id": "a", "embedding": [1]}\n')
+    assert isinstance(record, Record)
+
+
+@given(st.dictionaries(TEXT, JSON, max_size=5), st.booleans())
+def test_repeated_keys(value: dict[str, Any], spaced: bool) -> None:
+    line = json.dumps(value, indent=1 if spaced else None).encode()
+    assert repeated_keys(line, json.loads(line)) == []
+    twice = b'{"k": 1, "k": {"a\\": ": 2}, ' + line.lstrip()[1:]
+    if not value:
+        twice = b'{"k": 1, "k": 2}'
+    elif "k" in value:
+        return
+    assert repeated_keys(twice, json.loads(twice)) == ["k"]
 
 
 def test_a_line_cut_off_at_every_byte(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ again. Measured: 1.03 GB of 384 dimensions in 9 seconds on one core, 20,000 reco
 
 from __future__ import annotations
 
-import json
 import math
 from array import array
 from bisect import bisect_left
@@ -26,7 +25,7 @@ from qembed.records import REQUIRED_METADATA, Vectors
 from qembed.store.audit.findings import Findings
 from qembed.store.formats import Embeddings, format_of, rows
 from qembed.store.hashed import OutputFile
-from qembed.store.jsonl import BadLine, BadRecordError, Record, parse_line, parse_value
+from qembed.store.jsonl import BadLine, Record, parse_line, parsed_line, repeated_keys
 from qembed.store.manifest import ChunksFingerprint
 
 MAX_LINE_BYTES = 1 << 24
@@ -204,7 +203,12 @@ class _Kept:
             reason = f"longer than {MAX_LINE_BYTES / 1e6:.0f} MB: this is not one record per line"
             self.take(BadLine(number, reason, "line-too-long"), offset)
         elif not line.isspace():
-            self.take(read_line(line, number), offset)
+            value, record = parsed_line(line, number)
+            self.take(record, offset)
+            if isinstance(record, Record) and (repeated := repeated_keys(line, value)):
+                keys = ", ".join(map(shown, repeated[:3]))
+                reason = f"id {shown(record.id)}: twice in one object: {keys}"
+                self._findings.add("duplicate-key", reason, record.line)
 
     def take(self, parsed: Record | BadLine, offset: int) -> None:
         self.lines = parsed.line
@@ -225,6 +229,8 @@ class _Kept:
         columns.vector.append(_vector_hash(record.vector) if norm > 0 else NOTHING)
         self.fingerprint.add(record.id, text)
         self._check_metadata(record)
+        for change in record.changes:
+            self._findings.add("changed-values", f"id {shown(record.id)}: {change}", record.line)
         if text is None or not text or text.isspace():
             columns.text.append(NOTHING)
             return
@@ -267,7 +273,7 @@ class Lookup:
             if seen.embeddings.format == "jsonl":
                 with part.open("rb") as file:
                     file.seek(offset)
-                    record = read_line(file.readline(MAX_LINE_BYTES), line)
+                    record = parse_line(file.readline(MAX_LINE_BYTES), line)
             else:
                 record = rows(part, seen.embeddings.format).at(line, offset)
         except (OSError, ValueError) as error:
@@ -279,26 +285,6 @@ class Lookup:
                 remedy="wait until the program that writes it has finished, then audit again",
             )
         return record
-
-
-def read_line(line: bytes, number: int) -> Record | BadLine:
-    """A line as a record, also where bare NaN or Infinity in its vector make it invalid JSON.
-
-    Python's ``json.dump`` writes those; the vector then says what is wrong better than a JSON error does.
-    """
-    parsed = parse_line(line, number)
-    if not isinstance(parsed, BadLine) or parsed.kind not in ("not-json", "cut-off"):
-        return parsed
-    try:
-        record = parse_value(json.loads(line.decode()), number)
-        f"{record.id}{record.text}".encode()
-    except BadRecordError as error:
-        return BadLine(number, str(error), error.kind)
-    except (ValueError, RecursionError):
-        return parsed
-    if math.isnan(vector_norm(record.vector)):
-        return record
-    return BadLine(number, f"{parsed.reason} (a bare NaN or Infinity outside the vector?)", "not-json")
 
 
 def vector_norm(vector: Vectors) -> float:

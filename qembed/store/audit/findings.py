@@ -67,6 +67,7 @@ KINDS = {
     "empty-file": _error("lines", _EMBED_AGAIN),
     "cut-off": _error("lines", _COPY_AGAIN),
     "not-json": _error("lines", _COPY_AGAIN),
+    "duplicate-key": _error("lines", _FIX_SOURCE),
     "not-an-object": _error("lines", _FIX_SOURCE),
     "no-id": _error("lines", _FIX_SOURCE),
     "no-vector": _error("lines", _FIX_SOURCE),
@@ -82,6 +83,9 @@ KINDS = {
     "duplicate-id": _error("ids", _REMOVE),
     "missing-metadata": Kind(
         "metadata", "error", "warning", "embed with qembed, which completes the metadata"
+    ),
+    "changed-values": _warning(
+        "metadata", "nothing, if the values may be read so; else write them as strings or numbers yourself"
     ),
     "no-text": Kind("texts", "error", "warning", "store the text with its vector"),
     "content-mismatch": _error("content-sha256", "a text has changed since it was embedded: embed again"),

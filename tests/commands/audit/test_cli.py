@@ -16,9 +16,8 @@ import pytest
 from qembed.cli import run
 from qembed.records import REQUIRED_METADATA
 from qembed.store import ChunksFingerprint, Inputs, Manifest, Output, OutputFiles, write_json
-from qembed.store.audit.audit import read_line
 from qembed.store.audit.findings import CHECKS, KINDS
-from qembed.store.jsonl import Record
+from qembed.store.jsonl import Record, parse_line
 
 DIMENSION = 8
 MAX_TOKENS = 256
@@ -67,7 +66,7 @@ def write(
         return files.embeddings
     fingerprint, count, dimension = ChunksFingerprint(), 0, DIMENSION
     for line in lines:
-        parsed = read_line(line, 1)
+        parsed = parse_line(line, 1)
         if isinstance(parsed, Record):
             fingerprint.add(parsed.id, parsed.text)
             count += 1
@@ -107,6 +106,17 @@ def with_change(number: int, **changes: Any) -> Change:
 def with_line(number: int, line: bytes) -> Change:
     """Replace a whole line."""
     return lambda records: [line if at == number else record for at, record in enumerate(records, 1)]
+
+
+def with_nan(record: Json) -> bytes:
+    metadata = {**record["metadata"], "note": float("nan")}
+    line = json.dumps({**record, "metadata": metadata}, default=np.ndarray.tolist)
+    return f"{line}\n".encode()
+
+
+def twice(record: Json) -> bytes:
+    line = json.dumps(record, default=np.ndarray.tolist)
+    return f'{{"text": "other", {line[1:]}\n'.encode()
 
 
 def without(number: int, key: str) -> Change:
@@ -169,7 +179,11 @@ CORRUPTIONS: dict[str, tuple[Change, str, list[list[int]]]] = {
     "cut off in the middle": (with_line(3, b'{"id": "x", "te\n'), "not-json", [[3]]),
     "not UTF-8": (with_line(3, b'{"id": "\xff"}\n'), "not-json", [[3]]),
     "half a character": (with_line(3, b'{"id": "\\ud800", "embedding": [1]}\n'), "not-json", [[3]]),
-    "NaN elsewhere": (with_line(3, b'{"id": 1, "vector": [1], "metadata": {"a": NaN}}\n'), "not-json", [[3]]),
+    "a key twice": (
+        lambda records: [twice(record) if at == 3 else record for at, record in enumerate(records, 1)],
+        "duplicate-key",
+        [[3]],
+    ),
     "nested too deep": (with_line(3, b'{"id": ' + b"[" * 100_000 + b"\n"), "not-json", [[3]]),
     "a list": (with_line(3, b"[1, 2]\n"), "not-an-object", [[3]]),
     "no id": (without(2, "id"), "no-id", [[2]]),
@@ -203,6 +217,17 @@ CORRUPTIONS: dict[str, tuple[Change, str, list[list[int]]]] = {
     "false hash": (with_metadata(2, content_sha256=17), "content-mismatch", [[2]]),
     "two vectors": (lambda r: [*r, good(7, r[1]["text"])], "text-with-two-vectors", [[2, 7]]),
 }  # fmt: skip
+
+
+def test_values_that_no_index_holds_are_said_and_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = [good(number) for number in range(COUNT)]
+    write(tmp_path, [*records[:2], with_nan(records[2]), *records[3:]])
+    code, report = found(capsys, tmp_path)
+    assert (code, report["counts"]) == (0, {"changed-values": 1})
+    assert [finding["lines"] for finding in report["findings"]] == [[3]]
+    assert report["findings"][0]["reason"].endswith("NaN and infinities are null")
 
 
 @pytest.mark.parametrize("case", CORRUPTIONS)
