@@ -127,7 +127,7 @@ class ModelCard:
         unverified: Fields that no source showed.
         dimensions: Length of a vector; None for a reranker.
         pooling: How token states become one; a reranker's head reads the pooled state.
-        matryoshka: Dimensions it was trained to be cut to, largest first; empty for none.
+        matryoshka: Dimensions it was trained for, largest first; empty for none.
         remote_code_repository: Hub repository of that code; None without.
         remote_code_files: Its Python files.
         revision: Commit on the hub to load; None where none could be checked.

@@ -170,7 +170,7 @@ def _doubt(card: ModelCard, label: str) -> bool:
 
 def _matryoshka(card: ModelCard) -> str:
     if card.matryoshka:
-        return "may be cut to " + ", ".join(map(str, card.matryoshka[1:]))
+        return "may be truncated to " + ", ".join(map(str, card.matryoshka[1:]))
     return "no: not trained for cutting, keep all dimensions"
 
 

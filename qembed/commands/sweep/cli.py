@@ -62,21 +62,21 @@ class Listed(click.ParamType[tuple[Any, ...]]):
         return tuple(dict.fromkeys(map(int, parts)))
 
 
-@click.command(cls=AdvancedCommand, short_help="Do shorter or quantised vectors rank as well?")
+@click.command(cls=AdvancedCommand, short_help="Measure what shorter or quantised vectors cost in quality.")
 @EMBEDDINGS
 @click.option(
     "-e",
     "--eval-set",
     type=click.Path(path_type=Path),
     required=True,
-    help="Folder with queries and judgements (BEIR layout).",
+    help="Folder with queries and judgements (BEIR layout), or a bundled one.",
 )
 @SPLIT
 @click.option(
     "--dims",
     type=Listed(),
     metavar="N,N,...",
-    help="Cut the vectors to their first N dimensions; none cuts nothing.  [default: what the model was "
+    help="Numbers of dimensions to keep, or none for only the full ones.  [default: those the model was "
     "trained for, else up to four of 2048,1024,512,256,128,64]",
 )
 @click.option(
@@ -86,8 +86,8 @@ class Listed(click.ParamType[tuple[Any, ...]]):
     default="fp16,int8,binary",
     show_default=True,
     metavar="KIND,...",
-    help="Numbers of fewer bits: fp16, int8, binary (signs of texts and query), binary-asym (signs of texts, "
-    "whole query); none.",
+    help="Number formats: fp16, int8, binary (signs of texts and query), binary-asym (signs of texts, full "
+    "query), or none.",
 )
 @click.option(
     "--oversample",
@@ -95,12 +95,12 @@ class Listed(click.ParamType[tuple[Any, ...]]):
     default=4,
     show_default=True,
     metavar="N",
-    help="Also int8 and binary with the first N times 10 results (the measure's cutoff) rescored by the full "
-    "vectors, as Qdrant does; 0 leaves that out.",
+    help="Also try int8 and binary with the first N times 10 results (10: the measure's cutoff) rescored by "
+    "the full vectors, as Qdrant does; 0 leaves that out.",
 )
-@click.option("--combine", is_flag=True, help="Every kind of numbers in every dimension.")
+@click.option("--combine", is_flag=True, help="Try every number format in every dimension.")
 @click.option(
-    "--measure", default="nDCG@10", show_default=True, help="What decides, e.g. recall@100 or MRR@10."
+    "--measure", default="nDCG@10", show_default=True, help="Measure that decides, e.g. recall@100 or MRR@10."
 )
 @MARGIN
 @SEED
@@ -111,12 +111,11 @@ class Listed(click.ParamType[tuple[Any, ...]]):
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @output_options
 def command(embeddings: Path, eval_set: Path, quiet: bool, form: Form | None, **choices: Any) -> None:
-    """Hold shorter and quantised forms of stored vectors against the full ones, on judged queries.
+    """Compare shorter and quantised forms of stored vectors with the full ones, on judged queries.
 
-    EMBEDDINGS is a file (JSON lines, Parquet or npy; any shard means all) or the folder it lies in. No text
-    is embedded again: the vectors are cut or rounded in memory and searched exactly, so that only the form
-    makes a difference. Each form is better, worse, equivalent within the margin, or cannot be told from the
-    full vectors, and then how many queries could tell.
+    EMBEDDINGS is a file (JSON lines, Parquet or npy; any shard means all) or the folder it is in. No text is
+    embedded again: the vectors are truncated or rounded in memory and searched exactly, so only the form
+    differs. The verdict for each form is better, worse, equivalent within the margin, or cannot tell.
 
     \b
     Examples:
@@ -177,12 +176,12 @@ def render(result: SweepResult) -> Iterator[RenderableType]:
     yield Text()
     yield _quality(result)
     if len(result.variants) > 1:
-        yield Text(f"against the full vectors, {result.measure}", style="bold")
+        yield Text(f"compared with the full vectors, {result.measure}", style="bold")
         yield _verdicts(result)
     if any(one.form.rescore for one in result.variants):
         pool = result.k * result.options.oversample
         yield Text(
-            f"+rescore: the first {pool} results in the order of the float32 vectors, which may lie on a disk"
+            f"+rescore: the first {pool} results ordered by the float32 vectors, which may be on a disk"
         )
     for note in result.notes:
         yield Text(f"note: {note}", style="yellow")
@@ -220,7 +219,7 @@ def _quality(result: SweepResult) -> RenderableType:
 
     made = table(
         "form",
-        ">bytes a\nvector",
+        ">bytes per\nvector",
         ">smaller",
         f">{str(result.measure).replace('@', chr(10) + '@')}",
         ">95 %\ninterval",
@@ -267,11 +266,11 @@ def _advice(result: SweepResult) -> RenderableType:
 
     best = result.smallest_equivalent
     if best is None:
-        return Text("No cheaper form is shown to rank as well as the full vectors by these queries.")
+        return Text("These queries do not show that any smaller form ranks as well as the full vectors.")
     return Text.assemble(
-        "The smallest that ranks as well: ",
+        "The smallest form that ranks as well: ",
         (best.form.name, "bold"),
-        f", {best.form.bytes:,} bytes a vector{_on_disk(best)}, {best.compression:.3g}x smaller.",
+        f", {best.form.bytes:,} bytes per vector{_on_disk(best)}, {best.compression:.3g}x smaller.",
     )
 
 

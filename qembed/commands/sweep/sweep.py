@@ -227,7 +227,7 @@ def _check_dims(dims: Sequence[int], dimension: int) -> None:
     wrong = [size for size in dims if not 1 <= size <= dimension]
     if wrong:
         raise UsageError(
-            f"the vectors have {dimension:,} dimensions and cannot be cut to {wrong[0]:,}",
+            f"the vectors have {dimension:,} dimensions and cannot be truncated to {wrong[0]:,}",
             remedy=f"--dims with numbers from 1 to {dimension}",
         )
 
@@ -299,14 +299,14 @@ def _notes(dims: Sequence[int], dimension: int, model: str | None) -> tuple[str,
         return ()
     if card is None:
         name = model or "the model"
-        return (f"the catalog does not know whether {name} was trained to be cut (Matryoshka)",)
+        return (f"the catalog does not know whether {name} was trained for shorter vectors (Matryoshka)",)
     untrained = [f"{size:,}" for size in cuts if size not in card.matryoshka]
     if not untrained:
         return ()
     if not card.matryoshka:
-        return (f"{card.id} was not trained to be cut (Matryoshka): its shorter vectors lose more",)
+        return (f"{card.id} was not trained for shorter vectors (Matryoshka): they lose more",)
     trained = ", ".join(f"{size:,}" for size in card.matryoshka)
-    return (f"{card.id} was trained to be cut to {trained}, not to {', '.join(untrained)}",)
+    return (f"{card.id} was trained for {trained} dimensions, not for {', '.join(untrained)}",)
 
 
 def _describe(one: Variant) -> dict[str, Any]:

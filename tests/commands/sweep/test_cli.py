@@ -64,9 +64,9 @@ class TestForPeople:
         assert ["1", "float32", "4", "32x"] in [row[:4] for row in rows]
         assert any(row[:3] == ["32", "fp16", "+0.000"] and "equivalent" in row for row in rows)
         assert any(row[:2] == ["1", "float32"] and "worse;" in row for row in rows)
-        assert "+rescore: the first 40 results in the order of the float32 vectors" in words
-        assert "was trained to be cut (Matryoshka)" in words
-        assert "The smallest that ranks as well: 32 " in words
+        assert "+rescore: the first 40 results ordered by the float32 vectors" in words
+        assert "was trained for shorter vectors (Matryoshka)" in words
+        assert "The smallest form that ranks as well: 32 " in words
         assert "searching in every form (8 forms)" in err
 
     @pytest.mark.parametrize("more", [[], ["--combine", "--measure", "recall@20"], ["--quantize", "none"]])
@@ -89,7 +89,7 @@ class TestForPeople:
         assert code == 0
         assert "cannot tell" in out
         assert "nan" not in out
-        assert "No cheaper form is shown to rank as well" in out
+        assert "These queries do not show that any smaller form" in out
 
 
 class TestForPipes:
@@ -181,7 +181,7 @@ class TestExitCodes:
     def test_too_many_dimensions(self, run_cli: RunCli, folder: Path, judged: Path) -> None:
         code, _, err = run_cli(["sweep", folder, "-e", judged, "--dims", "64", "-q"])
         assert code == 2
-        assert "have 32 dimensions and cannot be cut to 64" in err
+        assert "have 32 dimensions and cannot be truncated to 64" in err
 
     def test_other_chunks(self, run_cli: RunCli, folder: Path, tmp_path: Path) -> None:
         others = write_eval_set(tmp_path / "set", QUERIES, {query: {"other:1": 1} for query in QUERIES})

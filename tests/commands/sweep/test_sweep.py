@@ -187,9 +187,9 @@ class TestDims:
     @pytest.mark.parametrize(
         ("model", "dims", "said"),
         [
-            ("sentence-transformers/all-MiniLM-L6-v2", (8,), "was not trained to be cut"),
+            ("sentence-transformers/all-MiniLM-L6-v2", (8,), "was not trained for shorter vectors"),
             ("nobody/knows", (8,), "does not know whether nobody/knows was trained"),
-            ("nomic-ai/nomic-embed-text-v1.5", (8,), "not to 8"),
+            ("nomic-ai/nomic-embed-text-v1.5", (8,), "not for 8"),
             ("nobody/knows", (32,), None),
         ],
     )
@@ -208,7 +208,7 @@ class TestDims:
         assert [said in note for note in notes] == ([True] if said else [])
 
     def test_more_than_there_are(self, folder: Path, judged: Path) -> None:
-        with pytest.raises(UsageError, match="have 32 dimensions and cannot be cut to 64"):
+        with pytest.raises(UsageError, match="have 32 dimensions and cannot be truncated to 64"):
             sweep(folder, judged, options(dims=(64,)))
 
 
