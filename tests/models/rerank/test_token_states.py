@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from tiny_models import edit_json
 from tiny_rerankers import tiny_multi_vector
 
@@ -133,3 +137,50 @@ class TestMultiVectorEncoder:
         monkeypatch.delattr(sentence_transformers, "MultiVectorEncoder")
         with pytest.raises(UsageError, match="has no MultiVectorEncoder"):
             load(folder)
+
+
+class TestQueryExpansion:
+    """Queries are filled with mask tokens that are matched, though no token attends to them (ColBERT)."""
+
+    @pytest.fixture
+    def expanded(self, folder: Path, tmp_path: Path) -> Path:
+        copy = shutil.copytree(folder, tmp_path / "expanded")
+        expansion = {"strategy": "fixed", "attend": False, "length": 16}
+        edit_json(copy / "sentence_bert_config.json", query_expansion=expansion)
+        return copy
+
+    def test_kernels_that_leave_masked_tokens_out_are_not_used(self, expanded: Path) -> None:
+        source = resolve_model(str(expanded))
+        plain = MultiVectorTokens.load(source, PLAIN)
+        fast = MultiVectorTokens.load(source, replace(PLAIN, kernels="auto"))
+        expected, found = (model.states_of_texts(TEXTS, "query") for model in (plain, fast))
+        assert expected.matched.sum(dim=1).tolist() == [16] * len(TEXTS)
+        assert torch.equal(expected.matched, found.matched)
+        cosines = torch.nn.functional.cosine_similarity(expected.states, found.states, dim=2)
+        assert cosines[expected.matched].min() > 0.99999
+        assert fast.info.kernels.startswith("plain")
+
+    def test_as_the_library(self, expanded: Path) -> None:
+        from sentence_transformers import MultiVectorEncoder
+
+        model = MultiVectorEncoder(str(expanded), device="cpu")
+        expected = model.encode_query(TEXTS, convert_to_numpy=True)
+        made = MultiVectorTokens.load(resolve_model(str(expanded)), PLAIN).states_of_texts(TEXTS, "query")
+        for one, states, matched in zip(expected, made.states, made.matched, strict=True):
+            mine = states[matched].float().numpy()
+            assert np.allclose(mine, np.asarray(one), atol=1e-5)
+
+
+def test_a_pylate_folder_needs_no_foreign_code(folder: Path, tmp_path: Path) -> None:
+    """PyLate names its own Dense in modules.json; sentence-transformers has the same module itself."""
+    copy = shutil.copytree(folder, tmp_path / "pylate")
+    modules = json.loads((copy / "modules.json").read_text())[:2]
+    modules[1]["type"] = "pylate.models.Dense.Dense"
+    (copy / "modules.json").write_text(json.dumps(modules))
+    config = {"model_type": "ColBERT", "query_prefix": "[CLS] ", "document_prefix": "[SEP] "}
+    (copy / "config_sentence_transformers.json").write_text(json.dumps(config))
+    model = load_token_model(resolve_model(str(copy)), PLAIN)
+    assert isinstance(model, MultiVectorTokens)
+    states = model.states_of_texts(TEXTS, "query")
+    assert torch.isfinite(states.states).all()
+    assert "pylate" not in sys.modules
