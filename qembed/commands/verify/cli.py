@@ -101,10 +101,10 @@ SCHEMA = "qembed.verify/1"
 @click.option("--revision", metavar="COMMIT", help="Commit, tag or branch of the model on the hub.")
 @click.option(
     "--reference",
-    type=click.Choice(["fp32", "fp16", "bf16"]),
+    type=click.Choice(["auto", "fp32", "fp16", "bf16"]),
     default="fp32",
     show_default=True,
-    help="Precision of the reference, for models that fit no device in fp32.",
+    help="Precision of the reference; auto: the widest that fits the device.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option(

@@ -9,14 +9,21 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from qembed.engine.planning.candidates import Limits
+from qembed.engine.planning.choice import choose
+from qembed.engine.planning.facts import model_facts
+from qembed.engine.planning.presets import device_here
+from qembed.engine.workers.oom import encode_in_parts
 from qembed.errors import DimensionMismatch, QembedError
-from qembed.models import Encoder, EncoderInfo, EncoderOptions, Role
+from qembed.models import Encoder, EncoderInfo, EncoderOptions, ModelSource, Role
+from qembed.models.device import Precision, pick_device
 from qembed.progress import Progress
 from qembed.records import Lengths, Vectors
 from qembed.store import Manifest
 from qembed.store.made_with import as_made
 
 _NORM_TOLERANCE = 1e-3
+_EXACT: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,7 @@ class Reference:
         return vectors
 
     def _one(self, one: ToEmbed, role: Role) -> npt.NDArray[np.float32]:
-        vector = self._encoder.encode([one.text], role)[0, : self._dimension]
+        vector = encode_in_parts(self._encoder, [one.text], role)[0, : self._dimension]
         if not np.isfinite(vector).all() or not vector.any():
             raise QembedError(
                 f"{self.info.id} in {self.info.dtype} gives no usable vector for {one.id!r}",
@@ -89,16 +96,37 @@ class Reference:
         return vector
 
 
+def that_fits(source: ModelSource, options: EncoderOptions) -> EncoderOptions:
+    """``options`` with a precision that fits the device; ``auto`` is the widest exact one that does.
+
+    Raises:
+        QembedError: The precision that was asked for does not fit; the remedy names one that does.
+    """
+    device, facts = device_here([pick_device(options.device)]), model_facts(source)
+    fitting = [
+        precision
+        for precision in _EXACT
+        if choose(facts, device, limits=Limits(precision=precision)).decision.chosen is not None
+    ]
+    if options.precision == "auto" and fitting:
+        return replace(options, precision=fitting[0])
+    asked = "fp32" if options.precision == "auto" else options.precision
+    if asked in _EXACT and asked not in fitting:
+        raise QembedError(
+            f"{facts.id} in {asked} does not fit {device.label}",
+            remedy=f"--reference {fitting[0]}" if fitting else "another --device, as cpu",
+        )
+    return options
+
+
 def as_before(options: EncoderOptions, manifest: Manifest | None, stored: Vectors) -> EncoderOptions:
     """As the vectors were made, in the precision and on the device of the reference.
 
     Args:
-        options: Options of the reference encoder; ``auto`` is fp32.
+        options: Options of the reference encoder.
         manifest: Manifest of the vectors, if there is one.
         stored: Some of them, which tell whether they are normalised where no manifest does.
     """
-    if options.precision == "auto":
-        options = replace(options, precision="fp32")
     if manifest is None:
         norms = np.linalg.norm(stored, axis=1)
         return replace(options, normalize=bool((np.abs(norms - 1) < _NORM_TOLERANCE).all()))

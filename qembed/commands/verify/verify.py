@@ -11,7 +11,7 @@ import numpy as np
 
 from qembed.commands.verify.compare import Drift, Floats, Overlap, cosines_of, drift_of, same_neighbours
 from qembed.commands.verify.ranking import Ranking, RankingOptions, candidates_of, prepare, rank_again
-from qembed.commands.verify.reference import Reference, ToEmbed, as_before
+from qembed.commands.verify.reference import Reference, ToEmbed, as_before, that_fits
 from qembed.commands.verify.sample import Contents, Sampled, read_contents
 from qembed.engine.workers.oom import release_memory
 from qembed.errors import UsageError
@@ -139,7 +139,7 @@ def verify(
         Mismatch: The model's files are not those that made the vectors, or a line is no record.
         DimensionMismatch: Vectors of two lengths, or longer than the model's.
         ModelUnreachable: The model is neither here nor on the hub.
-        QembedError: The reference itself is not finite.
+        QembedError: The reference itself is not finite, or does not fit the device.
     """
     if sample < 1 or k < 1 or seed < 0:
         raise UsageError("sample and k are at least 1, seed at least 0")
@@ -157,7 +157,7 @@ def verify(
             pool = candidates_of(found.path, manifest, model, options, ranking, prepared, progress)
         release_memory()  # of the model that has encoded the queries
         progress.phase(f"loading {source.name}")
-        encoder = Encoder.load(source, as_before(options, manifest, stored))
+        encoder = Encoder.load(source, as_before(that_fits(source, options), manifest, stored))
         reference = Reference(encoder, seen.dimension, found.path)
         progress.phase("embedding again", total=len(seen.sample), unit="texts")
         vectors = reference.embed([ToEmbed(one.id, one.place, one.text) for one in seen.sample], progress)

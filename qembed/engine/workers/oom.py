@@ -4,6 +4,16 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qembed.errors import QembedError
+from qembed.records import Vectors
+
+if TYPE_CHECKING:
+    from qembed.models import Encoder, Role
 
 _SPELLINGS = (
     "out of memory",  # CUDA, HIP, MPS, and torch.AcceleratorError
@@ -43,6 +53,44 @@ def is_device_lost(error: BaseException) -> bool:
         return False
     named = type(error).__name__ == "AcceleratorError"
     return named or any(spelling in str(error) for spelling in _DEVICE_ERRORS)
+
+
+def encode_in_parts(encoder: Encoder, texts: Sequence[str], role: Role) -> Vectors:
+    """Encode texts in one forward pass, or in halves where the device has no memory for all at once.
+
+    For the few texts outside of a run: queries, and the sample of ``verify``.
+
+    Args:
+        encoder: The model.
+        texts: At least one.
+        role: Query or document.
+
+    Returns:
+        float32 (texts, dimension).
+
+    Raises:
+        QembedError: A single text does not fit.
+    """
+    try:
+        return encoder.encode(texts, role)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        failure = first_line(error)
+    release_memory()
+    if len(texts) == 1:
+        raise QembedError(
+            f"{encoder.info.device} has no memory left for a {role} of {len(texts[0]):,} characters",
+            where=failure,
+            remedy="see what else uses the device (nvidia-smi); or --device cpu, or a narrower --precision",
+        )
+    middle = len(texts) // 2
+    return np.concatenate([encode_in_parts(encoder, part, role) for part in (texts[:middle], texts[middle:])])
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; its name where it says nothing."""
+    return (str(error).splitlines() or [""])[0] or type(error).__name__
 
 
 def release_memory() -> None:

@@ -17,8 +17,8 @@ from threading import Thread
 from typing import TypeAlias
 
 from qembed.engine.workers.messages import Broken, Dying, Task
-from qembed.engine.workers.oom import is_device_lost
-from qembed.engine.workers.worker import Worker, first_line
+from qembed.engine.workers.oom import first_line, is_device_lost
+from qembed.engine.workers.worker import Worker
 from qembed.errors import QembedError
 
 PIPELINE_TASKS = 2

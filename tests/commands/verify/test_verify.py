@@ -15,12 +15,21 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tiny_models import edit_json
 
+from qembed.commands.verify import reference
 from qembed.commands.verify import sample as verify_sample
 from qembed.commands.verify.compare import cosines_of, drift_of, neighbours, same_neighbours
 from qembed.commands.verify.sample import DistinctVectors, Sampler, read_contents
 from qembed.commands.verify.verify import THRESHOLDS, VerifyReport, verify
-from qembed.errors import DimensionMismatch, InputNotFound, Mismatch, ModelUnreachable, UsageError
-from qembed.models import Encoder, EncoderOptions
+from qembed.engine.planning.presets import find_device
+from qembed.errors import (
+    DimensionMismatch,
+    InputNotFound,
+    Mismatch,
+    ModelUnreachable,
+    QembedError,
+    UsageError,
+)
+from qembed.models import Encoder, EncoderOptions, resolve_model
 from qembed.progress import Progress
 from qembed.records import Vectors
 from qembed.store import (
@@ -419,3 +428,22 @@ class TestWithoutManifest:
     ) -> None:
         with pytest.raises(DimensionMismatch, match=r"have 32 dimensions, .* gives 16"):
             check(write(tmp_path, vectors), model=str(tiny_models("dense")))
+
+
+class TestReferenceThatFits:
+    @pytest.fixture(autouse=True)
+    def on_a_t4(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("QEMBED_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(reference, "pick_device", lambda _: "cuda:0")
+        monkeypatch.setattr(reference, "device_here", lambda _: find_device("t4"))
+
+    def test_auto_is_the_widest(self) -> None:
+        large, small = resolve_model("nomic-embed-code"), resolve_model("minilm")
+        assert reference.that_fits(small, EncoderOptions()).precision == "fp32"
+        assert reference.that_fits(large, EncoderOptions()).precision == "fp16"
+        assert reference.that_fits(large, EncoderOptions(precision="nf4")).precision == "nf4"
+
+    def test_one_that_does_not_fit_names_one_that_does(self) -> None:
+        with pytest.raises(QembedError, match="in fp32 does not fit Tesla T4") as caught:
+            reference.that_fits(resolve_model("nomic-embed-code"), EncoderOptions(precision="fp32"))
+        assert caught.value.remedy == "--reference fp16"

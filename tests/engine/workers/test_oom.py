@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 
+import numpy as np
 import pytest
-from fakes import OOM_SPELLINGS, oom
+from fakes import INFO, OOM_SPELLINGS, oom
 
 from qembed.engine.workers import oom as module
-from qembed.engine.workers.oom import is_device_lost, is_out_of_memory, release_memory
+from qembed.engine.workers.oom import encode_in_parts, is_device_lost, is_out_of_memory, release_memory
+from qembed.errors import QembedError
 
 
 def of_torch() -> list[BaseException]:
@@ -105,3 +108,37 @@ def test_cycles_are_freed(monkeypatch: pytest.MonkeyPatch) -> None:
         assert alive() is None
     finally:
         gc.enable()
+
+
+class TestFewTexts:
+    """Queries and other texts outside of a run: halved where they do not fit together."""
+
+    class Encoder:
+        info = INFO
+
+        def __init__(self, fits: int) -> None:
+            self.fits, self.passes = fits, 0
+
+        def encode(self, texts: Sequence[str], role: str) -> np.ndarray:
+            self.passes += 1
+            if len(texts) > self.fits:
+                raise oom("OutOfMemoryError")
+            if "bug" in texts:
+                raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+            return np.array([[float(text)] for text in texts], dtype=np.float32)
+
+    def test_halves_in_order(self) -> None:
+        encoder = self.Encoder(fits=2)
+        texts = [str(number) for number in range(7)]
+        made = encode_in_parts(encoder, texts, "query")  # type: ignore[arg-type]
+        assert made[:, 0].tolist() == list(range(7))
+
+    def test_one_that_does_not_fit_is_an_error_that_says_what_to_do(self) -> None:
+        with pytest.raises(QembedError, match="no memory left for a query of 3 characters") as caught:
+            encode_in_parts(self.Encoder(fits=0), ["abc"], "query")  # type: ignore[arg-type]
+        assert "--device cpu" in str(caught.value.remedy)
+        assert "CUDA out of memory" in str(caught.value.where)
+
+    def test_another_error_is_raised_as_it_is(self) -> None:
+        with pytest.raises(RuntimeError, match="mat1"):
+            encode_in_parts(self.Encoder(fits=9), ["bug"], "query")  # type: ignore[arg-type]
