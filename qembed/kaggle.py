@@ -275,21 +275,6 @@ def gpus_asked(device: str) -> int:
     return needed
 
 
-def require_gpus(device: str, found: int) -> None:
-    """Stop where more GPUs were asked for than there are.
-
-    Args:
-        device: As in ``--device``.
-        found: ``torch.cuda.device_count()``, which opens no CUDA context.
-
-    Raises:
-        UsageError: naming both numbers.
-    """
-    asked = gpus_asked(device)
-    if asked > found:
-        raise UsageError(f"--device {device} needs {asked} GPU(s), {found} found", remedy=CHOOSE_GPU)
-
-
 def room_bytes(root: Path | None = None) -> int:
     """Bytes that ``/kaggle/working`` can still take: of its 20 GB and of the disk; 0 where it is absent."""
     folder = working(root)
