@@ -137,7 +137,7 @@ def _sections(planned: Plan) -> Iterator[tuple[str, list[tuple[str, str]]]]:
         cap = f", capped to {rule.capped}" if rule.capped < rule.texts else ""
         yield (
             "Rule of thumb with your figures",
-            [(str(rule.texts), f"texts = {terms} / {_gb(rule.chunk_bytes)} a chunk{cap}")],
+            [(str(rule.texts), f"texts = {terms} / {_gb(rule.chunk_bytes)} per chunk{cap}")],
         )
     yield "Corpus", _corpus(planned)
     if best is not None:

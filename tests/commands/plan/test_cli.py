@@ -89,7 +89,7 @@ class TestTable:
     def test_the_figure_of_the_mission(self, eco: Path, run_cli: Run) -> None:
         arguments = ["plan", eco, "--device", "t4x2", "--model-gb", "6.8", "--chunk-gb", "0.15"]
         out = flat(run_cli(arguments).out)
-        assert "46 texts = (15.83 GB - 6.80 GB - 2.00 GB) / 0.15 GB a chunk, capped to 24" in out
+        assert "46 texts = (15.83 GB - 6.80 GB - 2.00 GB) / 0.15 GB per chunk, capped to 24" in out
 
     def test_the_models_own_tokenizer_is_no_estimate(self, eco: Path, tiny: Path, run_cli: Run) -> None:
         out = run_cli(["plan", eco, "--device", "t4", "--model", tiny]).out
