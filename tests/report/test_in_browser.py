@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -299,36 +300,82 @@ def test_a_bar_of_a_chart_opens_its_query(visit: Visit) -> None:
 
 
 def test_judging_by_keyboard_and_export(visit: Visit, browser: Browser, full: StoredBench) -> None:
+    """Keys work as soon as the text is in sight; comments, notes and undo outlive the page."""
     with visit("full") as page:
         page.value("document.getElementById('who').focus()")
         page.type("Anna\tB.")
-        page.value("document.getElementById('card').focus()")
-        for key in ("2", "s", "0", "1", "u", "1"):
+        page.value("document.getElementById('need').focus()")
+        page.type("the page that names it")
+        page.value("document.activeElement.blur(); document.getElementById('card').scrollIntoView()")
+        for key in ("2", "s", "0", "?", "u", "1"):
             page.press(key)
-        assert page.value("document.activeElement.id") == "card"
         assert page.value("document.querySelector('#judging progress').value") == 3
         assert page.value(f"Object.values({STORED}.grades).map(given => given.grade)") == [2, 0, 1]
+        assert "s per item" in page.value("document.querySelector('#judging [role=status]').textContent")
         card = page.value("document.getElementById('card').textContent")
-        assert not any(name in card for name in full.names), "who found it is not told"
-        exported = downloaded(page, browser, "#export", "qrels.tsv")
-        rows = list(csv.reader(io.StringIO(exported), delimiter="\t"))
-        assert rows[0] == ["query-id", "corpus-id", "score", "judge", "judged-at"]
-        first, _, third = full.unjudged[:3]
-        assert [row[:4] for row in rows[1:3]] == [
-            [first[0], first[1], "2", "Anna B."],
-            [third[0], third[1], "0", "Anna B."],
-        ]
-        assert len(rows) == 4
+        assert not any(label in card for label in full.labels.values()), "who found it is not told"
+        assert page.value("document.querySelectorAll('#card mark').length") == 0, (
+            "words of the query prejudice"
+        )
         page.reload()
         assert page.value("document.querySelector('#judging progress').value") == 3, "the browser keeps them"
         assert page.value("document.getElementById('who').value").startswith("Anna")
+        page.value("document.getElementById('card').scrollIntoView()")
+        page.press("u")
+        assert page.value("document.querySelector('#judging progress').value") == 2, "undo too"
+        page.value("document.getElementById('comment').focus()")
+        page.type("=because")
+        page.value("document.activeElement.blur()")
+        page.press("1")
+        page.press("?")
+        rows = list(
+            csv.reader(io.StringIO(downloaded(page, browser, "#export", "qrels.tsv")), delimiter="\t")
+        )
+        assert rows[0] == ["query-id", "corpus-id", "score", "judge", "judged-at", "comment", "need"]
+        assert [[*row[2:4], row[5]] for row in rows[1:]] == [
+            ["2", "Anna B.", ""],
+            ["0", "Anna B.", ""],
+            ["1", "Anna B.", "=because"],
+        ]
+        assert rows[1][6] == "the page that names it"
+        assert {(row[0], row[1]) for row in rows[1:]} <= {(query, unit) for query, unit, _ in full.unjudged}
+
+
+def test_keys_do_not_judge_what_is_out_of_sight(visit: Visit) -> None:
+    with visit("full") as page:
+        page.value("scrollTo(0, 0)")
+        page.press("1")
+        assert page.value("document.querySelector('#judging progress').value") == 0
+
+
+def test_what_decides_comes_first_and_a_page_is_whole(visit: Visit, full: StoredBench) -> None:
+    """First what the systems of the headline rank most differently; all parts of a page."""
+    old, new = (full.ranks[name] for name in ("baseline", "vectors"))
+
+    def gain(rank: int | None) -> float:
+        return 1 / math.log2(rank + 1) if rank and rank <= 10 else 0
+
+    weights = {
+        (query, unit): abs(gain(old[query].get(unit)) - gain(new[query].get(unit)))
+        for query, unit, _ in full.unjudged
+    }
+    with visit("full") as page:
+        unit = page.value("document.querySelector('#card .unit').textContent")
+        query = page.value("document.querySelector('#card h3').textContent")
+        ids = {line["text"]: line["query_id"] for line in full.queries}
+        assert weights[ids[query], unit] == pytest.approx(max(weights.values()))
+        parts = {line["text"] for line in full.texts.values() if unit in line["pages"]}
+        shown = page.value(
+            "[...document.querySelectorAll('#card .judged-text p')].map(part => part.textContent)"
+        )
+        assert set(shown) == parts
 
 
 def test_query_by_query_and_the_end(visit: Visit) -> None:
     with visit("hostile") as page:
         order = "document.getElementById('judge-order')"
         page.value(f"{order}.value = 'query'; {order}.dispatchEvent(new Event('change'))")
-        page.value("document.getElementById('card').focus()")
+        page.value("document.getElementById('card').scrollIntoView()")
         total = page.value("document.querySelector('#judging progress').max")
         for _ in range(total):
             page.press("1")

@@ -232,6 +232,12 @@ def draft(
     metavar="REPORT",
     help="Make a new eval set in FOLDER out of the questions of this stored bench (reports/: the newest).",
 )
+@click.option(
+    "--conflicts",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the items with several grades to FILE, to be decided by somebody.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
 @JSON
 @click.pass_context
@@ -243,6 +249,7 @@ def merge(
     judge: str | None,
     on_conflict: Literal["keep", "replace"],
     bench: Path | None,
+    conflicts: Path | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -250,7 +257,8 @@ def merge(
 
     New grades are added to the qrels. Every judgement, with who gave it and when, goes into judgements.jsonl
     in FOLDER, whatever became of it: no grade is lost, and none is replaced unless you say so. The next bench
-    uses them.
+    uses them. Where two judges graded the same items, their agreement is printed: the share of equal grades,
+    and Cohen's kappa with its interval.
 
     Exit code 0: merged; 3: merged, and the qrels keep other grades for some, which are shown.
 
@@ -259,15 +267,18 @@ def merge(
       qembed evalset merge-judgements my_eval_set qrels.tsv
       qembed evalset merge-judgements my_set qrels.tsv --bench reports/0004_mine
       qembed evalset merge-judgements my_eval_set anna.tsv ben.tsv --dry-run
+      qembed evalset merge-judgements my_set anna.tsv ben.tsv --conflicts open.tsv
       qembed evalset merge-judgements my_eval_set qrels.tsv --on-conflict replace
     """
-    from qembed.commands.evalset.judgements import merge_judgements
+    from qembed.commands.evalset.judgements import merge_judgements, write_conflicts
     from qembed.commands.evalset.view import merged_document, render_merged
     from qembed.terminal.output import print_json
 
     merged = merge_judgements(
         folder, files, split=split, judge=judge, on_conflict=on_conflict, bench=bench, dry_run=dry_run
     )
+    if conflicts is not None:
+        write_conflicts(conflicts, merged.conflicts)
     if as_json:
         print_json(merged_document(merged, dry_run=dry_run))
     else:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -26,10 +27,11 @@ from qembed.evaluation.eval_sets.eval_set import EvalSet, load_eval_set
 from qembed.evaluation.eval_sets.findings import refuse
 from qembed.evaluation.eval_sets.lines import text_lines, write_lines
 from qembed.evaluation.judge.rubric import JUDGE_PREFIX
+from qembed.evaluation.statistics.kappa import Kappa, cohens_kappa
 from qembed.store import locked
 
 LOG = "judgements.jsonl"
-HEADER = ("query-id", "corpus-id", "score", "judge", "judged-at")
+HEADER = ("query-id", "corpus-id", "score", "judge", "judged-at", "comment", "need")
 UNKNOWN = "unknown"
 
 Outcome: TypeAlias = Literal["added", "same", "kept", "replaced"]
@@ -48,6 +50,8 @@ class Judgement:
         judged_at: UTC time, ISO 8601; of a file that does not say, when it was written.
         file: Name of the file that it came from.
         line: Its line there, from 1.
+        comment: What the judge wrote beside the grade.
+        need: What would answer the query, in the judge's words.
     """
 
     query_id: str
@@ -57,6 +61,8 @@ class Judgement:
     judged_at: str
     file: str
     line: int
+    comment: str = ""
+    need: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,22 @@ class MergedJudgements:
     def count(self, outcome: Outcome) -> int:
         """How many ended so."""
         return sum(entry.outcome == outcome for entry in self.merged)
+
+    @property
+    def agreements(self) -> dict[tuple[str, str], Kappa]:
+        """Agreement of every two judges of these files who graded the same items."""
+        grades: dict[str, dict[tuple[str, str], int]] = {}
+        for entry in self.merged:
+            given = entry.judgement
+            grades.setdefault(given.judge, {})[given.query_id, given.item_id] = given.grade
+        found = {}
+        for one, other in combinations(grades, 2):
+            shared = [
+                (grades[one][item], grades[other][item]) for item in grades[one] if item in grades[other]
+            ]
+            if shared:
+                found[one, other] = cohens_kappa(shared)
+        return found
 
     @property
     def conflicts(self) -> tuple[Merged, ...]:
@@ -169,8 +191,23 @@ def _merge(
     return MergedJudgements(found.qrels_file, log, tuple(merged), sum(map(len, qrels.values())))
 
 
+def write_conflicts(path: Path, conflicts: Sequence[Merged]) -> None:
+    """Write the items with several grades, each once, to be decided: the score is left empty.
+
+    Filled in, the file is merged with ``on_conflict="replace"``.
+    """
+    said: dict[tuple[str, str], list[str]] = {}
+    for entry in conflicts:
+        given = entry.judgement
+        grades = said.setdefault((given.query_id, given.item_id), [f"there: {entry.before}"])
+        grades.append(f"{given.judge}: {given.grade}" + (f" ({given.comment})" if given.comment else ""))
+    rows = ["\t".join([*item, "", "", "", "; ".join(grades), ""]) for item, grades in said.items()]
+    write_lines(path, ["\t".join(HEADER), *rows])
+
+
 def read_judgements(path: Path, *, judge: str | None = None) -> list[Judgement]:
-    """The judgements of a file: three columns as in qrels, or five with who and when; tabs between them.
+    """The judgements of a file: three columns as in qrels, or five with who and when, or seven
+    with comment and need; tabs between them.
 
     Raises:
         InputNotFound: The file is not there.
@@ -192,13 +229,13 @@ def read_judgements(path: Path, *, judge: str | None = None) -> list[Judgement]:
 
 def _judgement(fields: list[str], judge: str | None, path: Path, line: int) -> Judgement:
     where = f"{path}, line {line}"
-    if len(fields) not in (3, 5) or not all(fields[:3]):
+    if len(fields) not in (3, 5, 6, 7) or not all(fields[:3]):
         raise Mismatch(
             f"{len(fields)} columns; expected {', '.join(HEADER)} with tabs between them",
             where=where,
             remedy="export it again; nothing was merged",
         )
-    query_id, item_id, grade, who, when = [*fields, "", ""][:5]
+    query_id, item_id, grade, who, when, comment, need = [*fields, "", "", "", ""][:7]
     if (relevance := parse_grade(grade)) is None or relevance < 0:
         raise Mismatch(
             f"the grade {grade!r} is not a whole number of 0 or more",
@@ -207,7 +244,17 @@ def _judgement(fields: list[str], judge: str | None, path: Path, line: int) -> J
         )
     check_ids({query_id: None, item_id: None}, "beir", path)
     written = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
-    return Judgement(query_id, item_id, relevance, who or judge or UNKNOWN, when or written, path.name, line)
+    return Judgement(
+        query_id,
+        item_id,
+        relevance,
+        who or judge or UNKNOWN,
+        when or written,
+        path.name,
+        line,
+        comment,
+        need,
+    )
 
 
 def _outcome(before: int | None, grade: int, on_conflict: OnConflict) -> Outcome:

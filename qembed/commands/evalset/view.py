@@ -228,11 +228,19 @@ def merged_document(merged: MergedJudgements, *, dry_run: bool) -> dict[str, Any
         "qrels": str(merged.qrels),
         "log": str(merged.log),
         "judgements": merged.judgements,
+        "agreements": [
+            {"judges": list(judges), **{key: _nan_free(value) for key, value in asdict(found).items()}}
+            for judges, found in merged.agreements.items()
+        ],
         "merged": [
             {**asdict(entry.judgement), "outcome": entry.outcome, "grade_before": entry.before}
             for entry in merged.merged
         ],
     }
+
+
+def _nan_free(value: Any) -> Any:
+    return None if value != value else value
 
 
 def render_merged(merged: MergedJudgements, *, dry_run: bool) -> Iterator[str]:
@@ -243,6 +251,14 @@ def render_merged(merged: MergedJudgements, *, dry_run: bool) -> Iterator[str]:
         f"{merged.count('replaced'):,} {would}replaced, {merged.count('kept'):,} kept as they were; "
         f"{_count(merged.judgements, 'judgement')} {'then' if dry_run else 'now'}"
     )
+    for judges, found in merged.agreements.items():
+        kappa = f"Cohen's kappa {found.kappa:.2f} ({found.low:.2f} to {found.high:.2f})"
+        if found.kappa != found.kappa:
+            kappa = "only one grade was given, so kappa says nothing"
+        yield (
+            f"{' and '.join(judges)}: {_count(found.items, 'item')} graded by both, "
+            f"{found.agreement:.0%} alike, {kappa}"
+        )
     for entry in merged.conflicts:
         given = entry.judgement
         what = "stays" if entry.outcome == "kept" else f"becomes {given.grade}"
@@ -251,7 +267,7 @@ def render_merged(merged: MergedJudgements, *, dry_run: bool) -> Iterator[str]:
             f"{given.judge} says {given.grade} ({given.file}, line {given.line})"
         )
     if merged.count("kept"):
-        yield "Decide, and merge with --on-conflict replace what should hold."
+        yield "To decide them: --conflicts FILE, fill in the score, and merge it with --on-conflict replace."
     if not dry_run:
         yield f"Who judged what, and when: {merged.log}"
 

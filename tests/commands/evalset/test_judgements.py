@@ -80,6 +80,8 @@ def test_who_and_when_are_kept(eval_set: Path, tmp_path: Path) -> None:
         "judged_at": WHEN,
         "file": "qrels.tsv",
         "line": 2,
+        "comment": "",
+        "need": "",
         "outcome": "added",
         "grade_before": None,
         "qrels": "test.tsv",
@@ -242,3 +244,39 @@ def test_every_grade_is_in_the_qrels_or_in_the_log(
     }
     assert all(there[pair] == grade for pair, grade in replaced.items())
     assert all(flat[pair] == grade or replaced[pair] == grade for pair, grade in there.items())
+
+
+def test_comment_and_need_are_kept(eval_set: Path, tmp_path: Path) -> None:
+    path = tmp_path / "full.tsv"
+    lines = (
+        "q1\tc\t1\tAnna\t2026-01-01T00:00:00Z\tonly half\tthe name of the page",
+        "q1\td\t0\tAnna\t\tno\t",
+    )
+    path.write_text("\n".join([f"{FULL}\tcomment\tneed", *lines, ""]))
+    merge_judgements(eval_set, [path])
+    assert [(entry["comment"], entry["need"]) for entry in log(eval_set)] == [
+        ("only half", "the name of the page"),
+        ("no", ""),
+    ]
+
+
+def test_two_judges_and_how_conflicts_are_decided(eval_set: Path, tmp_path: Path, run_cli: Any) -> None:
+    """Agreement is printed, conflicts are written to be decided, and the decision is merged."""
+    pairs = {"anna": "q1 x 1,q1 y 0,q1 z 2,q2 x 1", "ben": "q1 x 1,q1 y 0,q1 z 0,q2 y 1"}
+    files = [
+        exported(tmp_path, *rows.split(","), name=f"{judge}.tsv", judge=judge)
+        for judge, rows in pairs.items()
+    ]
+    decide = tmp_path / "decide.tsv"
+    ran = run_cli(["evalset", "merge-judgements", eval_set, *files, "--conflicts", decide])
+    assert ran.code == 3
+    assert "anna and ben: 3 items graded by both, 67% alike, Cohen's kappa 0.50 (" in ran.out
+    header, row = decide.read_text().splitlines()
+    assert row.split("\t") == ["q1", "z", "", "", "", "there: 2; ben: 0", ""]
+    decide.write_text(f"{header}\n" + row.replace("z\t", "z\t1", 1) + "\n")
+    done = run_cli(
+        ["evalset", "merge-judgements", eval_set, decide, "--on-conflict", "replace", "--judge", "Eva"]
+    )
+    assert done.code == 0, done.err
+    assert "q1\tz\t1" in (eval_set / "qrels" / "test.tsv").read_text()
+    assert log(eval_set)[-1]["judge"] == "Eva"
