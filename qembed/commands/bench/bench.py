@@ -78,7 +78,7 @@ def bench(
         sides = [judged.side, *_open_baseline(judged, options, progress)]
         systems = build_systems(sides, judged.queries, rerankers, options, progress)
         progress.phase("measuring")
-        rows = measure_rows(systems, judged.qrels, measures, options)
+        rows = measure_rows(systems, judged.qrels, measures, options, loaded.groups)
         result = BenchResult(
             options=options,
             eval_set=loaded,
@@ -126,6 +126,7 @@ def _with_quality(result: BenchResult, gates: Sequence[Gate]) -> BenchResult:
     systems = [row.system for row in result.rows]
     sides = [system.side for system in systems if system.kind == "vectors"]
     ceilings = [ceilings_of(side, qrels, measure, options.depths) for side in sides]
+    groups = result.eval_set.groups
     return replace(
         result,
         ceilings=means_of(ceilings[0]),
@@ -135,12 +136,14 @@ def _with_quality(result: BenchResult, gates: Sequence[Gate]) -> BenchResult:
             if system.kind in ("vectors", "reranked")
         },
         frontiers={
-            system.name: frontier_of(system, qrels, measure, ceilings[sides.index(system.side)], options)
+            system.name: frontier_of(
+                system, qrels, measure, ceilings[sides.index(system.side)], options, groups
+            )
             for system in systems
             if system.reranking is not None
         },
         answerability=answerability_of(systems, qrels),
-        gates=hold_gates(gates, result.rows, qrels, options),
+        gates=hold_gates(gates, result.rows, qrels, options, groups),
     )
 
 

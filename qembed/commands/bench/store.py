@@ -21,6 +21,7 @@ from qembed.errors import UsageError
 from qembed.evaluation.diagnose.agreement import PERSISTENCE, Agreement
 from qembed.evaluation.diagnose.decisive import Unjudged
 from qembed.evaluation.eval_sets.eval_set import CARD, EvalSet
+from qembed.evaluation.eval_sets.groups import repeated
 from qembed.evaluation.eval_sets.trec import write_run, write_run_qrels
 from qembed.evaluation.systems.rows import Row
 from qembed.evaluation.systems.side import Side, describe_side
@@ -93,6 +94,9 @@ def _eval_set(result: BenchResult) -> dict[str, Any]:
         "queries": len(result.qrels),
         "answerable": len(answered),
         "judgements": sum(map(len, result.qrels.values())),
+        "groups": len(set(result.eval_set.groups.values())),
+        "queries_in_groups": len(result.eval_set.groups),
+        "repeated_queries": repeated(result.eval_set.judged),
         "sha256": _hash_of(result.eval_set),
     }
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from qembed.evaluation.eval_sets.groups import repeated, same_answers
 from qembed.terminal.output import quantity, share, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from qembed.commands.bench.result import BenchResult
     from qembed.evaluation.systems.rows import Row
     from qembed.evaluation.systems.side import Side
+
+SHARE_ALIKE: Final = 0.2
+"""Share of queries with the relevant items of another one, from which on it is said."""
 
 
 def facts(side: Side, name: str) -> RenderableType:
@@ -33,6 +38,27 @@ def facts(side: Side, name: str) -> RenderableType:
         f"{name}: {quantity(len(side.collection))} texts{copies}, {side.collection.dimension:,} dimensions, "
         f"{model}; index {side.index.name}, {search}"
     )
+
+
+def about_queries(result: BenchResult) -> Iterator[RenderableType]:
+    """Queries that are not independent of each other, which makes few of many."""
+    from rich.text import Text
+
+    judged, groups = result.eval_set.judged, result.eval_set.groups
+    copies, alike = repeated(judged), same_answers(result.qrels, groups)
+    if copies:
+        yield Text(f"note: {copies:,} queries have the text of another one", style="yellow")
+    if groups:
+        count = len(set(groups.values()))
+        yield Text(
+            f"note: {len(groups):,} queries are in {count:,} groups, each drawn as one in every interval and "
+            f"test: {len(judged) - len(groups) + count:,} draws, not {len(judged):,}"
+        )
+    if alike >= SHARE_ALIKE * len(judged):
+        yield Text(
+            f"note: {alike:,} of {len(judged):,} queries have exactly the relevant items of another one; if "
+            'they are paraphrases, give them one "group" in queries.jsonl'
+        )
 
 
 def about_words(rows: Sequence[Row]) -> Iterator[RenderableType]:

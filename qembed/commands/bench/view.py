@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qembed.commands.bench.systems_view import (
+    about_queries,
     about_words,
     facts,
     figure,
@@ -103,6 +104,7 @@ def _basis(result: BenchResult) -> Iterator[RenderableType]:
     left_out = len(result.eval_set.queries) - len(result.qrels)
     if left_out:
         yield Text(f"note: {left_out:,} more queries are not judged in this split; they are left out")
+    yield from about_queries(result)
     if card.synthetic:
         yield Text("SYNTHETIC: a program made these queries and nobody judged them.", style="bold yellow")
     for name, side, absent in zip(("vectors", "baseline"), result.sides, result.absent, strict=False):

@@ -30,6 +30,7 @@ from qembed.evaluation.eval_sets.eval_set import (
     write_card,
 )
 from qembed.evaluation.eval_sets.findings import Severity, severity
+from qembed.evaluation.eval_sets.groups import read_groups
 from qembed.progress import Progress
 from qembed.records import Chunk, Finding, OnFinding
 from qembed.store import BadLine, find_embeddings, read_records, written_files
@@ -178,7 +179,8 @@ def convert_eval_set(source: Path, output: Path, *, to: Form) -> Converted:
         check_qrels_ids(qrels, to, source)
     suffix = ".tsv" if to == "beir" else ".txt"
     files = [output / QUERIES[0 if to == "beir" else 1]]
-    write_queries(files[0], queries, form=to)
+    groups = {query: {"group": group} for query, group in read_groups(path).items()}
+    write_queries(files[0], queries, form=to, metadata=groups)
     for split, qrels in splits.items():
         files.append(output / "qrels" / f"{split}{suffix}")
         write_qrels(files[-1], qrels, form=to)

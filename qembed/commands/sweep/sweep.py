@@ -14,6 +14,7 @@ import numpy as np
 from qembed.errors import UsageError
 from qembed.evaluation.diagnose.agreement import overlap
 from qembed.evaluation.diagnose.variants import KINDS, QUANTILE, Form, Kind, forms, search
+from qembed.evaluation.eval_sets.groups import Groups, labels_of
 from qembed.evaluation.measures import Measure, deciding_measure
 from qembed.evaluation.retrieve.depth import results_for, retrieve
 from qembed.evaluation.retrieve.ordering import ranked
@@ -170,7 +171,7 @@ def sweep(
         measure=measure,
         k=k,
         depth=min(results, len(judged.side.units.texts_of)),
-        variants=_variants(tried, found, values, k, options),
+        variants=_variants(tried, found, values, k, options, loaded.groups),
         values=values,
         notes=_notes(dims, dimension, model),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -265,9 +266,15 @@ def _values(judged: Judged, found: dict[str, Run], measure: Measure) -> pd.DataF
 
 
 def _variants(
-    tried: Sequence[Form], found: dict[str, Run], values: pd.DataFrame, k: int, options: SweepOptions
+    tried: Sequence[Form],
+    found: dict[str, Run],
+    values: pd.DataFrame,
+    k: int,
+    options: SweepOptions,
+    groups: Groups,
 ) -> tuple[Variant, ...]:
     full = tried[0]
+    labels = labels_of(groups, values.index)
     columns = {form.name: values[form.name].to_numpy() for form in tried}
     compared = compare_family(
         {name: column for name, column in columns.items() if name != full.name},
@@ -275,12 +282,13 @@ def _variants(
         margin=options.margin,
         resamples=options.resamples,
         seed=options.seed,
+        groups=labels,
     )
     return tuple(
         Variant(
             form=form,
             compression=full.bytes / form.bytes,
-            estimate=mean_interval(columns[form.name]),
+            estimate=mean_interval(columns[form.name], groups=labels),
             comparison=compared.get(form.name),
             overlap=_overlap(found[form.name], found[full.name], k),
         )

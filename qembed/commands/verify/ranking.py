@@ -19,6 +19,7 @@ from qembed.commands.verify.reference import Reference, ToEmbed
 from qembed.errors import UsageError
 from qembed.evaluation.eval_sets.card import Level
 from qembed.evaluation.eval_sets.eval_set import EvalSet
+from qembed.evaluation.eval_sets.groups import labels_of
 from qembed.evaluation.measures import Measure, deciding_measure, evaluate
 from qembed.evaluation.retrieve.ordering import ranked
 from qembed.evaluation.statistics.compare import Comparison, Estimate, compare, mean_interval, sentence
@@ -262,8 +263,14 @@ def _ranking(pool: Pool, now: Run, options: RankingOptions) -> Ranking:
     replaced = sum(set(one) != set(other) for one, other in lists)
     drift = max(abs(then[query][item] - score) for query in now for item, score in now[query].items())
     values = [evaluate(judged.qrels, run, [measure])[str(measure)] for run in (stored, reference)]
+    labels = labels_of(judged.eval_set.groups, values[0].index)
     comparison = compare(
-        values[1], values[0], margin=options.margin, resamples=options.resamples, seed=options.seed
+        values[1],
+        values[0],
+        margin=options.margin,
+        resamples=options.resamples,
+        seed=options.seed,
+        groups=labels,
     )
     return Ranking(
         eval_set=card.name,
@@ -278,8 +285,8 @@ def _ranking(pool: Pool, now: Run, options: RankingOptions) -> Ranking:
         answerable=judged.answerable,
         texts=len(pool.texts),
         query_dtype=pool.query_dtype,
-        stored=mean_interval(values[0].to_numpy()),
-        reference=mean_interval(values[1].to_numpy()),
+        stored=mean_interval(values[0].to_numpy(), groups=labels),
+        reference=mean_interval(values[1].to_numpy(), groups=labels),
         comparison=comparison,
         words=sentence(comparison, measure),
         same=len(lists) - reordered - replaced,

@@ -10,7 +10,7 @@ Nothing here reads the corpus.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from qembed.errors import InputNotFound, Mismatch, UsageError
@@ -18,6 +18,7 @@ from qembed.evaluation.eval_sets.beir import qrels_rows, read_qrels, read_querie
 from qembed.evaluation.eval_sets.bundled import bundled_eval_sets, find_eval_set
 from qembed.evaluation.eval_sets.card import CARD, Card, Level, read_card, write_card
 from qembed.evaluation.eval_sets.findings import finding
+from qembed.evaluation.eval_sets.groups import Groups, query_groups, read_groups
 from qembed.evaluation.eval_sets.questions import read_questions
 from qembed.records import Finding, OnFinding, Qrels
 
@@ -40,7 +41,8 @@ class EvalSet:
         qrels: Query id -> item id -> relevance, 0 or more: 0 is judged and not relevant, and so is what the
             file grades below 0. Items are chunks or pages, as ``card.level`` says. Only ids of ``queries``
             are in it.
-        findings: What is wrong with the files, line by line; ``eval_check`` looks at the rest.
+        findings: What is wrong with the files, line by line; ``check`` looks at the rest.
+        groups: Query id -> label, of the judged queries that are drawn together with another one.
     """
 
     folder: Path
@@ -48,6 +50,7 @@ class EvalSet:
     queries: dict[str, str]
     qrels: Qrels
     findings: tuple[Finding, ...]
+    groups: Groups = field(default_factory=dict)
 
     @property
     def judged(self) -> dict[str, str]:
@@ -96,7 +99,9 @@ def load_eval_set(folder: Path | str, *, split: str | None = None, judged: bool 
     qrels = _known(read_qrels(qrels_path, findings.append), queries, qrels_path, findings.append)
     if judged and not qrels:
         raise _empty(f"split {card.split!r} judges none of the queries", qrels_path, findings)
-    return EvalSet(folder, card, queries, qrels, tuple(findings))
+    judged_queries = {query: text for query, text in queries.items() if query in qrels}
+    groups = query_groups(judged_queries, read_groups(queries_path))
+    return EvalSet(folder, card, queries, qrels, tuple(findings), groups)
 
 
 def unjudged_set(path: Path, *, level: Level = "chunk") -> EvalSet:

@@ -10,6 +10,7 @@ import numpy as np
 
 from qembed.evaluation.diagnose.frontier import Frontier, depths_within, frontier
 from qembed.evaluation.diagnose.waterfall import Loss, Path, Stage, losses, shares
+from qembed.evaluation.eval_sets.groups import Groups, labels_of
 from qembed.evaluation.measures import Measure, Values
 from qembed.evaluation.retrieve.depth import RESULTS
 from qembed.evaluation.retrieve.pools import best_order, first
@@ -80,7 +81,12 @@ def means_of(ceilings: Mapping[int, Values]) -> dict[int, float]:
 
 
 def frontier_of(
-    system: System, qrels: Qrels, measure: Measure, ceilings: Mapping[int, Values], settings: Settings
+    system: System,
+    qrels: Qrels,
+    measure: Measure,
+    ceilings: Mapping[int, Values],
+    settings: Settings,
+    groups: Groups,
 ) -> Frontier:
     """Quality at every depth of a reranked system, from its one pass; depth 0 is the vectors alone.
 
@@ -90,6 +96,7 @@ def frontier_of(
         measure: What decides.
         ceilings: ``ceilings_of`` its side.
         settings: Margin, resamples, seed.
+        groups: Queries that are drawn together.
     """
     assert system.reranking is not None
     values = {depth: values_of(qrels, run_at(system, depth), measure) for depth in ceilings}
@@ -102,6 +109,7 @@ def frontier_of(
         margin=settings.margin,
         resamples=settings.resamples,
         seed=settings.seed,
+        groups=labels_of(groups, sorted(qrels)),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from qembed.errors import UsageError
 from qembed.evaluation.diagnose.gates import Gate, GateResult, hold_difference, hold_value
+from qembed.evaluation.eval_sets.groups import Groups, labels_of
 from qembed.evaluation.statistics.compare import compare, mean_interval
 from qembed.evaluation.systems.rows import Row, Settings
 from qembed.evaluation.systems.system import FUSION, System
@@ -40,26 +41,32 @@ def check_gates(gates: Sequence[Gate], names: Sequence[str]) -> None:
 
 
 def hold_gates(
-    gates: Sequence[Gate], rows: Sequence[Row], qrels: Qrels, settings: Settings
+    gates: Sequence[Gate], rows: Sequence[Row], qrels: Qrels, settings: Settings, groups: Groups
 ) -> tuple[Gated, ...]:
     """Every gate against its system: the one that it names, else the first row.
 
     Raises:
         UsageError: No system has that name.
     """
-    return tuple(_hold(gate, rows, qrels, settings) for gate in gates)
+    return tuple(_hold(gate, rows, qrels, settings, groups) for gate in gates)
 
 
-def _hold(gate: Gate, rows: Sequence[Row], qrels: Qrels, settings: Settings) -> Gated:
+def _hold(gate: Gate, rows: Sequence[Row], qrels: Qrels, settings: Settings, groups: Groups) -> Gated:
+    labels = labels_of(groups, sorted(qrels))
     system = rows[0].system if gate.system is None else _find(gate.system, rows, gate)
     values = values_of(qrels, system.run, gate.measure)
     if gate.least is not None:
-        estimate = mean_interval(values)
+        estimate = mean_interval(values, groups=labels)
         return Gated(system.name, hold_value(gate, estimate))
     assert gate.other is not None
     other = values_of(qrels, _find(gate.other, rows, gate).run, gate.measure)
     comparison = compare(
-        other, values, margin=settings.margin, seed=settings.seed, resamples=settings.resamples
+        other,
+        values,
+        margin=settings.margin,
+        seed=settings.seed,
+        resamples=settings.resamples,
+        groups=labels,
     )
     return Gated(system.name, hold_difference(gate, comparison))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import numpy as np
 
 from qembed.evaluation.diagnose.latency import Latency, latency_of, total
+from qembed.evaluation.eval_sets.groups import Groups, labels_of
 from qembed.evaluation.measures import Measure
 from qembed.evaluation.retrieve.ordering import ranked
 from qembed.evaluation.statistics.compare import Comparison, Estimate, compare_family, mean_interval
@@ -67,9 +68,14 @@ class Row:
 
 
 def measure_rows(
-    systems: Sequence[System], qrels: Qrels, measures: Sequence[Measure], settings: Settings
+    systems: Sequence[System],
+    qrels: Qrels,
+    measures: Sequence[Measure],
+    settings: Settings,
+    groups: Groups,
 ) -> tuple[Row, ...]:
     """Every system on every measure, each compared with the first; Holm's family is a measure's systems."""
+    labels = labels_of(groups, sorted(qrels))
     frames = [frame_of(qrels, system.run, measures) for system in systems]
     primary = measures[0] if measures else None
     comparisons: list[dict[str, Comparison]] = [{} for _ in systems]
@@ -84,11 +90,12 @@ def measure_rows(
             margin=settings.margin,
             resamples=settings.resamples,
             seed=settings.seed,
+            groups=labels,
         )
         for at, comparison in family.items():
             comparisons[int(at)][name] = comparison
     return tuple(
-        _row(system, frame, found, None if system is systems[0] else systems[0], qrels, primary)
+        _row(system, frame, found, None if system is systems[0] else systems[0], qrels, primary, labels)
         for system, frame, found in zip(systems, frames, comparisons, strict=True)
     )
 
@@ -137,12 +144,13 @@ def _row(
     against: System | None,
     qrels: Qrels,
     primary: Measure | None,
+    labels: list[str] | None,
 ) -> Row:
     work = None if system.reranking is None else system.reranking.work
     return Row(
         system=system,
         values=frame,
-        estimates={str(name): mean_interval(frame[name].to_numpy()) for name in frame.columns},
+        estimates={str(name): mean_interval(frame[name].to_numpy(), groups=labels) for name in frame.columns},
         comparisons=comparisons,
         holes=_holes(qrels, against, system, primary),
         stages={stage: latency_of(times) for stage, times in system.stages.items()},

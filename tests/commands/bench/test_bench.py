@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -520,6 +521,38 @@ class TestUnits:
         assert few.ceilings == many.ceilings
         assert few.unjudged == many.unjudged
         assert [gated.result for gated in few.gates] == [gated.result for gated in many.gates]
+
+    @pytest.mark.parametrize("how", ["same text", "group"])
+    def test_copies_of_queries_do_not_make_a_verdict_more_certain(
+        self, tmp_path: Path, how: str, fake: Fake
+    ) -> None:
+        fake("bad", by_length)
+        once = library(tmp_path / "once")
+        result = run(once, rerankers=("bad",), bm25=False)
+        texts, vectors, rows = [], {}, []
+        for at in range(5):
+            for query, text in result.eval_set.queries.items():
+                name = f"{query}-{at}"
+                asked = text if how == "same text" else f"{text} {'?' * at}"
+                line: dict[str, Any] = {"_id": name, "text": asked}
+                texts.append(line if how == "same text" else line | {"group": query})
+                vectors[name] = query_vectors(once)[query]
+                rows += [f"{name}\t{item}\t{grade}" for item, grade in result.eval_set.qrels[query].items()]
+        folder = tmp_path / "often"
+        (folder / "qrels").mkdir(parents=True)
+        (folder / "queries.jsonl").write_text("\n".join(map(json.dumps, texts)))
+        (folder / "qrels" / "test.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *rows]))
+        often = replace(
+            once, eval_set=folder, query_vectors=write_query_vectors(tmp_path / "vectors", vectors)
+        )
+        copied = run(often, rerankers=("bad",), bm25=False)
+        one = row_of(result, "vectors > bad").comparisons["nDCG@10"]
+        many = row_of(copied, "vectors > bad").comparisons["nDCG@10"]
+        assert (many.n, one.n) == (100, 20)
+        assert many.difference == pytest.approx(one.difference)
+        assert many.p == pytest.approx(one.p, abs=0.02)
+        first, again = (found.rows[0].estimates["nDCG@10"] for found in (result, copied))
+        assert (again.low, again.high) == pytest.approx((first.low, first.high), abs=1e-6)
 
     def test_pages(self, tmp_path: Path) -> None:
         made = library(tmp_path, level="page")

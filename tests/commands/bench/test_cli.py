@@ -148,6 +148,8 @@ class TestForPeople:
         ran = run_cli(arguments(make(tmp_path, items, queries, rows), "--no-store"))
         words = " ".join(ran.out.split())
         assert "6 of 11 queries have an answer" in words
+        assert "note: 10 queries have the text of another one" in words
+        assert "note: 11 queries are in 1 groups" in words
         assert "5 queries were judged to have no answer." in words
         assert "tells them from the others with an AUC of 1.00" in words
 
