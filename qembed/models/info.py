@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from qembed.models.loading import transformer_config
+from qembed.models.resolve import label_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,16 @@ class EncoderInfo:
     similarity: str = "cosine"
     pooling: str | None = None
     probe: tuple[float, ...] = ()
+
+
+def model_words(made: Mapping[str, Any]) -> str:
+    """A model as it is named beside its figures.
+
+    Args:
+        made: ``id``, ``dtype`` and, where there is one, ``weights_note`` of an ``EncoderInfo``.
+    """
+    note = made.get("weights_note")
+    return f"{label_of(made['id'])} {made['dtype']}" + (f" ({note})" if note else "")
 
 
 def attention_of(model: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from qembed.errors import InputNotFound, Mismatch
-from qembed.models.resolve import label_of
+from qembed.models.info import model_words
 from qembed.report.chart import Chart
 from qembed.report.tables import Cell, Table, cells, counted, numeric
 from qembed.report.words import count, duration, file_size, listed, number, percent, plural
@@ -115,7 +115,7 @@ def _facts(summary: dict[str, Any], manifest: dict[str, Any] | None) -> Iterator
     model = summary["model"]
     yield (
         "Model",
-        f"{label_of(model['id'])}, {model['dtype']}, {count(summary['vector_dimension'])} dimensions",
+        f"{model_words(model)}, {count(summary['vector_dimension'])} dimensions",
     )
     chunks, texts = summary["total_chunks"], summary["unique_texts"]
     yield (

@@ -109,6 +109,7 @@ def build_summary(
             "id": model["id"],
             "revision": model["revision"],
             "dtype": model["dtype"],
+            "weights_note": model.get("weights_note", ""),
             "prompt": model["document_prompt"],
             "max_tokens": model["max_tokens"],
         },

@@ -126,6 +126,7 @@ def test_numbers() -> None:
         "id": "owner/x",
         "revision": "abc",
         "dtype": "fp32",
+        "weights_note": "",
         "prompt": "passage: ",
         "max_tokens": 10,
     }

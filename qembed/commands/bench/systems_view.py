@@ -23,14 +23,15 @@ def facts(side: Side, name: str) -> RenderableType:
     """One side in a line: texts, dimensions, model, index."""
     from rich.text import Text
 
+    from qembed.models.info import model_words
+
     copies = (
         f" ({quantity(side.collection.records)} chunks)"
         if side.collection.records > len(side.collection)
         else ""
     )
     made = side.manifest.model if side.manifest else None
-    note = f" ({made['weights_note']})" if made and made.get("weights_note") else ""
-    model = f"{made['id']} {made['dtype']}{note}" if made else "no manifest"
+    model = model_words(made) if made else "no manifest"
     search = (
         "exact" if side.index.exact else f"approximate: finds {side.ann_recall(10):.1%} of the nearest 10"
     )

@@ -192,13 +192,14 @@ def render(result: SweepResult) -> Iterator[RenderableType]:
 def _basis(result: SweepResult) -> Iterator[RenderableType]:
     from rich.text import Text
 
+    from qembed.models.info import model_words
     from qembed.terminal.output import quantity
 
     judged, side = result.judged, result.judged.side
     card, collection = judged.eval_set.card, side.collection
     yield Text(str(side.path), style="bold", no_wrap=True)
     made = side.manifest.model if side.manifest else None
-    model = f"{made['id']} {made['dtype']}" if made else "no manifest"
+    model = model_words(made) if made else "no manifest"
     yield Text(
         f"{quantity(len(collection))} different texts, {collection.dimension:,} dimensions, {model}; "
         "every search is exact"

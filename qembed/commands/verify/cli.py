@@ -229,10 +229,12 @@ def _facts(report: VerifyReport) -> list[tuple[Any, ...]]:
 
     info = report.reference
     dtype = report.dtype or "precision not recorded"
+    note = f" ({info.weights_note})" if info.weights_note else ""
     return [
         (
             "vectors",
-            f"{quantity(report.records)} of {report.dimension:,} dimensions, {label_of(info.id)}, {dtype}",
+            f"{quantity(report.records)} of {report.dimension:,} dimensions, {label_of(info.id)}, "
+            f"{dtype}{note}",
         ),
         (
             "reference",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from tiny_wheels import tiny_wheel, with_packaged
 
 from qembed.errors import CheckFailed
 from qembed.models import Encoder, ModelSource
+from qembed.models.info import model_words
 from qembed.models.packaged.convert import convert
 from qembed.models.packaged.known import check_known
 from qembed.models.packaged.pins import Known
@@ -53,6 +55,9 @@ def test_the_card_and_the_model_agree(tmp_path: Path) -> None:
     assert info.query_prompt == "Represent this sentence for searching relevant passages: "
     assert (info.document_prompt, info.max_tokens, info.normalized) == ("", 24, True)
     assert info.weights_note == "int8 weights from tiny-models==1.0, mit"
+    words = model_words(dataclasses.asdict(info))
+    assert words == f"BAAI/bge-small-en-v1.5 {info.dtype} (int8 weights from tiny-models==1.0, mit)"
+    assert model_words({"id": "a/b", "dtype": "fp16"}) == "a/b fp16"
 
 
 def test_two_conversions_are_the_same_bytes(tmp_path: Path) -> None:
