@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from qembed.evaluation.diagnose.agreement import overlap
+from qembed.evaluation.systems.system import BASELINE
 from qembed.report.asked import asked
 from qembed.report.stored import StoredBench
 
@@ -36,6 +38,11 @@ STEPS = (
     Limits(10, 500),
 )
 """Tried in this order until a page is small enough."""
+
+
+SAME_RANKS = 10
+SAME = f"share of the first {SAME_RANKS} that the first system has too"
+"""Stands for a measure where nothing is judged."""
 
 
 @dataclass(slots=True)
@@ -65,7 +72,8 @@ def explorer_data(bench: StoredBench, limits: Limits, *, links: str | None = Non
     ]
     judged = bench.document["eval_set"]
     return {
-        "measures": bench.measures,
+        "judged": bench.judged,
+        "measures": bench.measures or [SAME],
         "systems": [
             {"name": bench.labels[system["name"]], "side": _side(system["name"], bench)}
             for system in bench.systems
@@ -112,7 +120,7 @@ def _query(
     return {
         "id": query,
         "text": line["text"],
-        "values": [_values(bench, name, query) for name in bench.names],
+        "values": [_values(bench, name, line) for name in bench.names],
         "judged": [[at, line["judged"][names[at]]] for at in wanted if names[at] in line["judged"]],
         "hits": hits,
         "ranks": [[at, *_ranks(bench, line, names[at])] for at in wanted],
@@ -121,11 +129,19 @@ def _query(
 
 def _pair(bench: StoredBench) -> list[int]:
     """Positions of the two systems that are shown first: those of the headline."""
+    if not bench.judged:
+        return [0, bench.names.index(BASELINE) if BASELINE in bench.names else len(bench.names) - 1]
     question = asked(bench)
     return [bench.names.index(question.old), bench.names.index(question.new)] if question else [0, 0]
 
 
-def _values(bench: StoredBench, system: str, query: str) -> list[float | None]:
+def _values(bench: StoredBench, system: str, line: dict[str, Any]) -> list[float | None]:
+    query = line["query_id"]
+    if not bench.judged:
+        first, own = (
+            [hit["unit"] for hit in line["systems"][name]["hits"]] for name in (bench.names[0], system)
+        )
+        return [round(overlap(first, own, SAME_RANKS), 4)]
     found = bench.values.get(system, {}).get(query, {})
     return [found.get(measure) for measure in bench.measures]
 

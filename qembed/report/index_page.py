@@ -65,15 +65,16 @@ def index_page(reports: Path) -> str:
 
 def _listed(folder: Path, document: dict[str, Any]) -> Listed:
     judged = document["eval_set"]
+    queries = count(judged["answerable" if document["measures"] else "queries"])
     page = next((name for name in PAGES if (folder / name).is_file()), None)
     return Listed(
         name=folder.name,
         address=f"{quote(folder.name)}/{page}" if page else None,
         eval_set=judged["name"],
-        about=f"{count(judged['answerable'])} queries{', synthetic' if judged['synthetic'] else ''}",
+        about=f"{queries} queries{', synthetic' if judged['synthetic'] else ''}",
         created=document["created"][:16].replace("T", " "),
-        measure=document["measures"][0],
-        systems=[_system(system, document["measures"][0]) for system in document["systems"]],
+        measure=next(iter(document["measures"]), "not judged yet"),
+        systems=[_system(system, next(iter(document["measures"]), "")) for system in document["systems"]],
         passed=document["passed"] if document["gates"] else None,
     )
 
@@ -84,7 +85,7 @@ def _system(system: dict[str, Any], measure: str) -> list[Cell]:
     total = system["latency_ms"]["total"]
     return [
         Cell(system["name"]),
-        Cell(number(system["estimates"][measure]["mean"])),
+        Cell(number(system["estimates"][measure]["mean"]) if measure else ""),
         Cell(signed(found["difference"]) if found else ""),
         Cell(verdict, mark=MARKS.get(verdict, ""), tone=TONES.get(verdict, "")),
         Cell(milliseconds(total["p50"]) if total else "–"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from qembed.report import asked, first, tables, verdicts
+from qembed.report import asked, first, tables, unjudged, verdicts
 from qembed.report.embedding import Embedding
 from qembed.report.provenance import repeat_commands
 from qembed.report.stored import StoredBench
@@ -15,7 +15,8 @@ _SPECIAL = "\\`*_{}[]<>#|~"
 
 def bench_markdown(bench: StoredBench, embeddings: Sequence[Embedding] = ()) -> str:
     """Verdicts, what they rest on, tables, and how to repeat it."""
-    return "\n".join(_bench(bench, embeddings)) + "\n"
+    lines = _bench(bench, embeddings) if bench.judged else _unjudged(bench)
+    return "\n".join(lines) + "\n"
 
 
 def escaped(text: str) -> str:
@@ -50,6 +51,18 @@ def code_block(text: str) -> list[str]:
     longest = max((len(part) for part in text.split("\n") if part.strip("`") == ""), default=0)
     fence = "`" * max(3, longest + 1)
     return [fence, text, fence]
+
+
+def _unjudged(bench: StoredBench) -> Iterator[str]:
+    found = unjudged.first_screen(bench)
+    yield f"### {escaped(found['title'])}"
+    yield ""
+    for part in (found["agreement"], found["time"]):
+        if part is not None:
+            yield from markdown_table(part)
+    yield f"Judge {found['decisive']:,} results in the report, export them, then:"
+    yield ""
+    yield f"    {found['merge']}"
 
 
 def _bench(bench: StoredBench, embeddings: Sequence[Embedding]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from qembed import __version__
-from qembed.report import asked, first, glossary, pictures, tables, verdicts
+from qembed.report import asked, first, glossary, pictures, tables, unjudged, verdicts
 from qembed.report.charts import bench_charts
 from qembed.report.embedding import Checked, Embedding
 from qembed.report.explorer import STEPS, Limits, explorer_data, packed
@@ -47,21 +47,13 @@ def bench_page(
         links: Address of a page of the corpus, with ``{page}`` in it.
         limit_bytes: What it may have; the first of ``explorer.STEPS`` that fits is taken, else the last.
     """
-    charts = bench_charts(bench)
+    charts = bench_charts(bench) if bench.judged else []
     drawn = [*charts, *(chart for embedding in embeddings for chart in embedding.charts)]
     values = {
-        **_first_screen(bench),
+        **(_judged(bench) if bench.judged else unjudged.first_screen(bench)),
         "kind": "Which search is better?",
         "created": bench.document["created"][:10],
-        "primary": bench.primary,
         "eval_set": bench.document["eval_set"],
-        "answers": verdicts.in_order(verdicts.answers(bench)),
-        "basis": verdicts.basis(bench),
-        "answerability": verdicts.answerability(bench),
-        "findings": [finding for finding in bench.document["findings"] if finding["lost"] != "nothing"],
-        "quality": tables.quality_table(bench),
-        "time": tables.time_table(bench),
-        "comparisons": tables.comparison_table(bench),
         "charts": charts,
         "charts_data": script_json({chart.name: chart.data for chart in drawn}),
         "embeddings": embeddings,
@@ -69,12 +61,13 @@ def bench_page(
         "steps": repeat_commands(bench, list(embeddings)),
         "provenance": provenance_table(bench, list(embeddings)),
     }
+    template = "bench.html.j2" if bench.judged else "unjudged.html.j2"
     scripts = ("charts.js", "tables.js", "explorer.js", "judge.js", "start.js")
     page = ""
     for limits, cut in _steps(bench):
         data = packed(explorer_data(bench, limits, links=links))
         page = render(
-            "bench.html.j2",
+            template,
             scripts,
             chart_library=True,
             explorer_data=data,
@@ -84,6 +77,21 @@ def bench_page(
         if len(page.encode()) <= limit_bytes:
             break
     return page
+
+
+def _judged(bench: StoredBench) -> dict[str, Any]:
+    """Verdicts, and what they rest on."""
+    return {
+        **_first_screen(bench),
+        "primary": bench.primary,
+        "answers": verdicts.in_order(verdicts.answers(bench)),
+        "basis": verdicts.basis(bench),
+        "answerability": verdicts.answerability(bench),
+        "findings": [finding for finding in bench.document["findings"] if finding["lost"] != "nothing"],
+        "quality": tables.quality_table(bench),
+        "time": tables.time_table(bench),
+        "comparisons": tables.comparison_table(bench),
+    }
 
 
 def _first_screen(bench: StoredBench) -> dict[str, Any]:

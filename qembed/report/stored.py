@@ -95,6 +95,11 @@ class StoredBench:
         return display_names(self.document)
 
     @property
+    def judged(self) -> bool:
+        """Whether anything is judged; else there are systems and hits, and no measure."""
+        return bool(self.document["measures"])
+
+    @property
     def measures(self) -> list[str]:
         """In the order of the columns; the first decides."""
         return list(self.document["measures"])

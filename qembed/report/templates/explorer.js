@@ -112,7 +112,7 @@ class Explorer {
     this.order = "change";
     this.grades = data.queries.map((query) => new Map(query.judged));
     this.ranks = data.queries.map((query) => new Map(query.ranks.map(([unit, ...ranks]) => [unit, ranks])));
-    this.answered = data.queries.map((query) => query.judged.some(([, grade]) => grade > 0));
+    this.answered = data.queries.map((query) => !data.judged || query.judged.some(([, grade]) => grade > 0));
     this.#controls();
     this.root.hidden = false;
     this.show();
@@ -155,6 +155,7 @@ class Explorer {
     const search = document.getElementById("search");
     search.addEventListener("input", () => { this.needle = search.value.trim().toLowerCase(); this.show(); });
     const filters = this.root.querySelector(".filters");
+    filters.hidden = !this.data.judged;
     for (const [name, label] of this.FILTERS) {
       const input = make("input", { type: "radio", name: "filter", value: name, checked: name === "all" });
       input.addEventListener("change", () => { this.filter = name; this.show(); });
@@ -202,8 +203,8 @@ class Explorer {
     const query = this.data.queries[at];
     const change = this.change(at);
     const numbers = change === null ? "not defined" : `${fixed(this.value(at, this.left))} → ${fixed(this.value(at, this.right))}`;
-    const sign = change > 1e-9 ? "▲" : change < -1e-9 ? "▼" : "";
-    const word = change > 1e-9 ? "gained" : change < -1e-9 ? "lost" : "";
+    const direction = this.data.judged ? Math.sign(Math.abs(change) > 1e-9 ? change : 0) : 0;
+    const [sign, word] = [["▼", "lost"], ["", ""], ["▲", "gained"]][direction + 1];
     const panel = make("div", { class: "panel", id: `query-${at}`, hidden: true });
     const button = make("button", { type: "button", class: "row", "aria-expanded": "false", "aria-controls": `query-${at}`, "data-at": at },
       make("span", { class: "words", dir: "auto" }, query.text || query.id),
