@@ -81,7 +81,7 @@ def require_cross_encoder(source: ModelSource) -> None:
     if kind == "cross-encoder" or (kind == "transformer" and str(architectures[0]).endswith(_HEADS)):
         return
     what = f": it is {_WORDS[kind]}" if kind in ("sparse", "multi-vector") else ""
-    remedy = f"--reranker maxsim:{source.name} reranks with the states of its tokens"
+    remedy = f"--reranker maxsim:{source.name} reranks with its token vectors"
     raise UsageError(
         f"{source.id} is no cross-encoder{what or ': it has no head that gives a score'}",
         where=str(source.path),

@@ -39,7 +39,7 @@ def earlier_summary(
     manifest = read_manifest(files.manifest)
     if manifest is None:
         raise OutputExists(
-            "output is there, but no manifest that says how it was made",
+            "there is output, but no manifest that says how it was made",
             where=str(existing[0]),
             remedy=_REMEDY,
         )
@@ -52,7 +52,7 @@ def earlier_summary(
         )
     if not _intact(files, manifest):
         raise OutputExists(
-            "the output was made with these settings, but has changed or lost a file since",
+            "the output was made with these settings, but has changed or lost a file since then",
             where=str(files.embeddings),
             remedy="--force writes it again; qembed audit tells what is wrong with it",
         )

@@ -109,7 +109,8 @@ def compare_runs(
     measures = tuple(dict.fromkeys(parse_measure(text) for text in options.measures))
     if not measures or measures[0].name == "judged":
         raise UsageError(
-            "the first measure is the one that decides; judged@k cannot", remedy="--measure nDCG@10 first"
+            "judged@k cannot be the first measure, because the first one decides",
+            remedy="pass another one first, e.g. --measure nDCG@10",
         )
     findings: list[Finding] = []
     judged = {

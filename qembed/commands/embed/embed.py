@@ -225,7 +225,7 @@ def _encode(work: Work, pool: Pool, begun: Begun, writer: ChunkWriter) -> Encode
         raise QembedError(f"the model failed: {type(error).__name__}: {reason}", remedy=kept) from error
     if len(encoded.failures) == len(first):
         reason = encoded.failures[0].reason
-        raise QembedError("no text has a vector", where=reason, remedy="another --precision or --device")
+        raise QembedError("no text has a vector", where=reason, remedy="try another --precision or --device")
     if encoded.stopped:
         done, count = int(begun.rows.done().sum()), len(first)
         raise TimeLimitReached(f"the time limit came after {done:,} of {count:,} texts", remedy=kept)

@@ -111,8 +111,8 @@ class Slot:
                     process.start()
             except OSError as error:
                 raise QembedError(
-                    f"no process for the worker on {device} can be started: {error.strerror or error}",
-                    remedy="what is finished is kept: end other programs, then the same command resumes",
+                    f"cannot start a process for the worker on {device}: {error.strerror or error}",
+                    remedy="what is finished is kept: close other programs, then run the same command again",
                 ) from error
         self.process = process
 

@@ -213,7 +213,7 @@ class Worker:
             found = " x ".join(map(str, vectors.shape))
             raise QembedError(
                 f"the model returned {found} numbers for {len(part)} texts of {dimension} dimensions",
-                remedy="nothing of this batch was kept; the model's code does not do what its files say",
+                remedy="nothing of this batch was kept: the model's code does not match its files",
             )
         made, finite = part, np.asarray(np.isfinite(vectors).all(axis=1))
         if not finite.all():

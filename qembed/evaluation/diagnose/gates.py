@@ -73,7 +73,7 @@ def parse_gate(text: str) -> Gate:
         try:
             least = float(found["value"])
         except ValueError:
-            raise UsageError(f"{found['value']!r} in the gate {text!r} is no number") from None
+            raise UsageError(f"{found['value']!r} in the gate {text!r} is not a number") from None
         return Gate(text, found["system"], parse_measure(found["measure"]), least, None)
     found = _RELATIVE.fullmatch(text.strip())
     if found is None:

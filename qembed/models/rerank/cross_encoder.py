@@ -58,7 +58,7 @@ class PairEncoder:
         model = loaded.model
         if model.num_labels != 1:
             raise UsageError(
-                f"{source.id} gives {model.num_labels} numbers a pair; a reranker gives one",
+                f"{source.id} gives {model.num_labels} numbers per pair; a reranker gives one",
                 where=f"num_labels in {source.path}",
                 remedy="which of several labels means relevant is not written in the model's files: take a "
                 "reranker of one label",

@@ -79,7 +79,7 @@ class TokenEncoder(Encoder):
             made = self._model[0](features, task=role)
         if "token_embeddings" not in made or "attention_mask" not in made:
             raise UsageError(
-                f"{self.info.id} has no states of single tokens, which MaxSim needs",
+                f"{self.info.id} has no token vectors, which MaxSim needs",
                 remedy="take a transformer, e.g. --reranker maxsim:minilm",
             )
         mask = made["attention_mask"].bool()

@@ -454,7 +454,7 @@ class TestErrors:
             raise OSError(11, "Resource temporarily unavailable")
 
         monkeypatch.setattr(Slot, "start", second_fails)
-        with pytest.raises(QembedError, match="no process for the worker on cpu#1 can be started: Resource"):
+        with pytest.raises(QembedError, match="cannot start a process for the worker on cpu#1: Resource"):
             ProcessPool(specs_of(tmp_path, partial(load, FakeModel()), 3))
         assert [slot.process for slot in started] == [None, None]
 

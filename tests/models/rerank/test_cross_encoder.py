@@ -124,7 +124,7 @@ def test_the_head_stays_in_fp32(make: Make) -> None:
 
 class TestRefused:
     def test_two_labels(self, make: Make) -> None:
-        with pytest.raises(UsageError, match="gives 2 numbers a pair") as caught:
+        with pytest.raises(UsageError, match="gives 2 numbers per pair") as caught:
             load(make("two-labels"))
         assert "one label" in str(caught.value.remedy)
 

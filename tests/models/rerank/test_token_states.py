@@ -103,7 +103,7 @@ def test_a_model_without_states_is_refused(tiny: Path, monkeypatch: pytest.Monke
     model = TokenEncoder.load(resolve_model(str(tiny)), PLAIN)
     monkeypatch.setattr(Transformer, "forward", forward)
     assert isinstance(model, TokenEncoder)
-    with pytest.raises(UsageError, match="no states of single tokens"):
+    with pytest.raises(UsageError, match="no token vectors"):
         model.states_of_texts(TEXTS)
 
 
