@@ -9,7 +9,7 @@ from qembed.errors import UsageError
 from qembed.index.edge import EdgeIndex, edge_not_installed
 from qembed.index.exact import ExactIndex
 from qembed.index.memory import MemoryIndex
-from qembed.index.protocol import Index
+from qembed.index.protocol import Index, Similarity
 
 IndexName: TypeAlias = Literal["memory", "edge", "exact"]
 IndexKind: TypeAlias = Literal["auto", "memory", "edge", "exact"]
@@ -39,19 +39,20 @@ def choose_index(kind: IndexKind, points: int) -> IndexName:
     return kind
 
 
-def make_index(name: IndexName, dimension: int) -> Index:
+def make_index(name: IndexName, dimension: int, similarity: Similarity = "cosine") -> Index:
     """An empty index; close it after use.
 
     Args:
         name: As ``choose_index`` gives it.
         dimension: Length of its vectors.
+        similarity: That of their model.
 
     Raises:
         UsageError: ``edge`` is not installed.
     """
     if name == "edge":
-        return EdgeIndex(dimension)
-    return ExactIndex(dimension) if name == "exact" else MemoryIndex(dimension)
+        return EdgeIndex(dimension, similarity=similarity)
+    return (ExactIndex if name == "exact" else MemoryIndex)(dimension, similarity)
 
 
 def _edge_is_installed() -> bool:

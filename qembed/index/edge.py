@@ -23,8 +23,8 @@ import numpy.typing as npt
 from qembed.corpus import point_id
 from qembed.errors import QembedError, UsageError
 from qembed.index.filters import Condition, matches
-from qembed.index.points import blocks, checked_queries, unit
-from qembed.index.protocol import SCORE_DECIMALS, Hit, Point
+from qembed.index.points import blocks, checked_queries, comparable
+from qembed.index.protocol import SCORE_DECIMALS, Hit, Point, Similarity
 from qembed.index.qdrant_filters import qdrant_filter
 from qembed.index.ties import SPARE, deepen, in_order
 
@@ -55,11 +55,13 @@ class EdgeOptions:
 
 
 class EdgeIndex:
-    """A shard of qdrant-edge with cosine distance, in a temporary folder that ``close`` removes."""
+    """A shard of qdrant-edge in a temporary folder, which ``close`` removes."""
 
     name = "edge"
 
-    def __init__(self, dimension: int, options: EdgeOptions = EdgeOptions()) -> None:
+    def __init__(
+        self, dimension: int, options: EdgeOptions = EdgeOptions(), similarity: Similarity = "cosine"
+    ) -> None:
         """Make an empty shard.
 
         Raises:
@@ -70,13 +72,15 @@ class EdgeIndex:
             import qdrant_edge
         except ImportError:
             raise edge_not_installed() from None
-        self.dimension = dimension
+        self.dimension, self.similarity = dimension, similarity
         self.exact = True
         self.options = options
         folder = tempfile.mkdtemp(prefix="qembed-edge-")
         try:
             with _engine("make a shard"):
-                self._shard = qdrant_edge.EdgeShard.create(folder, _config(qdrant_edge, dimension, options))
+                self._shard = qdrant_edge.EdgeShard.create(
+                    folder, _config(qdrant_edge, dimension, options, similarity)
+                )
         except QembedError:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -101,7 +105,8 @@ class EdgeIndex:
 
         added = 0
         for block in blocks(points, self.dimension):
-            rows = zip(block.chunk_ids, unit(block.vectors).tolist(), block.payloads, strict=True)
+            vectors = comparable(block.vectors, self.similarity).tolist()
+            rows = zip(block.chunk_ids, vectors, block.payloads, strict=True)
             with _engine("take points"):
                 batch = [qdrant_edge.Point(point_id(name), row, payload) for name, row, payload in rows]
                 self._shard.update(qdrant_edge.UpdateOperation.upsert_points(batch))
@@ -122,7 +127,8 @@ class EdgeIndex:
         self, vector: npt.NDArray[np.float32], *, depth: int, where: Sequence[Condition] = ()
     ) -> list[Hit]:
         """The ``depth`` nearest points that meet all conditions, best first, ties by chunk id."""
-        (query,) = unit(checked_queries(np.asarray(vector)[None], self.dimension)).tolist()
+        queries = checked_queries(np.asarray(vector)[None], self.dimension)
+        (query,) = comparable(queries, self.similarity).tolist()
         # The binding (0.9) hands true and false to the engine as 1 and 0, which match neither.
         here = [condition for condition in where if isinstance(condition.value, bool)]
         there = [condition for condition in where if not isinstance(condition.value, bool)]
@@ -134,7 +140,7 @@ class EdgeIndex:
 
     def search_many(self, vectors: npt.NDArray[np.float32], *, depth: int) -> list[list[Hit]]:
         """For every query, float32 (queries, dimension), its ``depth`` nearest points as ``search`` gives."""
-        queries = unit(checked_queries(vectors, self.dimension)).tolist()
+        queries = comparable(checked_queries(vectors, self.dimension), self.similarity).tolist()
         answers: list[list[Hit]] = []
         for start in range(0, len(queries), _BATCH_QUERIES):
             batch = queries[start : start + _BATCH_QUERIES]
@@ -196,14 +202,17 @@ def edge_not_installed() -> UsageError:
     )
 
 
-def _config(edge: Any, dimension: int, options: EdgeOptions) -> qdrant_edge.EdgeConfig:
+def _config(
+    edge: Any, dimension: int, options: EdgeOptions, similarity: Similarity
+) -> qdrant_edge.EdgeConfig:
+    distance = edge.Distance.Cosine if similarity == "cosine" else edge.Distance.Dot
     quantization = None
     if options.quantization == "scalar":
         quantization = edge.ScalarQuantizationConfig(edge.ScalarType.Int8)
     elif options.quantization == "binary":
         quantization = edge.BinaryQuantizationConfig()
     config: qdrant_edge.EdgeConfig = edge.EdgeConfig(
-        vectors=edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Cosine),
+        vectors=edge.EdgeVectorParams(size=dimension, distance=distance),
         # Thresholds of 1 kB: an index of any size is built, and used once it is there.
         hnsw_config=edge.HnswIndexConfig(
             m=options.m, ef_construct=options.ef_construct, full_scan_threshold=1

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qembed.index.filters import Condition, matches
-from qembed.index.points import blocks, checked_queries, unit
-from qembed.index.protocol import SCORE_DECIMALS, Hit, Point
+from qembed.index.points import blocks, checked_queries, comparable, longest
+from qembed.index.protocol import SCORE_DECIMALS, Hit, Point, Similarity
 from qembed.index.ties import SPARE, float32_error
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ class ExactIndex:
     name = "exact"
     exact = True
 
-    def __init__(self, dimension: int) -> None:
-        self.dimension = dimension
+    def __init__(self, dimension: int, similarity: Similarity = "cosine") -> None:
+        self.dimension, self.similarity = dimension, similarity
         self._row_of: dict[str, int] = {}
         self._payloads: list[dict[str, Any]] = []
         self._vectors: list[npt.NDArray[np.float32]] = []
@@ -57,7 +57,7 @@ class ExactIndex:
             first = len(self._payloads)
             self._row_of.update((name, first + place) for place, name in enumerate(block.chunk_ids))
             self._payloads += block.payloads
-            self._vectors.append(unit(block.vectors))
+            self._vectors.append(comparable(block.vectors, self.similarity))
             added += len(block.chunk_ids)
         return added
 
@@ -72,7 +72,7 @@ class ExactIndex:
         if where:
             met = [all(matches(payload, each) for each in where) for payload in prepared.payloads]
             prepared = prepared.only(np.flatnonzero(met))
-        return next(prepared.nearest(unit(queries), depth))
+        return next(prepared.nearest(comparable(queries, self.similarity), depth))
 
     def search_many(self, vectors: npt.NDArray[np.float32], *, depth: int) -> list[list[Hit]]:
         """For every query, float32 (queries, dimension), its ``depth`` nearest points as ``search`` gives."""
@@ -80,7 +80,7 @@ class ExactIndex:
         if not len(self):
             return [[] for _ in queries]
         with _no_garbage_collection():
-            return list(self._prepare().nearest(unit(queries), depth))
+            return list(self._prepare().nearest(comparable(queries, self.similarity), depth))
 
     def close(self) -> None:
         """Free the memory."""
@@ -99,12 +99,13 @@ class ExactIndex:
 
 
 class _Prepared:
-    """Points ready to be searched: unit rows, and the place of each row's id in the order of ids."""
+    """Points ready to be searched: comparable rows, and the place of each row's id in the order of ids."""
 
     def __init__(
         self, matrix: npt.NDArray[np.float32], ids: list[str], payloads: list[dict[str, Any]]
     ) -> None:
         self.matrix, self.ids, self.payloads = matrix, ids, payloads
+        self.longest = longest(matrix)
         self.id_rank = np.empty(len(ids), dtype=np.int64)
         self.id_rank[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
 
@@ -116,7 +117,7 @@ class _Prepared:
         )
 
     def nearest(self, queries: npt.NDArray[np.float32], depth: int) -> Iterator[list[Hit]]:
-        """The hits of one query after the other; ``queries`` are unit rows."""
+        """The hits of one query after the other; ``queries`` are comparable rows, as the matrix has them."""
         import torch
 
         depth = min(depth, len(self.ids))
@@ -125,7 +126,8 @@ class _Prepared:
         for start in range(0, len(queries) if depth else 0, size):
             block = queries[start : start + size]
             rough = torch.from_numpy(block) @ transposed
-            candidates = _candidates(rough, depth, float32_error(self.matrix.shape[1]))
+            error = float32_error(self.matrix.shape[1], self.longest * longest(block))
+            candidates = _candidates(rough, depth, error)
             yield from (self._best(query, rows, depth) for query, rows in zip(block, candidates, strict=True))
         if not depth:
             yield from ([] for _ in queries)

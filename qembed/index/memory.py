@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from qembed.corpus import point_id
 from qembed.index.filters import Condition
-from qembed.index.points import blocks, checked_queries, unit
-from qembed.index.protocol import SCORE_DECIMALS, Hit, Point
+from qembed.index.points import blocks, checked_queries, comparable, longest
+from qembed.index.protocol import SCORE_DECIMALS, Hit, Point, Similarity
 from qembed.index.qdrant_filters import qdrant_filter
 from qembed.index.ties import deepen, float32_error, in_order
 
@@ -23,18 +23,20 @@ _COLLECTION = "qembed"
 
 
 class MemoryIndex:
-    """``QdrantClient(":memory:")`` with cosine distance."""
+    """``QdrantClient(":memory:")``, exact."""
 
     name = "memory"
     exact = True
 
-    def __init__(self, dimension: int) -> None:
+    def __init__(self, dimension: int, similarity: Similarity = "cosine") -> None:
         from qdrant_client import QdrantClient, models
 
-        self.dimension = dimension
+        self.dimension, self.similarity = dimension, similarity
+        self._longest = 0.0
         self._client = QdrantClient(":memory:")
         self._vectors: dict[str, npt.NDArray[np.float32]] = {}
-        vectors = models.VectorParams(size=dimension, distance=models.Distance.COSINE)
+        distance = models.Distance.COSINE if similarity == "cosine" else models.Distance.DOT
+        vectors = models.VectorParams(size=dimension, distance=distance)
         self._client.create_collection(_COLLECTION, vectors_config=vectors)
 
     def __len__(self) -> int:
@@ -51,7 +53,8 @@ class MemoryIndex:
 
         added = 0
         for block in blocks(points, self.dimension):
-            vectors = unit(block.vectors)
+            vectors = comparable(block.vectors, self.similarity)
+            self._longest = max(self._longest, longest(vectors))
             batch = models.Batch(
                 ids=[point_id(name) for name in block.chunk_ids],
                 vectors=vectors.tolist(),
@@ -69,8 +72,10 @@ class MemoryIndex:
         self, vector: npt.NDArray[np.float32], *, depth: int, where: Sequence[Condition] = ()
     ) -> list[Hit]:
         """The ``depth`` nearest points that meet all conditions, best first, ties by chunk id."""
-        (query,) = unit(checked_queries(np.asarray(vector)[None], self.dimension))
-        error = float32_error(self.dimension)
+        (query,) = queries = comparable(
+            checked_queries(np.asarray(vector)[None], self.dimension), self.similarity
+        )
+        error = float32_error(self.dimension, self._longest * longest(queries))
         return deepen(lambda limit: self._nearest(query, limit, where), depth, error=error)
 
     def search_many(self, vectors: npt.NDArray[np.float32], *, depth: int) -> list[list[Hit]]:

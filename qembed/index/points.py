@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qembed.errors import DimensionMismatch, Mismatch
-from qembed.index.protocol import Point
+from qembed.index.protocol import Point, Similarity
 
 _BLOCK_POINTS = 1000
 
@@ -86,6 +86,16 @@ def unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         np.float32
     )
     return normalised
+
+
+def comparable(vectors: npt.NDArray[np.float32], similarity: Similarity) -> npt.NDArray[np.float32]:
+    """Vectors whose dot product is the similarity: rows of length 1 for the cosine, else as they are."""
+    return unit(vectors) if similarity == "cosine" else vectors
+
+
+def longest(vectors: npt.NDArray[np.float32]) -> float:
+    """Length of the longest row; 1 for the cosine's."""
+    return float(np.linalg.norm(vectors.astype(np.float64), axis=1).max(initial=0.0))
 
 
 def _without_direction(vectors: npt.NDArray[np.float32]) -> list[int]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from qembed.index.filters import Condition
+
+Similarity: TypeAlias = Literal["cosine", "dot"]
+"""By which vectors compare: that of the model, as the manifest records it."""
 
 SCORE_DECIMALS = 7
 """What float32 vectors are good for."""
@@ -36,7 +39,7 @@ class Hit:
 
     Attributes:
         chunk_id: Name of the chunk.
-        score: Cosine similarity, -1 to 1.
+        score: Similarity as the index measures it; the cosine is -1 to 1.
         payload: As it was added, with the key ``chunk_id``; to be read only, some indexes keep it.
     """
 
@@ -52,11 +55,13 @@ class Index(Protocol):
         name: Which kind it is, e.g. ``memory``.
         exact: Whether it compares with every vector (no approximation).
         dimension: Length of its vectors.
+        similarity: By which it compares.
     """
 
     name: str
     exact: bool
     dimension: int
+    similarity: Similarity
 
     def add(self, points: Iterable[Point]) -> int:
         """Add points; returns how many. Two points of one chunk id: the later one stays.

@@ -15,14 +15,18 @@ def in_order(hits: Iterable[Hit]) -> list[Hit]:
     return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))
 
 
-def float32_error(dimension: int) -> float:
-    """How far a float32 cosine is off at most, the rounding of scores included.
+def float32_error(dimension: int, lengths: float = 1.0) -> float:
+    """How far a float32 dot product is off at most, the rounding of scores included.
 
-    For a product of unit vectors d u / (1 - d u) (Higham 2002, section 3.1); some more for rows whose length
-    is 1 only as far as float32 goes; half a unit of the last decimal for the rounding.
+    For vectors of product of lengths l it is l d u / (1 - d u) (Higham 2002, section 3.1); some more for rows
+    whose length is known only as far as float32 goes; half a unit of the last decimal for the rounding.
+
+    Args:
+        dimension: Of the vectors.
+        lengths: Product of their lengths; 1 for a cosine.
     """
     rounding = (dimension + 8) * 2.0**-24
-    return rounding / (1 - rounding) + 0.5 * 10.0**-SCORE_DECIMALS
+    return lengths * rounding / (1 - rounding) + 0.5 * 10.0**-SCORE_DECIMALS
 
 
 def deepen(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import msgspec
 import orjson
@@ -163,6 +163,17 @@ class ChunksFingerprint:
     def hexdigest(self) -> str:
         """Hash of what was added so far."""
         return self._hash.hexdigest()
+
+
+def similarity_of(manifest: Manifest | None, otherwise: str = "cosine") -> Literal["cosine", "dot"]:
+    """By which the vectors of a manifest compare.
+
+    Args:
+        manifest: Of the vectors, where there is one.
+        otherwise: Where there is none, or one of an older version: the similarity of the model, if known.
+    """
+    said = manifest.model.get("similarity", "cosine") if manifest else otherwise
+    return "dot" if said == "dot" else "cosine"
 
 
 def manifest_of(embeddings: Embeddings) -> Manifest | None:

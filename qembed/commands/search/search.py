@@ -16,6 +16,7 @@ from qembed.engine.workers.oom import encode_in_parts
 from qembed.errors import DimensionMismatch, Mismatch, UsageError
 from qembed.index import Condition, Hit, Index, IndexKind, Point, choose_index, make_index
 from qembed.index.choose import MEMORY_POINTS
+from qembed.index.protocol import Similarity
 from qembed.models import Encoder, EncoderOptions
 from qembed.progress import Progress
 from qembed.store import (
@@ -26,6 +27,7 @@ from qembed.store import (
     placed_records,
 )
 from qembed.store.made_with import load_query_encoder, model_name
+from qembed.store.manifest import similarity_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Result:
 
     Attributes:
         rank: From 1.
-        score: Cosine similarity.
+        score: Cosine of query and chunk, or their dot product where the model is made for it.
         chunk_id: The first chunk with this text, by id.
         text: The chunk's text.
         metadata: The chunk's payload, without the text.
@@ -115,9 +117,13 @@ def open_index(
     try:
         count = manifest.output.records if manifest else None
         progress.phase("loading vectors", total=count, unit="vectors")
-        loaded = _load(found, index, progress)
+        loaded = _load(found, index, similarity_of(manifest), progress)
         progress.phase(f"loading {name}")
         encoder = load_query_encoder(path, manifest, model, options, dimension=loaded.dimension)
+        similarity = similarity_of(manifest, encoder.info.similarity)
+        if similarity != loaded.similarity:  # no manifest said so before the model was loaded
+            loaded.close()
+            loaded = _load(found, index, similarity, progress)
     finally:
         progress.close()
     return OpenIndex(loaded, encoder, manifest)
@@ -171,7 +177,7 @@ def _result(rank: int, group: _Group) -> Result:
     return Result(rank, group.best.score, group.best.chunk_id, text, payload, tuple(sorted(group.copies)))
 
 
-def _load(embeddings: Embeddings, kind: IndexKind, progress: Progress) -> Index:
+def _load(embeddings: Embeddings, kind: IndexKind, similarity: Similarity, progress: Progress) -> Index:
     path, points = embeddings.path, _points(embeddings, progress)
     head = list(islice(points, MEMORY_POINTS + 1))  # enough to choose by
     if not head:
@@ -179,7 +185,7 @@ def _load(embeddings: Embeddings, kind: IndexKind, progress: Progress) -> Index:
             "the file holds no vectors", where=str(path), remedy="qembed audit tells what is wrong"
         )
     dimension = len(head[0].vector)
-    index = make_index(choose_index(kind, len(head)), dimension)
+    index = make_index(choose_index(kind, len(head)), dimension, similarity)
     try:
         index.add(_same_length(chain(head, points), dimension, path))
     except BaseException:

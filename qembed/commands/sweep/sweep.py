@@ -156,6 +156,12 @@ def sweep(
     side = SideOptions(Path(embeddings), options.model, options.query_vectors, "exact", options.encoder)
     try:
         judged = ask(loaded, side, results=results, texts=texts, progress=progress)
+        if judged.side.index.similarity != "cosine":
+            raise UsageError(
+                "these vectors compare by their dot product, and a sweep compares by the cosine",
+                where=str(judged.side.path),
+                remedy="qembed embed --normalize makes vectors for the cosine",
+            )
         model = describe_side(judged.side)["model"]
         dimension = judged.side.collection.dimension
         dims = options.dims or default_dims(dimension, model)

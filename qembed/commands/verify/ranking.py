@@ -25,7 +25,7 @@ from qembed.evaluation.retrieve.ordering import ranked
 from qembed.evaluation.statistics.compare import Comparison, Estimate, compare, mean_interval, sentence
 from qembed.evaluation.systems.judged import Judged, ask, load_judged
 from qembed.evaluation.systems.side import SideOptions
-from qembed.index.protocol import SCORE_DECIMALS
+from qembed.index.protocol import SCORE_DECIMALS, Similarity
 from qembed.models import EncoderOptions, Precision
 from qembed.models.device import pick_device, pick_precision
 from qembed.progress import Progress
@@ -224,8 +224,8 @@ def rank_again(pool: Pool, reference: Reference, options: RankingOptions, progre
     vectors = reference.embed(again, progress)
     now: Run = {}
     for row, (query, found) in enumerate(zip(judged.queries, pool.candidates, strict=True)):
-        cosines = _cosines(queries[row], vectors[np.searchsorted(texts, found)])
-        now[query] = dict(zip((ids[at] for at in found.tolist()), cosines.tolist(), strict=True))
+        scores = _scores(queries[row], vectors[np.searchsorted(texts, found)], side.index.similarity)
+        now[query] = dict(zip((ids[at] for at in found.tolist()), scores.tolist(), strict=True))
     return _ranking(pool, now, options)
 
 
@@ -245,11 +245,13 @@ def _query_precision(options: RankingOptions, manifest: Manifest | None, device:
     return made
 
 
-def _cosines(query: npt.NDArray[np.float32], vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+def _scores(
+    query: npt.NDArray[np.float32], vectors: npt.NDArray[np.float32], similarity: Similarity
+) -> npt.NDArray[np.float64]:
     wide, others = query.astype(np.float64), vectors.astype(np.float64)
-    lengths = np.linalg.norm(wide) * np.linalg.norm(others, axis=1)
-    cosines: npt.NDArray[np.float64] = (others @ wide / lengths).round(SCORE_DECIMALS)
-    return cosines
+    lengths = np.linalg.norm(wide) * np.linalg.norm(others, axis=1) if similarity == "cosine" else 1.0
+    scores: npt.NDArray[np.float64] = (others @ wide / lengths).round(SCORE_DECIMALS)
+    return scores
 
 
 def _ranking(pool: Pool, now: Run, options: RankingOptions) -> Ranking:

@@ -21,11 +21,13 @@ from qembed.evaluation.retrieve.units import Units, units_like, units_of
 from qembed.evaluation.systems.query_vectors import encode_queries, read_query_vectors
 from qembed.index import EdgeIndex, Index, Point, choose_index, make_index
 from qembed.index.choose import IndexKind
+from qembed.index.protocol import Similarity
 from qembed.models import Encoder, EncoderOptions
 from qembed.progress import Progress
 from qembed.records import Qrels, Run, Vectors
 from qembed.store import Manifest, find_embeddings, manifest_of
 from qembed.store.made_with import load_query_encoder, model_name
+from qembed.store.manifest import similarity_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,13 +178,14 @@ def open_side(
         progress.phase("encoding queries", total=len(queries), unit="queries")
         vectors = encode_queries(encoder, list(queries.values()), progress)
     progress.phase("building the index", total=len(collection), unit="texts")
-    index = build_index(collection, kind, hnsw=options.hnsw)
+    similarity = similarity_of(manifest, encoder.info.similarity if encoder else "cosine")
+    index = build_index(collection, kind, similarity, hnsw=options.hnsw)
     progress.phase("searching", total=len(queries), unit="queries")
     own = own_texts(queries, units, collection.ids, collection.texts, qrels)
     search = without_own(_search_of(index, list(queries), vectors), own)
     exact_run = run = retrieve(search, list(queries), units, results=results, texts=texts)
     if not index.exact:
-        reference = build_index(collection, "exact")
+        reference = build_index(collection, "exact", similarity)
         search = without_own(_search_of(reference, list(queries), vectors), own)
         exact_run = retrieve(search, list(queries), units, results=results, texts=texts)
         reference.close()
@@ -203,15 +206,18 @@ def _load_encoder(
         raise
 
 
-def build_index(collection: Collection, kind: IndexKind, *, hnsw: bool = False) -> Index:
+def build_index(
+    collection: Collection, kind: IndexKind, similarity: Similarity = "cosine", *, hnsw: bool = False
+) -> Index:
     """An index over the distinct texts, each with its text as payload, as a reranker needs it.
 
     Args:
         collection: What is searched.
         kind: Kind of the index.
+        similarity: That of the vectors' model.
         hnsw: Build the graph of ``edge``, which takes seconds for thousands of texts.
     """
-    index = make_index(choose_index(kind, len(collection)), collection.dimension)
+    index = make_index(choose_index(kind, len(collection)), collection.dimension, similarity)
     index.add(_points(collection))
     if hnsw and isinstance(index, EdgeIndex):
         index.optimize()

@@ -160,7 +160,8 @@ class TestWork:
         assert len(again) == len(set(again)) == 48  # the sample has them all; no candidate comes on top
         assert {size for size, *_ in again} == {1}
         assert found.texts < 48
-        alone = [text for size, role, text in passes if role == "query" and size == 1]
+        asked = set(QUERIES.values())  # loading a model encodes texts of its own
+        alone = [text for size, role, text in passes if role == "query" and size == 1 and text in asked]
         assert alone == list(QUERIES.values())
 
     def test_the_count_of_texts(self, folder: Path, judged: Path) -> None:

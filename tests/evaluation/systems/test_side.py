@@ -230,7 +230,7 @@ class TestSearch:
 
         monkeypatch.setattr(
             "qembed.evaluation.systems.side.make_index",
-            lambda name, dimension: (Half if name == "memory" else ExactIndex)(dimension),
+            lambda name, *form: (Half if name == "memory" else ExactIndex)(*form),
         )
         found = open_side(SideOptions(folder, encoder=CPU), QUERIES, "chunk", results=2)
         assert {query: len(scores) for query, scores in found.run.items()} == dict.fromkeys(QUERIES, 2)
