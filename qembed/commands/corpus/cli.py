@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qembed.commands.corpus.from_package import PackageCorpus, PackageCounts
 
 
-@click.group(cls=CommandGroup)
+@click.group(cls=CommandGroup, short_help="Make chunks from Markdown or Python packages.")
 def command() -> None:
     """Make folders of chunks to embed.
 
@@ -46,13 +46,11 @@ def source_options(function: Function) -> Function:
             metavar="N",
             help="Most tokens of a chunk.  [default: what the model reads]",
         ),
-        click.option(
-            "--force", is_flag=True, help="Replace what is made again in a folder that is not empty."
-        ),
+        click.option("--force", is_flag=True, help="Replace earlier output in a folder that is not empty."),
     )
 
 
-@command.command("from-package")
+@command.command("from-package", short_help="Make chunks from installed Python packages.")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @source_options
 @click.option("--collection", default="python_api", show_default=True, help="First part of every chunk id.")
@@ -145,7 +143,7 @@ def _print_packages(made: PackageCorpus, form: Form | None) -> None:
     )
 
 
-@command.command("from-markdown")
+@command.command("from-markdown", short_help="Make chunks from Markdown files.")
 @click.argument(
     "inputs", nargs=-1, required=True, metavar="FILE_OR_FOLDER...", type=click.Path(path_type=Path)
 )

@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 FOLDER = click.argument("folder", type=click.Path(path_type=Path))
-SPLIT = click.option("--split", metavar="NAME", help="Which qrels.  [default: the card's, else test]")
+SPLIT = click.option(
+    "--split", metavar="NAME", help="Name of the qrels file.  [default: from the card, else test]"
+)
 QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress.")
 
 
 @click.group(cls=CommandGroup, short_help="Check, count, convert and draft eval sets.")
 def command() -> None:
-    """Work with eval sets: queries, and what was judged relevant to them.
+    """Work with eval sets: queries, and judgements of what answers them.
 
     \b
     Examples:
@@ -35,13 +37,13 @@ def command() -> None:
     """
 
 
-@command.command("check", short_help="What of an eval set cannot be used.")
+@command.command("check", short_help="Check an eval set and its ids.")
 @FOLDER
 @click.option(
     "--corpus",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="Chunks or embeddings that were judged.  [default: FOLDER/corpus.jsonl, where it is there]",
+    help="Chunks or embeddings that were judged.  [default: FOLDER/corpus.jsonl, if there is one]",
 )
 @SPLIT
 @corpus_options
@@ -62,9 +64,9 @@ def check(
     as_json: bool,
     **choices: Any,
 ) -> None:
-    """Check an eval set: its lines, its ids against each other, and against the corpus.
+    """Check the lines and ids of an eval set, and whether its corpus has the judged items.
 
-    FOLDER holds queries.jsonl and qrels/, with or without a card.toml; a folder of BEIR is one. Every finding
+    FOLDER holds queries.jsonl and qrels/, with or without a card.toml, such as a BEIR folder. Every finding
     names its line.
 
     Exit code 0: sound (warnings are allowed); 3: errors were found.
@@ -92,7 +94,7 @@ def check(
         ctx.exit(3)
 
 
-@command.command("stats", short_help="An eval set in numbers.")
+@command.command("stats", short_help="Count queries, judgements and grades.")
 @FOLDER
 @SPLIT
 @output_options
@@ -119,21 +121,21 @@ def stats(folder: Path, split: str | None, form: Form | None) -> None:
         _show(render_stats(eval_set, counted))
 
 
-@command.command("convert", short_help="Between the files of BEIR and those of TREC.")
+@command.command("convert", short_help="Convert between BEIR and TREC files.")
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
-@click.option("--to", type=click.Choice(["beir", "trec"]), required=True, help="The form to write.")
+@click.option("--to", type=click.Choice(["beir", "trec"]), required=True, help="Format to write.")
 @JSON
 @click.pass_context
 def convert(
     ctx: click.Context, source: Path, output: Path, to: Literal["beir", "trec"], as_json: bool
 ) -> None:
-    """Write an eval set in the other form.
+    """Convert an eval set between BEIR and TREC files.
 
-    IN is a folder with queries and qrels of either form, and all its splits are converted; or one file of
-    qrels. OUT must be new. The corpus stays where it is.
+    IN is a folder with queries and qrels in either format, converted with all its splits, or one qrels file.
+    OUT must be new. The corpus is not copied.
 
-    Exit code 0: all was converted; 3: lines that cannot be read are missing in OUT, and are named.
+    Exit code 0: everything was converted; 3: lines that cannot be read are missing in OUT, and are named.
 
     \b
     Examples:
@@ -163,9 +165,16 @@ def convert(
     "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to make."
 )
 @click.option(
-    "--queries", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="At most."
+    "--queries",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="Most queries to propose.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Another seed chooses others.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Random seed; another seed chooses other queries."
+)
 @corpus_options
 @click.option("--force", is_flag=True, help="Replace card, queries and qrels in a folder that is not empty.")
 @QUIET
@@ -182,11 +191,10 @@ def draft(
 ) -> None:
     """Propose queries from the chunks below INPUT, as a starting set to be edited.
 
-    Queries are headings, questions that the text asks, and first lines of docstrings, each linked to the
-    chunks that it came from; spread over subdirectories and pages, without near-duplicates and without
-    navigation that many chunks repeat. The words of a query stand in its chunk, which flatters every system
-    and BM25 most: the set is marked synthetic, and reports say so, until a person has rewritten and judged
-    it.
+    Queries are headings, questions in the text, and first lines of docstrings, each linked to the chunks it
+    came from. They are spread over subdirectories and pages, without near-duplicates and without navigation.
+    The words of a query are in its chunk, which flatters every system, and BM25 most. So the set is marked
+    synthetic, and reports say so, until a person has rewritten and judged it.
 
     \b
     Examples:
@@ -214,29 +222,29 @@ def draft(
     _show(render_draft(made, input, queries))
 
 
-@command.command("merge-judgements", short_help="Bring judgements made in a report into the qrels.")
+@command.command("merge-judgements", short_help="Merge judgements from a report into the qrels.")
 @FOLDER
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @SPLIT
-@click.option("--judge", metavar="NAME", help="Who judged what does not say so itself.")
+@click.option("--judge", metavar="NAME", help="Name of the judge, for files that do not say it.")
 @click.option(
     "--on-conflict",
     type=click.Choice(["keep", "replace"]),
     default="keep",
     show_default=True,
-    help="Which grade holds where another is there already: that one, or the new one.",
+    help="Which grade wins if an item has another one already: that one, or the new one.",
 )
 @click.option(
     "--bench",
     type=click.Path(path_type=Path),
     metavar="REPORT",
-    help="Make a new eval set in FOLDER out of the questions of this stored bench (reports/: the newest).",
+    help="Make a new eval set in FOLDER from the questions of this stored bench (reports/: the newest).",
 )
 @click.option(
     "--conflicts",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write the items with several grades to FILE, to be decided by somebody.",
+    help="Write items with several grades to FILE, for somebody to decide.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
 @JSON
@@ -255,12 +263,12 @@ def merge(
 ) -> None:
     """Merge judgements that were exported from a report (qrels.tsv) into the eval set in FOLDER.
 
-    New grades are added to the qrels. Every judgement, with who gave it and when, goes into judgements.jsonl
-    in FOLDER, whatever became of it: no grade is lost, and none is replaced unless you say so. The next bench
-    uses them. Where two judges graded the same items, their agreement is printed: the share of equal grades,
-    and Cohen's kappa with its interval.
+    New grades are added to the qrels, and the next bench uses them. Every judgement goes into
+    judgements.jsonl in FOLDER, with judge and time: no grade is lost, and none is replaced unless you say so.
+    If two judges graded the same items, their agreement is printed: the share of equal grades, and Cohen's
+    kappa with its interval.
 
-    Exit code 0: merged; 3: merged, and the qrels keep other grades for some, which are shown.
+    Exit code 0: merged; 3: merged, but the qrels keep other grades for some items, which are shown.
 
     \b
     Examples:

@@ -24,9 +24,7 @@ _STYLES = {"ok": "green", "warning": "yellow", "failed": "red"}
 MODEL = click.option(
     "-m", "--model", help="Folder, hub id or short name.  [default: nomic-ai/nomic-embed-code]"
 )
-DEVICE = click.option(
-    "--device", default="auto", show_default=True, help="As it will be given to qembed embed."
-)
+DEVICE = click.option("--device", default="auto", show_default=True, help="Devices, as for qembed embed.")
 DATASET = click.option(
     "--dataset",
     metavar="NAME",
@@ -56,7 +54,7 @@ def command() -> None:
     """
 
 
-@command.command("check", short_help="What this session has, and what is missing.")
+@command.command("check", short_help="Check what this session has, and what is missing.")
 @DEVICE
 @MODEL
 @DATASET
