@@ -1,4 +1,4 @@
-"""``benchmarks/gpu_check.py`` on a CPU: every step runs with a tiny model; one that fails costs only itself."""
+"""``benchmarks/gpu_check.py`` on a CPU: every step with a tiny model; one that fails costs only itself."""
 
 from __future__ import annotations
 
