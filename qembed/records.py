@@ -39,9 +39,9 @@ REQUIRED_METADATA: Final = (
 SUMMARY_SUFFIX: Final = "_embedding_summary.json"
 MANIFEST_SUFFIX: Final = "_embedding_manifest.json"
 OWN_OUTPUT: Final = re.compile(
-    rf".*(_embeddings(-\d{{5,}}-of-\d{{5,}})?(\.ids)?\.jsonl|{SUMMARY_SUFFIX}|{MANIFEST_SUFFIX})"
+    rf".*(_embeddings(-\d{{5,}}-of-\d{{5,}})?((\.ids)?\.jsonl|\.parquet|\.npy)|{SUMMARY_SUFFIX}|{MANIFEST_SUFFIX})"
 )
-"""Names of what ``qembed embed`` writes as JSON; never read as chunk files."""
+"""Names of what ``qembed embed`` writes; never read as chunk files of a folder."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from qembed.corpus.ids import IdCheck, chunk_id, content_sha256, page_id, point_id
 from qembed.corpus.layouts import BadItemError, parse_item
 from qembed.corpus.metadata import Context, IdFrom, complete, enrich
+from qembed.corpus.normal import NAMED
 from qembed.corpus.read import FileReader
 from qembed.corpus.walk import ROOT, ChunkFile, walk
 from qembed.errors import DuplicateIds, UsageError
@@ -48,11 +49,13 @@ class CorpusOptions:
         collection: First part of every id; the input's own name when None.
         limit: Most chunks per subdirectory; all when None.
         id_from: What ids are (``corpus.metadata.Context``).
+        text_column: Key or column that holds the text; a usual one when None.
     """
 
     collection: str | None = None
     limit: int | None = None
     id_from: IdFrom = "filename"
+    text_column: str | None = None
 
 
 def collection_name(root: Path, collection: str | None = None) -> str:
@@ -109,7 +112,7 @@ def read_chunks(
         if options.limit is not None and taken[file.subdirectory] >= options.limit:
             continue
         on_file(file)
-        for chunk in _chunks_of(file, collection, options.id_from, on_finding):
+        for chunk in _chunks_of(file, collection, options, on_finding):
             yield chunk
             taken[file.subdirectory] += 1
             if options.limit is not None and taken[file.subdirectory] >= options.limit:
@@ -143,16 +146,23 @@ def _way_out(chunks: int, root: Path, options: CorpusOptions) -> str:
     return "rename one of the files"
 
 
-def _chunks_of(file: ChunkFile, collection: str, id_from: IdFrom, on_finding: OnFinding) -> Iterator[Chunk]:
-    reader = FileReader(file, on_finding)
+def _chunks_of(
+    file: ChunkFile, collection: str, options: CorpusOptions, on_finding: OnFinding
+) -> Iterator[Chunk]:
+    reader = FileReader(file, on_finding, text_column=options.text_column)
+    changes: Counter[str] = Counter()
     for value, position, line in reader.items():
         place = Place(file.name, item=None if line else position, line=line)
         subdirectory = reader.subdirectory if file.subdirectory == ROOT else file.subdirectory
-        context = Context(collection, subdirectory, file.stem, position, id_from, file.name)
+        context = Context(collection, subdirectory, file.stem, position, options.id_from, file.name)
         try:
-            item = parse_item(value)
+            item = parse_item(value, options.text_column)
             name, metadata = enrich(item, context)
         except BadItemError as error:
             on_finding(Finding(error.kind, place, str(error)))
             continue
+        changes.update(item.changes & NAMED)
         yield Chunk(name, item.text, metadata, place)
+    for change, count in sorted(changes.items()):
+        reason = f"in the metadata of {count:,} chunks, {change}"
+        on_finding(Finding("changed-values", Place(file.name), reason, lost="nothing"))

@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, TextIO
 
+from qembed.corpus.exact_json import exact_float, exact_integer
+
 BLOCK_CHARACTERS = 1 << 20
 MAX_ITEM_CHARACTERS = 1 << 26
 """64 Mi characters: a single value longer than this is reported, not read."""
@@ -35,20 +37,6 @@ class JsonBreakError(ValueError):
         self.line = line
 
 
-def _integer(digits: str) -> int | float:
-    # What orjson does with integers beyond 64 bits, so that both readers agree.
-    value = int(digits) if len(digits) < 25 else float(digits)
-    return value if -(2**63) <= value < 2**64 else float(value)
-
-
-_DECODER = json.JSONDecoder(parse_int=_integer, parse_constant=lambda _: None)
-
-
-def loads(text: str) -> Any:
-    """``json.loads`` that takes lone surrogates and reads NaN and Infinity as null, as writers of JSON do."""
-    return json.loads(text, parse_int=_integer, parse_constant=lambda _: None)
-
-
 def not_utf8(byte: int) -> str:
     """What to say of a byte that is not UTF-8."""
     return f"not UTF-8 (byte 0x{byte:02X}); convert the file to UTF-8"
@@ -62,10 +50,15 @@ class JsonStream:
 
     Attributes:
         bad_byte: First byte that is not UTF-8 in the value that was taken last; None when all are.
+        repeated: Keys that stood twice in an object of the value that was taken last.
     """
 
     def __init__(self, file: TextIO) -> None:
         self.bad_byte: int | None = None
+        self.repeated: list[str] = []
+        self._decoder = json.JSONDecoder(
+            parse_int=exact_integer, parse_float=exact_float, object_pairs_hook=self._object
+        )
         self._any_bad = False
         self._file = file
         self._buffer = ""
@@ -110,8 +103,9 @@ class JsonStream:
         """
         self.peek()
         while True:
+            self.repeated = []
             try:
-                value, end = _DECODER.raw_decode(self._buffer, self._at)
+                value, end = self._decoder.raw_decode(self._buffer, self._at)
             except RecursionError:
                 raise JsonBreakError("invalid-json", "nested too deeply", self.line) from None
             except json.JSONDecodeError as error:
@@ -139,6 +133,13 @@ class JsonStream:
             yield self.value()
             if self.expect(",]") == "]":
                 return
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) < len(pairs):
+            names = [name for name, _ in pairs]
+            self.repeated += sorted({name for name in names if names.count(name) > 1})
+        return made
 
     def _fill(self) -> bool:
         """Read on, at least doubling what is unread (so retries cost linear time); False at the end."""

@@ -1,29 +1,56 @@
-"""What one item of a chunk file says, whichever of the known layouts it is in. Pure.
+"""What one item says, whichever tool wrote it: its text, its metadata, its id. Pure.
 
-Layouts (samples of all are in the tests):
-
-1. ``{chunk_id, content, metadata{...}}`` in a list;
-2. the same in ``{collection, subdirectory, total_chunks, chunks: [{content, index, metadata}]}``;
-3. ``{text, metadata{chunk_index_in_file, source_file, ...}}`` in a list;
-4. any of these as JSON lines;
-5. BEIR: ``{_id, title, text}`` as JSON lines.
+{chunk_id, content, metadata}, {content, index, metadata}, {text, metadata}    chunks
+{_id, title, text}                                           BEIR
+{page_content, metadata, type}, {lc, kwargs}                 LangChain; {pageContent} in JavaScript
+{id_, text, metadata}, {__data__: {..}}                      LlamaIndex
+{id, content, meta}                                          Haystack, Docling
+{type, element_id, text, metadata}                           Unstructured
+{id, payload, vector}                                        Qdrant
+{_index, _id, _source}                                       Elasticsearch, OpenSearch
+{_id: {$oid}, ..}                                            MongoDB
+{id, text, embedding, metadata}                              qembed, and others, with a vector
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
-TEXT_KEYS = ("content", "text", "page_content")
-ID_KEYS = ("chunk_id", "id", "_id")
+from qembed.corpus.exact_json import Digits
+from qembed.corpus.normal import normal_form
+
+TEXT_KEYS = (
+    "content",
+    "text",
+    "page_content",
+    "pageContent",
+    "chunk_text",
+    "chunk",
+    "body",
+    "document",
+    "passage",
+)
+"""Where the text may stand; the first that holds some."""
+METADATA_KEYS = ("metadata", "meta")
+ID_KEYS = ("chunk_id", "id", "_id", "id_")
 """Where an item may bring its own id, the first that is there."""
-_BEIR_KEYS = frozenset(("_id", "title", "text", "metadata"))
-NOT_EXTRA = frozenset(("metadata", "embedding", "vector", "_id"))
-"""Item keys that are not carried into the metadata; vectors of an earlier embedding are dropped."""
 MAX_CHARACTERS = 1_000_000
-"""A longer chunk is a file that was never cut; no model reads a fortieth of it."""
+"""A longer chunk is a file that was never split; no model reads a fortieth of it."""
+
+_BEIR_KEYS = frozenset(("_id", "title", "text", "metadata"))
+_VECTORS = frozenset(("embedding", "vector", "embeddings", "vectors"))
+_NEAREST = {
+    "a chunk": ("text", "metadata"),
+    "LangChain": ("page_content", "metadata", "type"),
+    "Haystack": ("id", "content", "meta"),
+    "Qdrant": ("id", "payload", "vector"),
+    "Elasticsearch": ("_index", "_id", "_source"),
+    "Unstructured": ("type", "element_id", "text", "metadata"),
+    "BEIR": ("_id", "title", "text"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +59,17 @@ class Item:
 
     Attributes:
         text: The text to embed.
-        metadata: The item's own metadata, untouched.
-        extras: Keys that stand beside text and metadata, e.g. ``index`` or ``start_char``.
+        metadata: The item's own metadata, in the normal form (``corpus.normal``).
+        extras: Keys beside text and metadata, e.g. ``index`` or ``start_char``, in the same form.
         document_id: The ``_id`` that BEIR, MongoDB and Elasticsearch give; it is the chunk id. None without.
+        changes: What the normal form changed, as sentences of ``corpus.normal``.
     """
 
     text: str
     metadata: dict[str, Any]
     extras: dict[str, Any]
     document_id: str | None = None
+    changes: frozenset[str] = field(default_factory=frozenset)
 
 
 class BadItemError(ValueError):
@@ -51,47 +80,55 @@ class BadItemError(ValueError):
         self.kind = kind
 
 
-def parse_item(value: object) -> Item:
+def parse_item(value: object, text_column: str | None = None) -> Item:
     """Read one item.
+
+    Args:
+        value: As a reader of JSON or of a table returned it.
+        text_column: Key that holds the text; the first of ``TEXT_KEYS`` with some when None.
 
     Raises:
         BadItemError: The item is not an object, has no text, or its text cannot be embedded.
     """
     if not isinstance(value, dict):
         raise BadItemError("not-an-object", f"a chunk must be an object, this is {_kind_of(value)}")
-    metadata = value.get("metadata")
-    if metadata is None:
-        metadata = {}
-    if not isinstance(metadata, dict):
-        raise BadItemError(
-            "metadata-not-an-object", f"metadata must be an object, this is {_kind_of(metadata)}"
-        )
-    key, text = _text_of(value)
+    value = _unwrapped(value)
+    metadata_key, metadata = _metadata_of(value)
+    key, text = _text_of(value, (text_column,) if text_column else TEXT_KEYS)
     document_id = id_of(value, ("_id",))
-    if document_id is not None and value.keys() <= _BEIR_KEYS:
+    if isinstance(value.get("_id"), str | int) and value.keys() <= _BEIR_KEYS:
         title = value.get("title")
         if isinstance(title, str) and title.strip():
             text = f"{title} {text}" if text else title
     _check_text(text)
-    extras = {name: val for name, val in value.items() if name not in NOT_EXTRA and name != key}
-    if value.get("_id") is not None and document_id is None:
-        extras["_id"] = value["_id"]  # not an id, so it is data
+    extras = {
+        name: val
+        for name, val in value.items()
+        if name not in (key, metadata_key) and not (name == "_id" and document_id is not None)
+        and not (name in _VECTORS and not isinstance(val, str | int | float))
+    }  # fmt: skip
     if isinstance(extras.get("id"), str) and extras["id"] == metadata.get("chunk_id"):
         del extras["id"]  # a record that qembed wrote says its id twice
+    changes: set[str] = set()
+    try:
+        metadata, extras = normal_form(metadata, changes.add), normal_form(extras, changes.add)
+    except RecursionError:
+        raise BadItemError("bad-metadata", "the metadata is nested too deeply") from None
     _check_json(metadata, extras, document_id)
-    return Item(text, metadata, extras, document_id)
+    return Item(text, metadata, extras, document_id, frozenset(changes))
 
 
 def own_id(item: Item) -> str:
-    """The id that an item brings: ``chunk_id``, ``id`` or ``_id``, beside the text or in the metadata.
+    """The id that an item brings: one of ``ID_KEYS``, beside the text or in the metadata.
 
     Raises:
         BadItemError: It has none.
     """
-    beside = id_of(item.extras, ID_KEYS[:2]) or item.document_id or id_of(item.metadata, ID_KEYS)
-    if beside is None:
+    beside = id_of(item.extras, ID_KEYS[:2]) or item.document_id or id_of(item.extras, ID_KEYS[3:])
+    found = beside or id_of(item.metadata, ID_KEYS)
+    if found is None:
         raise BadItemError("no-id", f"none of {', '.join(map(repr, ID_KEYS))} is a string or an integer")
-    return beside
+    return found
 
 
 def id_of(value: dict[str, Any], keys: tuple[str, ...]) -> str | None:
@@ -100,22 +137,103 @@ def id_of(value: dict[str, Any], keys: tuple[str, ...]) -> str | None:
         found = value.get(key)
         if isinstance(found, dict) and found.keys() == {"$oid"}:
             found = found["$oid"]
-        if (isinstance(found, str) and found.strip()) or (
-            isinstance(found, int) and not isinstance(found, bool)
-        ):
+        if _has_text(found):
+            return str(found)
+        if isinstance(found, int) and not isinstance(found, bool):
             return str(found)
     return None
 
 
-def _text_of(value: dict[str, Any]) -> tuple[str, str]:
-    for key in TEXT_KEYS:
-        if key in value:
-            text = value[key]
-            if isinstance(text, str):
-                return key, text
-            raise BadItemError("text-not-a-string", f"{key!r} must be a string, this is {_kind_of(text)}")
-    keys = ", ".join(map(repr, list(value)[:6])) or "none"
-    raise BadItemError("no-text", f"none of {', '.join(map(repr, TEXT_KEYS))} is there; the keys are {keys}")
+def _unwrapped(value: dict[str, Any]) -> dict[str, Any]:
+    """The object with the text in it, where a tool has put it into another one."""
+    inner = value.get("__data__")
+    if isinstance(inner, str):
+        inner = _object_in(inner)
+    if isinstance(inner, dict):  # LlamaIndex's docstore
+        value = {**{key: val for key, val in value.items() if not key.startswith("__")}, **inner}
+    elif isinstance(value.get("kwargs"), dict) and "lc" in value:  # LangChain's dumpd
+        value = value["kwargs"]
+    elif isinstance(value.get("_source"), dict):  # Elasticsearch
+        value = {**{key: val for key, val in value.items() if key != "_source"}, **value["_source"]}
+    elif isinstance(value.get("payload"), dict):
+        value = _point(value, value["payload"])
+    resource = value.get("text_resource")
+    if isinstance(resource, dict) and isinstance(resource.get("text"), str) and not value.get("text"):
+        value = {**value, "text": resource["text"]}  # LlamaIndex's newer nodes
+    return value
+
+
+def _point(value: dict[str, Any], payload: dict[str, Any]) -> dict[str, Any]:
+    """A point of Qdrant: its payload with the point's id; an id in the payload stays metadata."""
+    node = _object_in(payload.get("_node_content"))
+    if node and not any(_has_text(payload.get(key)) for key in TEXT_KEYS):
+        payload = {**payload, "text": node.get("text")}
+    metadata = payload.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    outer = {key: val for key, val in value.items() if key not in ("payload", "id")}
+    beside = {key: val for key, val in payload.items() if key != "metadata" or not isinstance(val, dict)}
+    if "id" in beside:
+        metadata = {"id": beside.pop("id"), **metadata}
+    return {**outer, **beside, "metadata": metadata, **({"id": value["id"]} if "id" in value else {})}
+
+
+def _object_in(text: object) -> dict[str, Any] | None:
+    """An object that was written as text, as tables and payloads do."""
+    if not isinstance(text, str) or not text.lstrip().startswith("{"):
+        return None
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _metadata_of(value: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    for key in METADATA_KEYS:
+        metadata = value.get(key)
+        if metadata is None or (key == "meta" and not isinstance(metadata, dict)):
+            continue
+        found = metadata if isinstance(metadata, dict) else _object_in(metadata)
+        if found is None:
+            raise BadItemError(
+                "metadata-not-an-object", f"{key} must be an object, this is {_kind_of(metadata)}"
+            )
+        return key, found
+    return "metadata", {}
+
+
+def _text_of(value: dict[str, Any], keys: tuple[str, ...]) -> tuple[str, str]:
+    """The first key with text, and the text; a key that is null or blank gives way to the next."""
+    there = {key: _joined(value[key]) for key in keys if key in value}
+    for key, text in there.items():
+        if _has_text(text):
+            return key, str(text)
+    for key, text in there.items():
+        if isinstance(text, str) and not isinstance(text, Digits):
+            return key, ""
+    for key, text in there.items():
+        raise BadItemError("text-not-a-string", f"{key!r} must be a string, this is {_kind_of(text)}")
+    raise BadItemError("no-text", _no_text(value, keys))
+
+
+def _joined(text: Any) -> Any:
+    """Content in parts, as chat models have it, as one text."""
+    if not isinstance(text, list):
+        return text
+    parts = [part.get("text") if isinstance(part, dict) else None for part in text]
+    return "\n".join(map(str, parts)) if parts and all(map(_has_text, parts)) else text
+
+
+def _has_text(value: object) -> bool:
+    return isinstance(value, str) and not isinstance(value, Digits) and bool(value.strip())
+
+
+def _no_text(value: dict[str, Any], keys: tuple[str, ...]) -> str:
+    there = ", ".join(map(repr, list(value)[:8])) or "none"
+    wanted = f"none of {', '.join(map(repr, keys))} is there; the keys are {there}"
+    name, layout = max(_NEAREST.items(), key=lambda named: len(value.keys() & set(named[1])))
+    near = f" (the nearest layout is {name}: {{{', '.join(layout)}}})" if value.keys() & set(layout) else ""
+    return f"{wanted}; --text-column names the one with the text{near}"
 
 
 def _check_text(text: str) -> None:

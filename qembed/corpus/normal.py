@@ -9,21 +9,31 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from qembed.corpus.exact_json import Digits
+
 LEAST, MOST = -(2**63), 2**63 - 1
 """Integers that every index compares exactly; Qdrant's are 64 bits with a sign."""
 
+_MOST_MILLISECONDS = 62_000_000_000_000
+"""Until 3934, and back to year 5: what ``datetime`` can hold."""
+
 BIG_INTEGER = "integers beyond 64 bits are strings"
+HUGE = "numbers that no float holds are strings"
 NOT_FINITE = "NaN and infinities are null"
 DATES = "dates and times are strings (ISO 8601)"
 DECIMALS = "decimals are strings"
 BYTES = "bytes are strings (base64)"
 OTHERS = "values of other types are strings"
 KEYS = "keys that are no strings became strings"
+
+
+NAMED = frozenset((BIG_INTEGER, HUGE, NOT_FINITE, OTHERS, KEYS))
+"""Changes that a reader of chunks names; dates, decimals and bytes say as strings exactly what they are."""
 
 
 def normal_form(value: Any, on_change: Callable[[str], None] = lambda _: None) -> Any:
@@ -36,9 +46,13 @@ def normal_form(value: Any, on_change: Callable[[str], None] = lambda _: None) -
     Raises:
         RecursionError: The value is nested too deeply.
     """
+    if isinstance(value, Digits):
+        return _said(str(value), HUGE, on_change)
     if value is None or isinstance(value, str | bool):
         return value
     if isinstance(value, Mapping):
+        if len(value) == 1 and (plain := _mongo(value)) is not None:
+            return plain
         if not all(isinstance(key, str) for key in value):
             on_change(KEYS)
         return {str(key): normal_form(inner, on_change) for key, inner in value.items()}
@@ -49,6 +63,20 @@ def normal_form(value: Any, on_change: Callable[[str], None] = lambda _: None) -
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else _said(None, NOT_FINITE, on_change)
     return _other(value, on_change)
+
+
+def _mongo(value: Mapping[Any, Any]) -> Any:
+    """A value of MongoDB's extended JSON; None where it is none."""
+    ((key, inner),) = value.items()
+    if key in ("$oid", "$uuid", "$numberDecimal", "$date") and isinstance(inner, str):
+        return inner
+    if key == "$date" and isinstance(inner, Mapping) and inner.keys() == {"$numberLong"}:
+        inner = int(inner["$numberLong"])
+    if key == "$date" and isinstance(inner, int) and abs(inner) < _MOST_MILLISECONDS:
+        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=inner)).isoformat()
+    if key in ("$numberLong", "$numberInt") and isinstance(inner, str) and inner.lstrip("-").isdecimal():
+        return normal_form(int(inner))
+    return None
 
 
 def _other(value: Any, on_change: Callable[[str], None]) -> Any:

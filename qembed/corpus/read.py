@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Iterator
+import zlib
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from json import JSONDecodeError
 from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
-from qembed.corpus.json_stream import JsonBreakError, JsonStream, loads, not_utf8
+from qembed.corpus.documents import ENVELOPES, STREAMED, items_of
+from qembed.corpus.exact_json import has_long_integer, load_bytes, loads, repeated_keys
+from qembed.corpus.files import Kind, kind_of, open_binary
+from qembed.corpus.json_stream import JsonBreakError, JsonStream, not_utf8
+from qembed.corpus.tables import BadTableError, rows_of
 from qembed.corpus.walk import ROOT, ChunkFile, no_file
+from qembed.errors import UsageError
 from qembed.records import Finding, OnFinding, Place
 
 FAST_PATH_BYTES = 1 << 25
@@ -22,7 +29,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _MORE = "more text after the end of the JSON document (one object a line? name it .jsonl)"
-_EXPECTED = "expected a list of chunks, or an object with a list 'chunks'"
+_SNIFFED_BYTES = 1 << 20
 
 
 class Read(NamedTuple):
@@ -41,11 +48,19 @@ class FileReader:
         file: What to read.
         on_finding: Called with everything that is wrong.
         header: Keys beside ``chunks`` in a file that is an object; filled while reading.
+        text_column: Key or column that holds the text; a usual one when None.
     """
 
     file: ChunkFile
     on_finding: OnFinding
     header: dict[str, Any] = field(default_factory=dict)
+    text_column: str | None = None
+    _count: int = 0
+
+    @property
+    def kind(self) -> Kind:
+        """How the file is written; a JSON document where its name does not say."""
+        return kind_of(self.file.path.name) or Kind("json", "", self.file.path.stem)
 
     @property
     def subdirectory(self) -> str:
@@ -57,74 +72,123 @@ class FileReader:
 
     def items(self) -> Iterator[Read]:
         """The items of the file, in order."""
+        path = self.file.path
         try:
-            size_bytes = self.file.path.stat().st_size
-            if kind := no_file(self.file.path):
+            size_bytes = path.stat().st_size
+            if kind := no_file(path):
                 self._find("unreadable-file", f"{kind}, not a file", lost="file")
             elif size_bytes == 0:
                 self._find("empty-file", "the file has no bytes", lost="file")
-            elif self.file.path.suffix == ".jsonl":
+            elif self.kind.form not in ("json", "lines"):
+                yield from self._rows()
+            elif self.kind.form == "lines" or self._is_lines():
                 yield from self._lines()
-            elif size_bytes <= FAST_PATH_BYTES:
+            elif size_bytes <= FAST_PATH_BYTES and not self.kind.compression:
                 yield from self._whole()
             else:
                 yield from self._streamed()
-        except OSError as error:
-            self._find("unreadable-file", error.strerror or str(error), lost="file")
+        except UsageError as error:  # a package that reads it is not installed
+            self._find("unreadable-file", f"{error.message} ({error.remedy})", lost="file")
+        except (OSError, EOFError, zlib.error) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            self._find("unreadable-file", reason, lost="file" if not self._count else "rest of file")
+
+    def _open(self) -> BinaryIO:
+        return open_binary(self.file.path, self.kind.compression)
+
+    def _is_lines(self) -> bool:
+        """Whether a ``.json`` has an object per line, as pandas and ``datasets`` write."""
+        with self._open() as file:
+            first, *others = file.read(_SNIFFED_BYTES).removeprefix(_UTF8_BOM).lstrip().split(b"\n", 1)
+        if not others or not first.startswith(b"{") or not others[0].lstrip().startswith(b"{"):
+            return False
+        try:
+            return isinstance(orjson.loads(first), dict)
+        except orjson.JSONDecodeError:
+            return False
+
+    def _rows(self) -> Iterator[Read]:
+        try:
+            for row in rows_of(self.file.path, self.kind):
+                yield self._read(row)
+        except BadTableError as error:
+            lost = "rest of file" if self._count else "file"
+            self._find("unreadable-table", f"{error}; {self._kept()}", lost=lost)
+
+    def _read(self, value: Any, line: int | None = None) -> Read:
+        self._count += 1
+        return Read(value, self._count - 1, line)
+
+    def _kept(self) -> str:
+        items = "the item" if self._count == 1 else f"the {self._count:,} items"
+        return f"{items} before it stayed" if self._count else "nothing before it could be read"
 
     def _whole(self) -> Iterator[Read]:
-        data = self.file.path.read_bytes()
+        data = self.file.path.read_bytes().removeprefix(_UTF8_BOM)
         try:
-            document = orjson.loads(data.removeprefix(_UTF8_BOM))
+            document = orjson.loads(data)
         except orjson.JSONDecodeError:
             yield from self._streamed()
             return
-        if isinstance(document, dict) and isinstance(document.get("chunks"), list):
-            chunks = document.pop("chunks")
-            self.header.update(document)
-        elif isinstance(document, list):
-            chunks = document
-        else:
-            self._find("not-a-list", _EXPECTED, lost="file")
+        if has_long_integer(data) or repeated_keys(data, document):
+            del data, document
+            yield from self._streamed()
             return
-        del data, document
-        for position, value in enumerate(chunks):
-            yield Read(value, position, None)
-        self._check_count(len(chunks))
+        del data
+        chunks = document if isinstance(document, list) else None
+        if isinstance(document, dict):
+            if isinstance(document.get("chunks"), list):
+                chunks = document.pop("chunks")
+                self.header.update(document)
+            else:
+                chunks = items_of(document, self.text_column)
+        if chunks is None:
+            self._find("not-a-list", _expected(document), lost="file")
+            return
+        del document
+        for value in chunks:
+            yield self._read(value)
+        self._check_count()
 
     def _streamed(self) -> Iterator[Read]:
-        count = 0
-        with self.file.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+        with io.TextIOWrapper(self._open(), "utf-8-sig", "surrogateescape", newline="") as text:
             stream = JsonStream(text)
             try:
                 for value in self._document(stream):
-                    if stream.bad_byte is None:
-                        yield Read(value, count, None)
-                    else:
-                        self._find("wrong-encoding", not_utf8(stream.bad_byte), item=count)
-                    count += 1
+                    if stream.bad_byte is not None:
+                        self._find("wrong-encoding", not_utf8(stream.bad_byte), item=self._count)
+                        self._count += 1
+                        continue
+                    for key in stream.repeated:
+                        self._find("duplicate-key", f"{key!r} stands twice in one object; the last counts",
+                                   item=self._count, lost="nothing")  # fmt: skip
+                    yield self._read(value)
             except JsonBreakError as error:
-                items = "the item" if count == 1 else f"the {count:,} items"
-                kept = f"{items} before it stayed" if count else "nothing before it could be read"
-                lost = "rest of file" if count else "file"
-                self._find(error.kind, f"{error}; {kept}", line=error.line, lost=lost)
+                lost = "rest of file" if self._count else "file"
+                self._find(error.kind, f"{error}; {self._kept()}", line=error.line, lost=lost)
             else:
-                self._check_count(count)
+                self._check_count()
 
     def _document(self, stream: JsonStream) -> Iterator[Any]:
         opening = stream.peek()
         if opening == "[":
             yield from stream.items()
         elif opening == "{":
-            yield from self._members(stream)
+            found = yield from self._members(stream, self.header)
+            if not found and not stream.peek():
+                items = items_of(self.header, self.text_column)
+                if items is None:
+                    self._find("not-a-list", _expected(self.header), lost="file")
+                yield from items or ()
         else:
-            stream.value()
-            self._find("not-a-list", _EXPECTED, lost="file")
+            value = stream.value()
+            self._find("not-a-list", _expected(value), lost="file")
             return
         if stream.peek():
             raise JsonBreakError("invalid-json", _MORE, stream.line)
 
-    def _members(self, stream: JsonStream) -> Iterator[Any]:
+    def _members(self, stream: JsonStream, header: dict[str, Any]) -> Generator[Any, None, bool]:
+        """The items of the lists that an object is known to hold, one by one; its other members are kept."""
         found = False
         closing = stream.expect("{")
         while closing != "}":
@@ -133,18 +197,20 @@ class FileReader:
                 break
             key = stream.value()
             stream.expect(":")
-            if key == "chunks" and stream.peek() == "[":
+            if key in STREAMED and stream.peek() == "[":
                 found = True
                 yield from stream.items()
+            elif key in ENVELOPES and stream.peek() == "{":
+                header[str(key)] = {}
+                found = (yield from self._members(stream, header[str(key)])) or found
             else:
-                self.header[str(key)] = stream.value()
+                header[str(key)] = stream.value()
             closing = stream.expect(",}")
-        if not found and not stream.peek():
-            self._find("not-a-list", _EXPECTED, lost="file")
+        return found
 
     def _lines(self) -> Iterator[Read]:
-        with self.file.path.open("rb") as file:
-            number = position = 0
+        with self._open() as file:
+            number = 0
             while line := file.readline(MAX_LINE_BYTES):
                 number += 1
                 if number == 1 and line.startswith(_UTF16_BOMS):
@@ -154,17 +220,30 @@ class FileReader:
                     self._find("too-long", "one line is longer than 64 MiB", line=number)
                     _skip_line(file)
                 elif line.removeprefix(_UTF8_BOM).strip():
-                    value = self._line(line, number)
+                    value = self._line(line.removeprefix(_UTF8_BOM), number)
                     if value is not None:
-                        yield Read(value[0], position, number)
-                    position += 1
+                        yield self._read(value[0], number)
+                    else:
+                        self._count += 1
 
     def _line(self, line: bytes, number: int) -> tuple[Any] | None:
-        line = line.removeprefix(_UTF8_BOM)
         try:
-            return (orjson.loads(line),)
-        except orjson.JSONDecodeError:
-            pass
+            value = load_bytes(line)
+        except ValueError:
+            read = self._line_slowly(line, number)
+            if read is None:
+                return None
+            (value,) = read
+        try:
+            repeated = repeated_keys(line, value)
+        except (ValueError, RecursionError):
+            repeated = []
+        for key in repeated:
+            reason = f"{key!r} stands twice in one object; the last counts"
+            self._find("duplicate-key", reason, line=number, lost="nothing")
+        return (value,)
+
+    def _line_slowly(self, line: bytes, number: int) -> tuple[Any] | None:
         try:
             return (loads(line.decode().rstrip()),)
         except UnicodeDecodeError as error:
@@ -176,15 +255,22 @@ class FileReader:
             self._find(kind, f"{error.msg.lower()}, column {error.colno}", line=number)
         return None
 
-    def _check_count(self, count: int) -> None:
+    def _check_count(self) -> None:
         total = self.header.get("total_chunks")
-        if isinstance(total, int) and total != count:
-            self._find("count-mismatch", f"total_chunks says {total}, the list has {count}", lost="nothing")
+        if isinstance(total, int) and total != self._count:
+            self._find(
+                "count-mismatch", f"total_chunks says {total}, the list has {self._count}", lost="nothing"
+            )
 
     def _find(
         self, kind: str, reason: str, *, item: int | None = None, line: int | None = None, lost: str = "chunk"
     ) -> None:
         self.on_finding(Finding(kind, Place(self.file.name, item, line), reason, lost))
+
+
+def _expected(document: object) -> str:
+    keys = f"; the keys are {', '.join(map(repr, list(document)[:8]))}" if isinstance(document, dict) else ""
+    return f"expected a list of chunks, or an object with a list 'chunks'{keys}"
 
 
 def _skip_line(file: BinaryIO) -> None:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from qembed.corpus.files import kind_of
 from qembed.errors import InputNotFound
 from qembed.records import OWN_OUTPUT, Finding, OnFinding, Place
 
 ROOT = "root"
 """Subdirectory of files that lie at the top of the collection."""
 
-WANTED = "*_chunks.json, chunks.json, another *.json list of chunks, *.jsonl, or a BEIR corpus.jsonl"
-_BEIR = "corpus.jsonl"
+WANTED = ".json, .jsonl, .ndjson, .csv, .tsv (also as .gz, .bz2, .zst), .parquet, .arrow and .feather"
+_BEIR = ("corpus.jsonl", "corpus.jsonl.gz", "corpus.jsonl.bz2", "corpus.jsonl.zst")
+_SHOWN = 3
+_BESIDE_BEIR = re.compile(r"queries.*|card\.toml|.*\.md|judgements\.jsonl")
+_OF_DATASETS = ("dataset_info.json", "dataset_dict.json", "state.json")
+"""Beside Arrow files of Hugging Face's ``datasets``: what they are, no chunks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +41,10 @@ class ChunkFile:
 
     @property
     def stem(self) -> str:
-        """File name without ``_chunks.json`` or its suffix."""
-        return self.name.rpartition("/")[2].removesuffix(self.path.suffix).removesuffix("_chunks")
+        """File name without ``_chunks.json`` or its suffixes."""
+        name = self.name.rpartition("/")[2]
+        kind = kind_of(name)
+        return (kind.stem if kind else name.removesuffix(self.path.suffix)).removesuffix("_chunks")
 
 
 def no_file(path: Path) -> str | None:
@@ -61,14 +69,17 @@ def walk(root: Path, on_finding: OnFinding = lambda _: None) -> Iterator[ChunkFi
     Hidden files and folders and qembed's own output are passed over. Links are followed once.
 
     Args:
-        root: A folder, or one file.
-        on_finding: Called for folders below the root that cannot be listed.
+        root: A folder, or one file; an array of embeddings (``.npy``) stands for its file of ids and texts.
+        on_finding: Called for folders below the root that cannot be listed and, at the end, for files that
+            hold no chunks by their names.
 
     Raises:
         InputNotFound: Nothing is there, or nothing that could be a chunk file.
     """
     if root.is_file():
-        yield ChunkFile(root, _readable(root.name), ROOT)
+        ids = root.with_name(f"{root.stem}.ids.jsonl")
+        path = ids if root.suffix == ".npy" and ids.is_file() else root
+        yield ChunkFile(path, _readable(path.name), ROOT)
         return
     if kind := no_file(root):
         raise InputNotFound(
@@ -91,7 +102,8 @@ def walk(root: Path, on_finding: OnFinding = lambda _: None) -> Iterator[ChunkFi
         name = _readable(folder.relative_to(root).as_posix())
         on_finding(Finding("unreadable-folder", Place(name), error.strerror or str(error), lost="folder"))
 
-    for path in _files(root, set(), unreadable):
+    others = _Others(root)
+    for path in _files(root, set(), unreadable, others):
         empty = False
         name = _readable(path.relative_to(root).as_posix())
         subdirectory, below, _ = name.partition("/")
@@ -102,9 +114,34 @@ def walk(root: Path, on_finding: OnFinding = lambda _: None) -> Iterator[ChunkFi
             where=_what_lies_in(root),
             remedy="point at the folder whose subfolders hold the chunk files",
         )
+    others.tell(on_finding)
 
 
-def _files(folder: Path, seen: set[str], unreadable: Callable[[Path, OSError], None]) -> Iterator[Path]:
+class _Others:
+    """Files that hold no chunks by their names, by the end of the name."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._names: dict[str, list[str]] = {}
+
+    def add(self, path: Path) -> None:
+        name = _readable(path.relative_to(self._root).as_posix())
+        self._names.setdefault(path.suffix.lower(), []).append(name)
+
+    def tell(self, on_finding: OnFinding) -> None:
+        """One finding per kind of file: they may be thousands."""
+        for suffix, names in self._names.items():
+            what = f"ends in {suffix}" if suffix else "has no suffix"
+            reason = f"not read, its name {what}; read are {WANTED}"
+            if len(names) > 1:
+                shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+                reason = f"not read, as are {len(names) - 1:,} more whose name {what}: {shown}"
+            on_finding(Finding("not-read", Place(names[0]), reason, lost="file"))
+
+
+def _files(
+    folder: Path, seen: set[str], unreadable: Callable[[Path, OSError], None], others: _Others
+) -> Iterator[Path]:
     real = os.path.realpath(folder)
     if real in seen:
         return
@@ -115,14 +152,24 @@ def _files(folder: Path, seen: set[str], unreadable: Callable[[Path, OSError], N
     except OSError as error:
         unreadable(folder, error)
         return
-    if (False, _BEIR) in names:
-        yield folder / _BEIR
+    files = [name for is_folder, name in names if not is_folder]
+    beir = next((name for name in _BEIR if name in files), None)
+    if beir:
+        yield folder / beir
+        for name in files:
+            if name != beir and not _BESIDE_BEIR.fullmatch(name) and not OWN_OUTPUT.fullmatch(name):
+                others.add(folder / name)
         return
+    arrow = any(name.endswith(".arrow") for name in files)
     for is_folder, name in names:
         if is_folder:
-            yield from _files(folder / name, seen, unreadable)
-        elif name.endswith((".json", ".jsonl")) and not OWN_OUTPUT.fullmatch(name):
+            yield from _files(folder / name, seen, unreadable, others)
+        elif OWN_OUTPUT.fullmatch(name) or (arrow and name in _OF_DATASETS):
+            continue
+        elif kind_of(name):
             yield folder / name
+        else:
+            others.add(folder / name)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from qembed.corpus.exact_json import Digits, load_bytes, loads
 from qembed.corpus.normal import normal_form
 from qembed.records import Vectors
 from qembed.store.hashed import HashedFile, OutputFile
@@ -26,13 +26,10 @@ VECTOR_KEYS = ("embedding", "vector", "values", "embeddings", "dense_vector")
 _TEXT_KEYS = ("text", "content", "page_content", "document")
 METADATA_KEYS = ("metadata", "payload")
 _UTF8_BOM = b"\xef\xbb\xbf"
-_BEYOND_INT64 = 2.0**63
-"""orjson reads integers beyond 64 bits as floats; from here on a float may have been one."""
 _LINES_A_BLOCK = 64
 """Lines joined into one write: few enough that the memory of the last block is used again."""
 
 _EXACT_FLOAT = 2.0**53
-_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
 _JSON_NAMES = {str: "a string", bool: "true or false", list: "a list", dict: "an object"}
 
 
@@ -150,36 +147,18 @@ def load_json(line: bytes) -> Any:
 
     Raises:
         orjson.JSONDecodeError: It is none.
+        RecursionError: It is nested too deeply.
     """
     try:
-        value = orjson.loads(line)
-        return _exactly(line) if _has_huge_float(value) else value
+        return load_bytes(line)
     except orjson.JSONDecodeError:
         try:
-            value = _exactly(line)
+            value = loads(line.decode())
             json.dumps(value, ensure_ascii=False).encode()  # no halves of characters
             return value
         except (ValueError, RecursionError):
             pass
         raise
-
-
-def _exactly(line: bytes) -> Any:
-    return json.loads(line.decode(), parse_float=_float)
-
-
-def _float(digits: str) -> float | str:
-    value = float(digits)
-    return value if math.isfinite(value) else digits
-
-
-def _has_huge_float(value: Any) -> bool:
-    """Whether an integer beyond 64 bits may be among the ids and the metadata."""
-    if isinstance(value, float):
-        return abs(value) >= _BEYOND_INT64
-    if isinstance(value, dict):
-        return any(_has_huge_float(inner) for key, inner in value.items() if key not in VECTOR_KEYS)
-    return isinstance(value, list) and any(map(_has_huge_float, value))
 
 
 def not_json(line: bytes, number: int, error: orjson.JSONDecodeError) -> BadLine:
@@ -267,7 +246,7 @@ def _vector(numbers: list[Any]) -> npt.NDArray[np.float32]:
     if not numbers:
         raise BadRecordError("no-vector", "no vector: the list is empty")
     types = set(map(type, numbers))
-    if types & {type(None), str}:
+    if types & {type(None), Digits}:
         numbers = [_number(number) for number in numbers]
         types = set(map(type, numbers))
     odd = sorted(_JSON_NAMES[type_] for type_ in types - {float, int})
@@ -281,43 +260,12 @@ def _vector(numbers: list[Any]) -> npt.NDArray[np.float32]:
 
 
 def _number(number: Any) -> Any:
-    """NaN for null, infinity for a number that no float holds (``_float`` has left it as it was written)."""
+    """NaN for null, infinity for a number that no float holds."""
     if number is None:
         return math.nan
-    if isinstance(number, str) and _NUMBER.fullmatch(number) and not math.isfinite(float(number)):
-        return float(number)
-    return number
+    return float(number) if isinstance(number, Digits) else number
 
 
 def _first(value: dict[str, Any], keys: tuple[str, ...]) -> Any:
     """The first that is there and not null."""
     return next((value[key] for key in keys if value.get(key) is not None), None)
-
-
-def repeated_keys(line: bytes, value: Any) -> list[str]:
-    """Keys that stand twice in one object of a line; every reader keeps only the last.
-
-    Args:
-        line: As it is in the file.
-        value: What a reader has made of it.
-    """
-    if line.count(b'":') == _keys_in(value):  # nearly always: one end of a key per key
-        return []
-    found: list[str] = []
-
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(items)
-        if len(made) < len(items):
-            found.extend(sorted({key for key, _ in items if sum(key == other for other, _ in items) > 1}))
-        return made
-
-    json.loads(line.decode(), object_pairs_hook=pairs)
-    return found
-
-
-def _keys_in(value: Any) -> int:
-    if isinstance(value, dict):
-        return len(value) + sum(map(_keys_in, value.values()))
-    if isinstance(value, list) and value and isinstance(value[0], dict | list):
-        return sum(map(_keys_in, value))
-    return 0

@@ -200,6 +200,11 @@ def corpus_options(function: Function) -> Function:
             help="Build ids from the page's name, from its whole path, or from the chunk file and the "
             "position in it; or keep the chunks' own.",
         ),
+        advanced(
+            "--text-column",
+            metavar="NAME",
+            help="Key or column that holds the text.  [default: content, text, page_content or the like]",
+        ),
     )
 
 

@@ -136,7 +136,8 @@ FILES = [
     Case("blank.json", b" \n\n", [("truncated-json", None, 3, "file", "")]),
     Case("string.json", b'"text"', [("not-a-list", None, None, "file", "a list of chunks")]),
     Case("null.json", b"null", [("not-a-list", None, None, "file", "a list of chunks")]),
-    Case("object.json", b'{"text": "one"}', [("not-a-list", None, None, "file", "a list 'chunks'")]),
+    Case("object.json", b'{"words": "one"}', [("not-a-list", None, None, "file", "the keys are 'words'")]),
+    Case("one-chunk.json", b'{"text": "one"}', [], KEPT[:1]),
     Case("empty-object.json", b"{}", [("not-a-list", None, None, "file", "a list 'chunks'")]),
     Case("chunks-not-a-list.json", b'{"chunks": {"0": 1}}', [("not-a-list", None, None, "file", "a list")]),
     Case("words.json", b"These are no chunks", [("invalid-json", None, 1, "file", "nothing before it")]),
@@ -159,7 +160,13 @@ FILES = [
         [("invalid-json", None, 2, "rest of file", "name it .jsonl")],
         ("one",),
     ),
-    Case("lines.json", lines(*GOOD).encode(), [("invalid-json", None, 2, "file", "name it .jsonl")]),
+    Case("lines.json", lines(*GOOD).encode(), [], KEPT),
+    Case(
+        "two-lists.json",
+        b'[{"text": "one"}]\n[]',
+        [("invalid-json", None, 2, "rest of file", "name it .jsonl")],
+        KEPT[:1],
+    ),
     Case("list.jsonl", json.dumps(GOOD).encode(), [("not-an-object", None, 1, "chunk", "a list")]),
     Case(
         "broken-line.jsonl",
@@ -196,17 +203,39 @@ FILES = [
     Case(
         "constants.json",
         b'[{"text": "one", "metadata": {"a": NaN, "b": [Infinity, -Infinity]}}, {"text": "two"}]',
-        [],
+        [("changed-values", None, None, "nothing", "of 1 chunks, NaN and infinities are null")],
         KEPT[:2],
     ),
-    Case("constants.jsonl", b'{"text": "one", "metadata": {"a": NaN}}\n{"text": "two"}', [], KEPT[:2]),
+    Case(
+        "constants.jsonl",
+        b'{"text": "one", "metadata": {"a": NaN}}\n{"text": "two"}',
+        [("changed-values", None, None, "nothing", "NaN")],
+        KEPT[:2],
+    ),
+    Case(
+        "twice.json",
+        b'[{"text": "one", "a": {"b": 1, "b": 2}}]',
+        [("duplicate-key", 0, None, "nothing", "'b' stands twice")],
+        KEPT[:1],
+    ),
+    Case(
+        "twice.jsonl",
+        b'{"text": "no", "text": "one"}',
+        [("duplicate-key", None, 1, "nothing", "'text' stands twice")],
+        KEPT[:1],
+    ),
     Case(
         "integers.json",
         b'[{"text": "one", "metadata": {"a": ' + b"9" * 5000 + b', "chunk_index": 1e999}}]',
-        [],
+        [("changed-values", None, None, "nothing", "numbers that no float holds are strings")],
         ("one",),
     ),
-    Case("integers.jsonl", b'{"text": "one", "metadata": {"chunk_index": ' + b"9" * 30 + b"}}", [], ("one",)),
+    Case(
+        "integers.jsonl",
+        b'{"text": "one", "metadata": {"chunk_index": ' + b"9" * 30 + b"}}",
+        [("changed-values", None, None, "nothing", "integers beyond 64 bits are strings")],
+        ("one",),
+    ),
     *(
         case
         for words, item, kind, reason in BAD_ITEMS
@@ -361,7 +390,7 @@ class TestFileSystem:
         (eco / "more" / "up").symlink_to(eco / "docs")
         chunks, findings = gather(eco)
         assert [chunk.text for chunk in chunks] == ["before", "behind", "more"]
-        assert findings == []
+        assert [(found.kind, found.place.path) for found in findings] == [("not-read", "docs/self")]
 
     def test_links_that_lead_nowhere(self, eco: Path) -> None:
         (eco / "docs" / "b.json").symlink_to("b.json")

@@ -107,7 +107,7 @@ class TestNothingThere:
         with pytest.raises(InputNotFound) as caught:
             list(walk(tmp_path))
         assert caught.value.where == f"{tmp_path} is empty"
-        for wanted in ("*_chunks.json", "chunks.json", "*.jsonl", "corpus.jsonl"):
+        for wanted in (".json", ".jsonl", ".parquet", ".zst"):
             assert wanted in caught.value.message
 
     def test_only_other_files(self, tmp_path: Path) -> None:

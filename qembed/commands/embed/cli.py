@@ -182,7 +182,12 @@ def _options(model: str | None, choices: dict[str, Any]) -> EmbedOptions:
     buffer = choices["memory_buffer"]
     return EmbedOptions(
         model=model or DEFAULT_MODEL,
-        corpus=CorpusOptions(choices["collection"], choices["limit"], cast("IdFrom", choices["id_from"])),
+        corpus=CorpusOptions(
+            collection=choices["collection"],
+            limit=choices["limit"],
+            id_from=cast("IdFrom", choices["id_from"]),
+            text_column=choices["text_column"],
+        ),
         encoder=EncoderOptions(**{key: choices[key] for key in encoder}),
         memory_buffer_bytes=None if buffer is None else int(buffer * 1e9),
         time_limit_seconds=choices["time_limit"],

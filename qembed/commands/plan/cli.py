@@ -92,7 +92,9 @@ def command(
     from qembed.terminal.output import print_json, print_rows
     from qembed.terminal.progress import make_progress
 
-    corpus = CorpusOptions(choices["collection"], choices["limit"], cast("IdFrom", choices["id_from"]))
+    corpus = CorpusOptions(
+        choices["collection"], choices["limit"], cast("IdFrom", choices["id_from"]), choices["text_column"]
+    )
     options = PlanOptions(
         corpus=corpus,
         buffer_bytes=_bytes(choices["memory_buffer"]),

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from qembed.corpus.exact_json import repeated_keys
 from qembed.corpus.ids import hash64
 from qembed.errors import QembedError
 from qembed.progress import Progress
@@ -25,7 +26,7 @@ from qembed.records import REQUIRED_METADATA, Vectors
 from qembed.store.audit.findings import Findings
 from qembed.store.formats import Embeddings, format_of, rows
 from qembed.store.hashed import OutputFile
-from qembed.store.jsonl import BadLine, Record, parse_line, parsed_line, repeated_keys
+from qembed.store.jsonl import BadLine, Record, parse_line, parsed_line
 from qembed.store.manifest import ChunksFingerprint
 
 MAX_LINE_BYTES = 1 << 24

@@ -105,7 +105,7 @@ class TestJson:
         assert code == 0
         document = json.loads(out)
         assert document["total"]["chunks"] == 1
-        assert len(document["findings"]) == 8
+        assert len(document["findings"]) == 9
 
 
 class TestExitCodes:
