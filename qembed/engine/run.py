@@ -103,7 +103,7 @@ def encode_rows(
     """Fill every row that is not done.
 
     Args:
-        pool: Of workers that write into ``rows``.
+        pool: Workers that write into ``rows``.
         rows: What an earlier run has finished stays, batch by batch.
         texts: Gives the texts of the rows from first to last, last excluded; called from another thread.
         tokenizer: The model's tokenizer.

@@ -22,7 +22,7 @@ def float32_error(dimension: int, lengths: float = 1.0) -> float:
     whose length is known only as far as float32 goes; half a unit of the last decimal for the rounding.
 
     Args:
-        dimension: Of the vectors.
+        dimension: Dimension of the vectors.
         lengths: Product of their lengths; 1 for a cosine.
     """
     rounding = (dimension + 8) * 2.0**-24

@@ -71,7 +71,7 @@ def check_modules(model: Any, folder: Path, *, model_id: str, more: bool = False
     files. Where it does not, it makes modules of its own: the vectors are wrong, and nothing is said.
 
     Args:
-        model: Of sentence-transformers.
+        model: The sentence-transformers model.
         folder: Its files.
         model_id: For the message.
         more: Whether the library may add modules behind those of the files, as for older ColBERT models.

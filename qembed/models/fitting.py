@@ -41,7 +41,7 @@ def set_pooling(model: Any, pooling: str) -> None:
 
     Args:
         model: As sentence-transformers makes it of a folder without ``modules.json``.
-        pooling: Of ``POOLINGS``, or as the catalog names it.
+        pooling: A name in ``POOLINGS``, or as the catalog names it.
     """
     from sentence_transformers.sentence_transformer.modules import Pooling as Module
 
@@ -71,7 +71,7 @@ def set_max_length(model: Any, max_length: int | None, model_id: str) -> tuple[s
     """Let the model read as many tokens as asked for, and never more than it has positions for.
 
     Args:
-        model: Of sentence-transformers.
+        model: The sentence-transformers model.
         max_length: As the user asked; what the model was published with when None.
         model_id: For the message.
 

@@ -20,12 +20,12 @@ class EncoderInfo:
         revision: Commit on the hub; None for local and bundled models.
         weights_sha256: Hash of the weights (``models.weights``).
         config_sha256: Hash of what lies beside them: tokenizer, prompts, pooling.
-        dtype: Of weights and arithmetic: ``fp32``, ``fp16``, ``bf16``, ``int16``; or ``int8``, ``nf4`` for
-            the weights.
+        dtype: ``fp32``, ``fp16``, ``bf16`` or ``int16`` of weights and arithmetic; ``int8`` or ``nf4`` of
+            the weights alone.
         device: E.g. ``cpu`` or ``cuda:0``.
         device_name: E.g. ``Tesla T4``.
-        dimension: Of the vectors that come out.
-        full_dimension: Of the model, before ``truncate_dim``.
+        dimension: Dimension of the vectors that come out.
+        full_dimension: Dimension of the model, before ``truncate_dim``.
         max_tokens: Read of each text; the rest is truncated and counted. ``tokens.UNLIMITED``: whole texts.
         normalized: Every vector has length 1.
         query_prompt: Put before queries.

@@ -84,7 +84,7 @@ def _quality_and_time(bench: StoredBench) -> Chart | None:
     )
     if frontiers:
         summary += " A line joins the depths of one reranker; the ringed point is the depth to choose."
-    head = ["System", "Depth", ">ms a query", f">{bench.primary}", ">95 % interval", "Choice"]
+    head = ["System", "Depth", ">ms per query", f">{bench.primary}", ">95 % interval", "Choice"]
     data = {"series": series, "x": "ms per query (median)", "y": bench.primary, "unit": "ms"}
     return Chart(
         "frontier",

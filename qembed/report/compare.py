@@ -15,7 +15,6 @@ from qembed.errors import Mismatch
 from qembed.evaluation.statistics.verdict import Comparison, needed
 from qembed.report.markdown import escaped, markdown_table
 from qembed.report.page import render
-from qembed.report.pictures import forest
 from qembed.report.provenance import flat
 from qembed.report.stored import StoredBench
 from qembed.report.tables import Cell, Table, cells, numeric
@@ -55,14 +54,9 @@ class Pair:
     comparisons: dict[str, Comparison]
     warnings: tuple[str, ...]
 
-    @property
-    def labels(self) -> dict[str, str]:
-        """Name of each system -> its name for readers."""
-        return {**self.first.labels, **self.second.labels}
-
 
 def pair_benches(first: StoredBench, second: StoredBench) -> Pair:
-    """Compare two benches, system by system.
+    """Hold two benches against each other.
 
     Raises:
         Mismatch: No system, measure or query is in both.
@@ -99,7 +93,7 @@ def compare_page(pair: Pair) -> str:
     return render(
         "compare.html.j2",
         ("tables.js", "start.js"),
-        title=headline(pair),
+        title=f"{pair.first.folder.name} and {pair.second.folder.name}",
         kind="What changed?",
         headline=headline(pair),
         first=pair.first.folder.name,
@@ -107,10 +101,6 @@ def compare_page(pair: Pair) -> str:
         measure=pair.measure,
         warnings=pair.warnings,
         answers=_answers(pair),
-        forest=forest(
-            f"Change in {pair.measure}, from {pair.first.folder.name} to {pair.second.folder.name}",
-            [(pair.labels[name], found) for name, found in pair.comparisons.items()],
-        ),
         systems=_systems_table(pair),
         settings=_settings_table(pair),
         queries=list(_query_tables(pair)),
@@ -132,10 +122,8 @@ def compare_markdown(pair: Pair) -> str:
 
 def headline(pair: Pair) -> str:
     """What to remember."""
-    better, worse = (
-        [pair.labels[name] for name, found in pair.comparisons.items() if found.verdict == verdict]
-        for verdict in ("better", "worse")
-    )
+    better = [name for name, found in pair.comparisons.items() if found.verdict == "better"]
+    worse = [name for name, found in pair.comparisons.items() if found.verdict == "worse"]
     parts = [f"{listed(names)} got {word}" for names, word in ((worse, "worse"), (better, "better")) if names]
     return f"{'; '.join(parts)}." if parts else "No system is shown to have changed."
 
@@ -176,9 +164,9 @@ def _warnings(first: StoredBench, second: StoredBench, shared: int) -> Iterator[
     missing = [*(name for name in first.names if name not in second.names)]
     added = [name for name in second.names if name not in first.names]
     if missing:
-        yield f"Only before: {listed([first.labels[name] for name in missing])}."
+        yield f"Only before: {listed(missing)}."
     if added:
-        yield f"Only after: {listed([second.labels[name] for name in added])}."
+        yield f"Only after: {listed(added)}."
 
 
 def _answers(pair: Pair) -> list[tuple[str, str, str, str]]:
@@ -187,8 +175,7 @@ def _answers(pair: Pair) -> list[tuple[str, str, str, str]]:
     for name, found in pair.comparisons.items():
         span = f" ({interval(found.low, found.high, sign=True)})" if known(found.low) else ""
         words = (
-            f"{pair.labels[name]}: {pair.measure} {number(found.baseline)} before, "
-            f"{number(found.system)} after, "
+            f"{name}: {pair.measure} {number(found.baseline)} before, {number(found.system)} after, "
             f"{signed(found.difference)}{span} on {plural(found.n, 'query', 'queries')}."
         )
         if found.verdict == "cannot tell" and found.queries_needed is not None:
@@ -207,7 +194,7 @@ def _systems_table(pair: Pair) -> Table:
         medians = [milliseconds(time[name]["p50"]) if time[name] else NONE for time in times]
         rows.append(
             [
-                Cell(pair.labels[name]),
+                Cell(name),
                 numeric(found.baseline),
                 numeric(found.system),
                 Cell(signed(found.difference), found.difference, interval(found.low, found.high, sign=True)),
@@ -271,7 +258,7 @@ def _query_tables(pair: Pair) -> Iterator[Table]:
         rows.sort(key=lambda row: (-abs(row[0]), row[1]))
         more = f", the {_MOST_QUERIES} that changed most" if len(rows) > _MOST_QUERIES else ""
         yield Table(
-            f"{pair.labels[name]}: {plural(len(rows), 'query', 'queries')} changed{more}",
+            f"{name}: {plural(len(rows), 'query', 'queries')} changed{more}",
             ["Query", "Text", ">before", ">after", ">change"],
             [
                 [

@@ -15,7 +15,7 @@ _SCORE_BINS = 24
 
 
 def score_charts(bench: StoredBench) -> Iterator[Chart]:
-    """Of each system: scores of relevant, not relevant and not judged results."""
+    """Scores of relevant, irrelevant and unjudged results, per system."""
     for at, name in enumerate(bench.names):
         found: dict[str, list[float]] = {"relevant": [], "not relevant": [], "not judged": []}
         for line in bench.queries:
@@ -54,7 +54,7 @@ def score_charts(bench: StoredBench) -> Iterator[Chart]:
 
 
 def length_charts(bench: StoredBench) -> Iterator[Chart]:
-    """Of each side: texts by length, and which of them were cut."""
+    """Texts by length, and which of them were truncated, per side."""
     for at, side in enumerate(bench.document["sides"]):
         found = side.get("lengths")
         if not found:

@@ -153,7 +153,7 @@ def _facts(summary: dict[str, Any], manifest: dict[str, Any] | None) -> Iterator
 
 
 def _throughput(summary: dict[str, Any]) -> Iterator[Chart]:
-    """Tokens a second of each device, over the time that it spent encoding."""
+    """Tokens per second of each device, over the time that it spent encoding."""
     batches: defaultdict[str, list[tuple[float, int]]] = defaultdict(list)
     for entry in summary["batch_history"]:
         batches[entry["device"]].append((entry["seconds"], entry["tokens"]))
@@ -172,15 +172,15 @@ def _throughput(summary: dict[str, Any]) -> Iterator[Chart]:
         "throughput",
         "lines",
         "Speed while encoding",
-        f"Tokens a second: {listed(words)}.",
-        {"step": step, "series": series, "x": "seconds of encoding", "y": "tokens a second"},
-        Table("Tokens a second", ["From", *(f">{name}" for name in speeds)], rows),
+        f"Tokens per second: {listed(words)}.",
+        {"step": step, "series": series, "x": "seconds of encoding", "y": "tokens per second"},
+        Table("Tokens per second", ["From", *(f">{name}" for name in speeds)], rows),
         wide=True,
     )
 
 
 def _rates(batches: list[tuple[float, int]], step: float) -> list[float]:
-    """Tokens a second in every bin of ``step`` seconds; a batch gives its tokens evenly over its time."""
+    """Tokens per second in every bin of ``step`` seconds; a batch gives its tokens evenly over its time."""
     tokens: defaultdict[int, float] = defaultdict(float)
     clock = 0.0
     for seconds, read in batches:

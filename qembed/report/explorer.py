@@ -22,8 +22,8 @@ class Limits:
     """How much goes into a page.
 
     Attributes:
-        hits: Of each system for each query; no less than the first ten, which judging needs.
-        characters: Of each text; the rest is left out, and the page says so.
+        hits: Results per system and query; at least the first ten, which judging needs.
+        characters: Most characters per text; the rest is left out, and the page says so.
     """
 
     hits: int

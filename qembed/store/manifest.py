@@ -82,7 +82,7 @@ class Output:
         sha256: SHA-256 of the whole file; of several files, of their hashes (``sha256_of``).
         chunks_fingerprint: SHA-256 over ids and texts of the records in order (``ChunksFingerprint``).
         records: How many.
-        dimension: Of each vector.
+        dimension: Dimension of each vector.
         format: ``jsonl``, ``parquet`` or ``npy``.
         files: All files in order; empty in manifests that know of one file only.
     """
@@ -169,7 +169,7 @@ def similarity_of(manifest: Manifest | None, otherwise: str = "cosine") -> Liter
     """By which the vectors of a manifest compare.
 
     Args:
-        manifest: Of the vectors, where there is one.
+        manifest: Manifest of the vectors, if there is one.
         otherwise: Where there is none, or one of an older version: the similarity of the model, if known.
     """
     said = manifest.model.get("similarity", "cosine") if manifest else otherwise

@@ -19,7 +19,7 @@ class SubdirectoryStats:
         files: Chunk files read.
         chunks: Chunks in them.
         unique_texts: Different texts that appear here first.
-        tokens: Of all its chunks, before truncation.
+        tokens: Tokens of all its chunks, before truncation.
         truncated_chunks: Chunks longer than the model reads.
         tokens_lost: Tokens cut from those.
         seconds: Share of the encoding time, by tokens, of the texts that appear here first.
@@ -41,7 +41,7 @@ class EncodingWork:
     Attributes:
         texts: With a vector made by this run.
         tokens: That the models read of them.
-        padded_tokens: Of the forward passes.
+        padded_tokens: Padded tokens of the forward passes.
         batches: How many.
         history: One mapping a batch: device, texts, tokens, padded_tokens, seconds.
         splits: One mapping for every batch that did not fit and was halved.
@@ -160,7 +160,7 @@ def subdirectory_stats(
     """Statistics by subdirectory.
 
     Args:
-        names: Of the subdirectories.
+        names: Names of the subdirectories.
         files: Read in each.
         codes: Position of each chunk's subdirectory in ``names``; (chunks,).
         first: First chunk of each unique text; (unique texts,).

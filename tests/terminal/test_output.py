@@ -139,9 +139,6 @@ def commands(
     page.write_text("# A page\n\nText.\n\n## Below\n\nMore text.\n")
     own = ["--max-tokens", "40", "--force"]
     made = library(tmp_path)
-    for name, score in (("a", 2), ("b", 1)):
-        (tmp_path / f"{name}.trec").write_text(f"q00 Q0 docs/p0.md 1 {score} x\nq01 Q0 docs/p1.md 1 1 x\n")
-    qrels = next((made.eval_set / "qrels").iterdir())
     judged = [made.embeddings, "-e", made.eval_set, "-q", "--query-vectors", made.query_vectors]
     return {
         "inspect": ["inspect", chunks],
@@ -152,14 +149,13 @@ def commands(
         "verify": ["verify", stored[0], "-q", "-e", stored[1], "-k", "3"],
         "evalset stats": ["evalset", "stats", made.eval_set],
         "models": ["models"],
-        "compare": ["compare", tmp_path / "a.trec", tmp_path / "b.trec", "--qrels", qrels],
         "corpus from-markdown": ["corpus", "from-markdown", page, "-o", tmp_path / "out", *own],
         "corpus from-package": ["corpus", "from-package", "click", "-o", tmp_path / "api", *own],
     }
 
 
 NAMES = [
-    *("inspect", "audit", "plan", "bench", "sweep", "verify", "evalset stats", "models", "compare"),
+    *("inspect", "audit", "plan", "bench", "sweep", "verify", "evalset stats", "models"),
     *("corpus from-markdown", "corpus from-package"),
 ]
 each_command = pytest.mark.parametrize("name", NAMES)

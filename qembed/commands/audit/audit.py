@@ -76,7 +76,7 @@ class AuditReport:
         seconds: Wall time of the audit.
         records: How many records could be read.
         bad_lines: How many lines are no record.
-        dimension: Of most vectors; None without any.
+        dimension: Dimension of most vectors; None if there are none.
         norms: None without any finite vector.
         normalized: Whether the vectors have norm 1; None where there is nothing to tell from.
         manifest: The manifest beside the file; None where there is none that can be read.

@@ -33,7 +33,7 @@ class BenchOptions:
         fusion: Add reciprocal rank fusion of vectors and BM25.
         margin: Differences below it do not matter; what is within it is called equivalent.
         resamples: Number of resamples of the bootstrap and of the randomisation test.
-        seed: Of everything that is random.
+        seed: Random seed.
         latency_queries: How many queries are timed, one at a time; none when 0.
         gates: Conditions, as ``parse_gate`` reads them.
         encoder: Device, precision and trust of the models.

@@ -1,4 +1,4 @@
-"""A bench as rows, one a system; and what must be known beside them."""
+"""A bench as rows, one per system, and what must be known beside them."""
 
 from __future__ import annotations
 

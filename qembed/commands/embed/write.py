@@ -45,7 +45,7 @@ class ChunkWriter:
         """Nothing is written before ``rows_done``.
 
         Args:
-            folder: Of staged files.
+            folder: Folder of staged files.
             collection: First part of their names.
             format: Format of the output.
             shard_records: Records of one file at most; no limit when None.

@@ -62,7 +62,7 @@ class EvalSetCheck:
     Attributes:
         eval_set: As it was read.
         corpus: What the judged ids were looked up in; None where there was no corpus.
-        findings: Of ``evaluation.eval_findings.KINDS``: lines of the files first, then queries and items.
+        findings: Kinds are in ``eval_sets.findings.KINDS``; lines of the files first, then queries and items.
     """
 
     eval_set: EvalSet

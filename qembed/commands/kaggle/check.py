@@ -37,7 +37,7 @@ class Session:
         room_bytes: What ``/kaggle/working`` can still take.
         seconds_left: Until Kaggle ends the session; None where that cannot be known.
         inputs: Folders of chunks below ``/kaggle/input``.
-        versions: Of Python and the libraries that decide a vector; None where one is not installed.
+        versions: Versions of Python and the libraries that decide a vector; None where one is not installed.
     """
 
     on_kaggle: bool

@@ -43,13 +43,13 @@ class SweepOptions:
 
     Attributes:
         dims: To cut to; when None those that the model was trained for, else the usual ones.
-        kinds: Of numbers, besides float32.
+        kinds: Kinds of numbers, besides float32.
         oversample: int8 and binary also with rescoring of that many times the results; 0 for without.
         combine: Every kind in every dimension.
         measure: What decides.
         margin: Differences below it do not matter.
         resamples: Number of resamples of the bootstrap and of the randomisation test.
-        seed: Of both.
+        seed: Random seed of both.
         split: Split of the eval set; the card's own when None.
         model: Encodes the queries; needed only where no manifest says which made the vectors.
         query_vectors: A file of embeddings whose ids are query ids, instead of the model.

@@ -23,7 +23,7 @@ class Drift:
         percentile_1: One in a hundred is below.
         min: The worst.
         identical: Vectors that are equal bit for bit.
-        max_difference: Of any two numbers, absolute.
+        max_difference: Largest absolute difference of two numbers.
     """
 
     mean: float
@@ -55,7 +55,7 @@ class Overlap:
 
 
 def cosines_of(stored: Vectors, reference: Vectors) -> Floats:
-    """Of each pair of rows; float64 (rows,)."""
+    """Cosine of each pair of rows; float64 (rows,)."""
     one, other = stored.astype(np.float64), reference.astype(np.float64)
     lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     cosines: Floats = np.clip((one * other).sum(axis=1) / lengths, -1, 1)

@@ -42,13 +42,13 @@ class RankingOptions:
 
     Attributes:
         eval_set: A folder in BEIR's layout, with or without a card.
-        split: Of it; the card's own when None.
+        split: Split of the eval set; the card's own when None.
         candidates: Distinct texts per query that are embedded again; more where pages are judged and these
             are not one page more than the measure's cutoff.
         measure: What decides.
         margin: Differences below it do not matter.
         resamples: Number of resamples of the bootstrap and of the randomisation test.
-        seed: Of both.
+        seed: Random seed of both.
         query_precision: Precision of the stored side's queries; that of the vectors when None.
     """
 

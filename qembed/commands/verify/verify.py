@@ -42,7 +42,7 @@ class VerifiedChunk:
     Attributes:
         id: Id of the first chunk with this text.
         place: File and line or row.
-        cosine: Of its two vectors.
+        cosine: Cosine of its two vectors.
         overlap: Share of its neighbours that are the same; None where none were ranked.
         tokens: Before truncation.
     """

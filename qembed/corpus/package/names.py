@@ -26,7 +26,7 @@ class Imports(griffe.Extension):  # type: ignore[misc]
     """Remembers what griffe drops: members that a submodule of the same name hides, ``as`` itself, and more.
 
     Attributes:
-        members: Of each module, by path, as they are before submodules are attached.
+        members: Members of each module, by path, as they are before submodules are attached.
         redundant: Module path and name of every ``from x import name as name``, which marks a re-export.
         open_ended: Modules that add to ``__all__`` while they run.
     """

@@ -40,7 +40,7 @@ class ProbePoint:
     Attributes:
         padded_tokens: Longest text times texts.
         texts: Number of texts in the batch.
-        longest_tokens: Of its longest text.
+        longest_tokens: Tokens of its longest text.
         peak_bytes: Most that the process held of the device meanwhile, weights included.
         seconds: Duration of the pass.
     """

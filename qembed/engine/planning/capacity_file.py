@@ -28,7 +28,7 @@ class CapacityKey:
         memory_bytes: Memory of the device.
         model_id: Hub id or folder.
         weights: Revision on the hub, or hash of the weights.
-        dtype: Of weights and arithmetic.
+        dtype: Dtype of weights and arithmetic.
         attention: Kernel that transformers chose, e.g. ``sdpa``.
         torch_version: E.g. ``2.10.0``.
         max_tokens: What the model reads of a text.

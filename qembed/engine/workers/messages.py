@@ -98,7 +98,7 @@ class TaskDone:
         task: Number of the task.
         device: Where it ran.
         texts: With a vector.
-        tokens: Of those, that the model read.
+        tokens: Tokens of those texts that the model read.
         padded_tokens: Padded tokens of the forward passes that succeeded.
         seconds: Wall time on the device.
         budget_tokens: Padded tokens of a batch at most, now; 0 without a limit of its own.
@@ -130,7 +130,7 @@ class Ready:
     Attributes:
         info: What is known of the model.
         reads_tokens: Whether it takes token ids; else it takes texts.
-        memory_total_bytes: Of its device.
+        memory_total_bytes: Memory of its device.
         capacity: What the device was measured to do with the model; None where it was not.
         seconds: Loading and measuring took.
     """

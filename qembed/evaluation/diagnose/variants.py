@@ -50,7 +50,7 @@ class Form:
 
     Attributes:
         dimension: How many of the first dimensions.
-        kind: Of its numbers.
+        kind: Kind of its numbers.
         rescore: Oversampling of the rescoring; 0 without.
     """
 
@@ -65,7 +65,7 @@ class Form:
 
     @property
     def bytes(self) -> int:
-        """Of one vector as it is searched, without the engine's own overhead."""
+        """Bytes of one vector as it is searched, without the engine's own overhead."""
         return -(-self.dimension * _BITS[self.kind] // 8)
 
     @property
@@ -82,7 +82,7 @@ def forms(
     Args:
         dimension: Dimension of the stored vectors.
         dims: To cut to, at most ``dimension``.
-        kinds: Of numbers; ``float32`` is there anyway.
+        kinds: Kinds of numbers; ``float32`` is always included.
         oversample: int8 and binary also with this rescoring; 0 for without.
         combine: Every kind in every dimension; else other kinds in the full one only.
     """
@@ -103,7 +103,7 @@ def search(stored: Vectors, queries: Vectors, form: Form, *, depth: int, k: int)
     Args:
         stored: float32 (texts, dimension), of any length but 0; ties go to the smaller row.
         queries: float32 (queries, dimension).
-        form: Of at most that dimension.
+        form: A form of at most that dimension.
         depth: Results of each query; fewer where there are fewer texts.
         k: What the user asks for; rescoring sees ``form.rescore`` times as many, and at most ``depth``.
     """

@@ -46,7 +46,7 @@ def check_against(eval_set: EvalSet, chunk_ids: Set[str], page_ids: Set[str]) ->
     Args:
         eval_set: What was judged.
         chunk_ids: Ids of the corpus; those that are judged are enough, with one more as an example.
-        page_ids: Of its pages, ``{subdirectory}/{filename}``; the same holds.
+        page_ids: Ids of its pages, ``{subdirectory}/{filename}``; the same holds.
 
     Returns:
         Findings of ``eval_findings.KINDS``. Where not one judged item is there, a single ``other-corpus``

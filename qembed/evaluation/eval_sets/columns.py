@@ -102,7 +102,7 @@ class JsonLayout:
     """JSON lines of judgements.
 
     Attributes:
-        keys: Of query id, item id and grade.
+        keys: Keys of query id, item id and grade.
     """
 
     keys: tuple[str, str, str]

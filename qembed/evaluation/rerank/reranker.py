@@ -28,7 +28,7 @@ class Reranked:
         unique_pairs: Different (query, text) pairs among them.
         truncated_pairs: Different pairs of which the model did not read all.
         tokens: That the model read; of a cross-encoder the query's with every text.
-        padded_tokens: Of its forward passes.
+        padded_tokens: Padded tokens of its forward passes.
         splits: Batches that did not fit the device and were halved.
         seconds: Wall time, without loading the model.
         retried: Pairs (cross-encoder) or texts (MaxSim) that are finite in fp32 only.

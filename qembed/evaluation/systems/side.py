@@ -242,7 +242,7 @@ def time_side(
         side: To be timed.
         queries: Texts of all queries.
         sample: Positions of those that are timed.
-        depth: Of retrieval.
+        depth: Depth of retrieval.
     """
     stages: dict[str, list[float]] = {}
     encoder = side.encoder

@@ -20,7 +20,7 @@ _SAFE: Final = 1e30
 """Sums of exponentials are trusted between 1 / this and this; bfloat16 reaches 3e38."""
 
 Attend: TypeAlias = "Callable[[Any, Any, Any, list[tuple[int, int]], float], Any]"
-"""Of query, key, value, spans and scale."""
+"""Attention of query, key, value, spans and scale."""
 
 
 def register(name: str) -> None:
@@ -54,7 +54,7 @@ def attention(
         dropout: Must be 0 here, as for every model that is not trained.
         scaling: Factor of the scores; one over the root of the head width when None.
         is_causal: Instead of the module's.
-        name: Of ``ATTENTIONS``.
+        name: A name in ``ATTENTIONS``.
         kwargs: Handed on to ``sdpa``.
 
     Returns:

@@ -176,8 +176,8 @@ class Layer:
         query: (width, width); key, value and out likewise.
         up: (wide, width), followed by the exact GELU.
         down: (width, wide).
-        attention_norm: Of out's result plus the layer's input.
-        output_norm: Of down's result plus what attention_norm gave.
+        attention_norm: Norm of out's result plus the layer's input.
+        output_norm: Norm of down's result plus what attention_norm gave.
     """
 
     query: PackedWeight
@@ -207,8 +207,8 @@ class Encoder:
 
         Args:
             layers: At least one, all alike.
-            heads: Of attention.
-            scale: Of its scores, above 0.
+            heads: Attention heads.
+            scale: Factor of its scores, above 0.
             eps: Added to the variance by every norm.
 
         Raises:
@@ -234,7 +234,7 @@ class Encoder:
         self._addresses = (ctypes.c_void_p * len(addresses))(*addresses)
 
     def __call__(self, states: torch.Tensor, spans: list[tuple[int, int]]) -> torch.Tensor:
-        """Of float32 states (texts, tokens, width), those behind the last layer.
+        """Turn float32 states (texts, tokens, width) into those after the last layer.
 
         Args:
             states: Are not changed.

@@ -14,7 +14,7 @@ from qembed.models.packaged.pins import Known
 from qembed.models.resolve import ModelSource
 
 TOLERANCE = 1e-3
-"""Of a score, or of 1 where the score is smaller; fp32 on another CPU differs by 1e-5."""
+"""Allowed difference, as a share of max(score, 1); fp32 on another CPU differs by 1e-5."""
 
 _PLAIN = EncoderOptions(device="cpu", precision="fp32", kernels="plain")
 

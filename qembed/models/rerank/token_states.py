@@ -41,10 +41,10 @@ class TokenModel(Protocol):
     tokens: TokenCounter
 
     def states(self, ids: Sequence[TokenIds]) -> TokenStates:
-        """Of documents as token ids; only where ``reads_tokens``."""
+        """Token vectors of documents given as token ids; only if ``reads_tokens``."""
 
     def states_of_texts(self, texts: Sequence[str], role: Role = "document") -> TokenStates:
-        """Of texts."""
+        """Token vectors of texts."""
 
 
 class TokenEncoder(Encoder):
@@ -64,12 +64,12 @@ class TokenEncoder(Encoder):
         }
 
     def states(self, ids: Sequence[TokenIds]) -> TokenStates:
-        """Of documents as token ids; only where ``reads_tokens``."""
+        """Token vectors of documents given as token ids; only if ``reads_tokens``."""
         assert self._layout is not None, "reads_tokens is False"
         return self._states(self._layout.features(ids, self._model.device), "document")
 
     def states_of_texts(self, texts: Sequence[str], role: Role = "document") -> TokenStates:
-        """Of texts."""
+        """Token vectors of texts."""
         return self._states(self._features(texts, role), role)
 
     def _states(self, features: Features, role: Role) -> TokenStates:
@@ -131,7 +131,7 @@ class MultiVectorTokens:
         raise NotImplementedError("these models read texts")
 
     def states_of_texts(self, texts: Sequence[str], role: Role = "document") -> TokenStates:
-        """Of texts, with the prompt, the length and the query expansion that the model was trained with."""
+        """Token vectors of texts, with the model's own prompt, length and query expansion."""
         import torch
 
         prompt = self.info.query_prompt if role == "query" else self.info.document_prompt
