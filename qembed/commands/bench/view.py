@@ -104,6 +104,9 @@ def _basis(result: BenchResult) -> Iterator[RenderableType]:
     left_out = len(result.eval_set.queries) - len(result.qrels)
     if left_out:
         yield Text(f"note: {left_out:,} more queries are not judged in this split; they are left out")
+    for found in result.findings:
+        if found.kind == "bundled-instead":
+            yield Text(f"note: {found.reason}")
     yield from about_queries(result)
     if card.synthetic:
         yield Text("SYNTHETIC: a program made these queries and nobody judged them.", style="bold yellow")

@@ -16,11 +16,11 @@ from qembed.evaluation.eval_sets.beir import (
     write_qrels,
     write_queries,
 )
+from qembed.evaluation.eval_sets.bundled import QUERIES
 from qembed.evaluation.eval_sets.check import check_against, check_queries
 from qembed.evaluation.eval_sets.draft import DEFAULT_QUERIES, Draft, draft
 from qembed.evaluation.eval_sets.eval_set import (
     CARD,
-    QUERIES,
     Card,
     EvalSet,
     load_eval_set,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from qembed.errors import InputNotFound, Mismatch, UsageError
 from qembed.evaluation.eval_sets.beir import qrels_rows, read_qrels, read_queries
-from qembed.evaluation.eval_sets.bundled import bundled_eval_sets, find_eval_set
+from qembed.evaluation.eval_sets.bundled import QUERIES, bundled_eval_sets, find_eval_set
 from qembed.evaluation.eval_sets.card import CARD, Card, Level, read_card, write_card
 from qembed.evaluation.eval_sets.findings import finding
 from qembed.evaluation.eval_sets.groups import Groups, query_groups, read_groups
@@ -23,9 +23,6 @@ from qembed.evaluation.eval_sets.questions import read_questions
 from qembed.records import Finding, OnFinding, Qrels
 
 __all__ = ["CARD", "Card", "EvalSet", "Level", "load_eval_set", "read_card", "unjudged_set", "write_card"]
-
-QUERIES = ("queries.jsonl", "queries.tsv")
-"""Names of the file of queries; the first that is there is read."""
 
 QRELS_SUFFIXES = (".tsv", ".txt", ".csv", ".jsonl")
 
@@ -87,8 +84,8 @@ def load_eval_set(folder: Path | str, *, split: str | None = None, judged: bool 
         Mismatch: No query, or no judgement of one, can be read; an id stands for two queries; one pair of
             query and item has two grades.
     """
-    folder = find_eval_set(folder)
     findings: list[Finding] = []
+    folder = find_eval_set(folder, findings.append)
     queries_path = queries_file(folder)
     card = read_card(folder, findings.append)
     card = replace(card, split=split or card.split)

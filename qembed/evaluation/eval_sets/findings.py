@@ -46,9 +46,10 @@ KINDS = {
     "no-header": Kind("warning", "nothing", "begin the file with query-id, corpus-id, score"),
     "duplicate-query": Kind("warning", "nothing", "remove the second line"),
     "duplicate-row": Kind("warning", "nothing", "remove the second line"),
-    "same-text": Kind("warning", "nothing", "keep one of the queries: together they count twice"),
+    "same-text": Kind("warning", "nothing", "keep one of the queries; bench draws them as one"),
     "unjudged-query": Kind("warning", "nothing", "judge it, or remove it; it is not measured"),
     "unknown-card-key": Kind("warning", "nothing", "correct the key in card.toml; it is not read"),
+    "bundled-instead": Kind("note", "nothing", "give the folder a queries.jsonl if that one was meant"),
     "unanswerable": Kind("note", "nothing", "nothing to do where that is meant"),
 }
 """Every kind of finding; docs/eval-sets.md explains them, and a test holds the two together."""

@@ -73,6 +73,23 @@ class TestLoad:
 
 
 class TestRefused:
+    def test_a_folder_without_queries_does_not_hide_the_bundled_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """``qembed corpus from-package ... -o python_api`` makes such a folder of chunks."""
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "tiny").mkdir()
+        found = load_eval_set("tiny")
+        assert found.card.name == "tiny"
+        assert found.folder != Path("tiny")
+        (note,) = [one for one in found.findings if one.kind == "bundled-instead"]
+        assert "'tiny' here has no queries; the bundled eval set of that name is used" in note.reason
+        (tmp_path / "tiny" / "queries.jsonl").write_text('{"_id": "mine", "text": "x"}')
+        with pytest.raises(InputNotFound, match="no qrels"):
+            load_eval_set("tiny")
+        with pytest.raises(InputNotFound, match="does not exist"):
+            load_eval_set("no such set")
+
     def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(InputNotFound, match="does not exist"):
             load_eval_set(tmp_path / "absent")
