@@ -15,7 +15,7 @@ from qembed.models.files import Prompts, Role, prompts_of, unused_prompts
 from qembed.models.fitting import max_tokens_of
 from qembed.models.info import EncoderInfo, attention_of
 from qembed.models.kinds import require_embedder
-from qembed.models.loading import LARGE_PARAMETERS, EncoderOptions, Loaded, load_model
+from qembed.models.loading import LARGE_PARAMETERS, EncoderOptions, Loaded, explained_failures, load_model
 from qembed.models.probe import probe_of
 from qembed.models.resolve import ModelSource, fetch, resolve_model
 from qembed.models.tokens import TokenCounter, TokenIds, load_tokenizer, reader_with
@@ -95,10 +95,11 @@ class Encoder:
         require_embedder(source)
         loaded = load_model(source, options)
         counter = load_tokenizer(source, max_tokens=options.max_length)
-        encoder = cls(loaded.model, _describe(loaded, source, options), counter)
-        if options.kernels == "auto" and loaded.device == "cpu":
-            encoder._accelerate(options.precision)
-        encoder.info = replace(encoder.info, probe=probe_of(encoder.encode))
+        with explained_failures(source):
+            encoder = cls(loaded.model, _describe(loaded, source, options), counter)
+            if options.kernels == "auto" and loaded.device == "cpu":
+                encoder._accelerate(options.precision)
+            encoder.info = replace(encoder.info, probe=probe_of(encoder.encode))
         return encoder
 
     def count(self, texts: Sequence[str], role: Role = "document") -> Lengths:

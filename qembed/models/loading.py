@@ -224,27 +224,17 @@ def _load(
     placement = placement_of(device, dtype, compute, shard=options.shard)
     library = _library_class(library_class)
     code = {"code_revision": options.code_revision} if trusted and options.code_revision else {}
-    try:
-        with _no_progress_bars():
-            model = (staying(library) if placement else library)(
-                str(source.path),
-                device=None if placement else device,
-                trust_remote_code=trusted,
-                local_files_only=True,
-                # Without dtype transformers 5 keeps the checkpoint's: fp32 for a model of 28 GB.
-                model_kwargs=_KeepsCodeRevision(dtype=compute, use_safetensors=True, **placement, **code),
-                config_kwargs=code,
-                processor_kwargs=code,
-            )
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:  # files that are damaged, missing or too new fail in many ways
-        reason = str(error).strip().partition("\n")[0] or "no details"
-        raise QembedError(
-            f"the model {source.id!r} cannot be loaded: {type(error).__name__}: {reason}",
-            where=str(source.path),
-            remedy="fetch its files again, or upgrade transformers if the model is newer than it",
-        ) from error
+    with explained_failures(source), _no_progress_bars():
+        model = (staying(library) if placement else library)(
+            str(source.path),
+            device=None if placement else device,
+            trust_remote_code=trusted,
+            local_files_only=True,
+            # Without dtype transformers 5 keeps the checkpoint's: fp32 for a model of 28 GB.
+            model_kwargs=_KeepsCodeRevision(dtype=compute, use_safetensors=True, **placement, **code),
+            config_kwargs=code,
+            processor_kwargs=code,
+        )
     for number, module in enumerate(model):  # modules behind the transformer do not read model_kwargs
         if number or not placement:
             module.to(device=device, dtype=compute)
@@ -261,6 +251,30 @@ def _library_class(name: str) -> Any:
             remedy="pip install -U sentence-transformers",
         )
     return found
+
+
+@contextmanager
+def explained_failures(source: ModelSource) -> Iterator[None]:
+    """Say of which model the libraries failed; files that are damaged, missing or too new fail in many ways.
+
+    Raises:
+        QembedError: For whatever they raise, except for lack of memory.
+    """
+    import torch
+
+    try:
+        yield
+    except (QembedError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        if "CUDA" in str(error):  # the device, not the model: the engine knows what to do
+            raise
+        reason = str(error).strip().partition("\n")[0] or "no details"
+        raise QembedError(
+            f"the model {source.id!r} cannot be loaded: {type(error).__name__}: {reason}",
+            where=str(source.path),
+            remedy="fetch its files again, or upgrade transformers if the model is newer than it",
+        ) from error
 
 
 @contextmanager

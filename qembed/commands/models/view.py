@@ -209,7 +209,7 @@ def _remote_code(card: ModelCard) -> str:
         return "none runs"
     return (
         f"{', '.join(card.remote_code_files)} of {card.remote_code_repository}, and only with "
-        f"--trust-remote-code; none runs where transformers knows {card.architecture.family} itself"
+        "--trust-remote-code; without it the model is refused"
     )
 
 
