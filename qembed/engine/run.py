@@ -1,4 +1,4 @@
-"""All texts of a corpus to rows of vectors: windows of tokens are cut into batches and given to the pool."""
+"""All texts of a corpus to rows of vectors: windows of tokens are divided into batches for the pool."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def _unfinished(
 ) -> list[tuple[npt.NDArray[np.int64], Lengths]]:
     """Batches with a text that is not done, and the lengths that the model reads.
 
-    They are cut from all that is not skipped, whatever is done of it: the same batches give the same
+    They are made of all that is not skipped, whatever of it is done: the same batches give the same
     vectors to the last bit, so a run that was interrupted ends like one that was not.
     """
     wanted = np.flatnonzero(~skip)

@@ -141,8 +141,8 @@ def embed(
 def _embed(work: Work) -> EmbedResult:
     """Load the model on every device, encode every unique text, write all files or none."""
     options, folder = work.options, work.folder
-    work.source = fetch(work.source)
-    staff = choose_workers(work)
+    staff = choose_workers(work)  # before gigabytes are downloaded
+    staff.source = work.source = fetch(work.source)
     with ExitStack() as stack:
         with work.phase("load", f"loading {work.source.id}"):
             pool = stack.enter_context(closing(open_workers(staff)))

@@ -21,7 +21,7 @@ _LARGE_VOCABULARY = 100_000
 
 # Measured on documentation and code (8,108 chunks, 5,034 unique texts, 4.8 M characters) with the byte-pair
 # vocabulary of Qwen (151,643 entries): 0.776 tokens for each of all-MiniLM-L6-v2's (by subdirectory 0.73 to
-# 0.79), 3.94 characters a token (3.57 to 4.10); all-MiniLM-L6-v2 itself has 3.06 (2.69 to 3.25).
+# 0.79), 3.94 characters per token (3.57 to 4.10); all-MiniLM-L6-v2 itself has 3.06 (2.69 to 3.25).
 _TOKENS_PER_WORDPIECE = 0.78
 _CHARACTERS_PER_TOKEN = {True: 3.9, False: 3.05}
 ESTIMATE_SPREAD = 0.15

@@ -244,7 +244,7 @@ def choose_threads(measured: Mapping[int, float], cores: int) -> tuple[int, int]
     """How to split cores: (workers, threads of each) with the highest total rate.
 
     Args:
-        measured: Tokens a second of one worker, by its threads.
+        measured: Tokens per second of one worker, by its threads.
         cores: Cores of the machine, at least 1.
 
     Returns:

@@ -180,7 +180,7 @@ def _count_weights(folder: Path) -> int:
                 slices = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118
                 total += sum(prod(part.get_shape()) for part in slices if "F" in part.get_dtype())
     except (OSError, SafetensorError):
-        return 0  # a pointer file or a download that was cut: the configuration must do
+        return 0  # a pointer file or a truncated download: the configuration must do
     return total
 
 

@@ -152,7 +152,7 @@ def token_budget_for(
     buffer_bytes: int = BUFFER_BYTES,
     fixed_bytes: float = 0,
 ) -> int:
-    """Largest safe batch in padded tokens: what is left of the device, by what a token takes.
+    """Largest safe batch in padded tokens: what is left of the device, divided by what a token takes.
 
     Args:
         device_memory_bytes: All that the device has.

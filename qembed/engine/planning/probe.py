@@ -99,7 +99,7 @@ def measure(model: Model, wanted: Probe) -> Capacity | None:
 
 
 def measure_threads(model: Model, cores: int) -> dict[int, float]:
-    """Tokens a second of one CPU worker by its threads: 1, 2, 4 ... and all cores.
+    """Tokens per second of one CPU worker by its threads: 1, 2, 4 ... and all cores.
 
     Changes torch's number of threads and sets it back.
     """

@@ -19,10 +19,10 @@ from qembed.models import Encoder, EncoderOptions, ModelSource
 from qembed.models.placement import loads_through_host
 
 _PROBED_TOKENS = 500_000
-"""Half a minute's work for a small model on a CPU: from here on a probe of a second may pay."""
+"""Half a minute's work for a small model on a CPU: from here on a probe of one second may pay."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Staff:
     """What workers are opened for.
 
