@@ -130,8 +130,10 @@ class EdgeIndex:
         queries = checked_queries(np.asarray(vector)[None], self.dimension)
         (query,) = comparable(queries, self.similarity).tolist()
         # The binding (0.9) hands true and false to the engine as 1 and 0, which match neither.
-        here = [condition for condition in where if isinstance(condition.value, bool)]
-        there = [condition for condition in where if not isinstance(condition.value, bool)]
+        # And it finds no field whose name is not ASCII; sizes of large integers it would round.
+        odd = [isinstance(each.value, bool) or not each.field.isascii() for each in where]
+        here = [each for each, kept in zip(where, odd, strict=True) if kept or each.beyond_floats]
+        there = [each for each in where if each not in here]
         return deepen(
             lambda limit: self._nearest([query], limit, there, full_scan=bool(where))[0],
             depth,

@@ -12,7 +12,12 @@ from qembed.errors import UsageError
 
 Operator: TypeAlias = Literal["!=", ">=", "<=", "=", ">", "<"]
 Value: TypeAlias = str | int | float | bool
-_PATTERN = re.compile(rf"\s*([\w.\-]+)\s*({'|'.join(get_args(Operator))})\s*(.*?)\s*$", re.DOTALL)
+_KEY = r"[\w\-:@/]+|\"[^\"]+\""
+_PATTERN = re.compile(
+    rf"\s*((?:{_KEY})(?:\.(?:{_KEY}))*)\s*({'|'.join(get_args(Operator))})\s*(.*?)\s*$", re.DOTALL
+)
+_EXACT_FLOAT = 2**53
+"""Beyond it a float does not tell every integer from the next."""
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 """As JSON writes numbers: 007, 1_000 and NaN stay words."""
 _SIZES: dict[str, Callable[[float, float], bool]] = {
@@ -28,7 +33,8 @@ class Condition:
     """One condition.
 
     Attributes:
-        field: Name of a payload field; dots go into nested objects (``original.token_count``).
+        field: Name of a payload field; dots go into nested objects (``original.token_count``), and a name
+            in quotes is taken as it is (``"Header 1"``, ``"a.b"``).
         operator: ``=``, ``!=``, ``>``, ``>=``, ``<``, ``<=``; the last four compare numbers.
         value: To compare with.
     """
@@ -36,6 +42,16 @@ class Condition:
     field: str
     operator: Operator
     value: Value
+
+    @property
+    def path(self) -> list[str]:
+        """The names on the way to the field, outermost first."""
+        return [name.strip('"') for name in re.findall(_KEY, self.field)]
+
+    @property
+    def beyond_floats(self) -> bool:
+        """Whether it compares sizes with an integer that engines, which compare floats, would round."""
+        return self.operator in _SIZES and isinstance(self.value, int) and abs(self.value) > _EXACT_FLOAT
 
 
 def parse_condition(text: str) -> Condition:
@@ -51,6 +67,8 @@ def parse_condition(text: str) -> Condition:
         )
     operator: Operator = match[2]  # type: ignore[assignment]  # the pattern allows no other
     value = _value(match[3])
+    if operator in ("=", "!=") and isinstance(value, int) and not -(2**63) <= value < 2**63:
+        value = match[3]  # what metadata holds of such integers (corpus.normal)
     if operator not in ("=", "!=") and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise UsageError(f"{text!r} compares sizes, but {match[3]!r} is not a number", remedy="use = or !=")
     return Condition(match[1], operator, value)
@@ -61,17 +79,18 @@ def matches(payload: Mapping[str, Any], condition: Condition) -> bool:
 
     One of several values in a list is enough. ``!=`` is met wherever ``=`` is not, also without the field.
     """
-    values = _values_at(payload, condition.field)
+    values = _values_at(payload, condition.path)
     if condition.operator in _SIZES:
-        compare, bound = _SIZES[condition.operator], float(condition.value)
+        compare, bound = _SIZES[condition.operator], condition.value
+        assert not isinstance(bound, str)  # ``parse_condition`` compares sizes of numbers only
         return any(_is_number(value) and compare(value, bound) for value in values)
     equal = any(_equal(value, condition.value) for value in values)
     return equal if condition.operator == "=" else not equal
 
 
-def _values_at(payload: Mapping[str, Any], field: str) -> list[Any]:
+def _values_at(payload: Mapping[str, Any], path: list[str]) -> list[Any]:
     value: Any = payload
-    for key in field.split("."):
+    for key in path:
         if not isinstance(value, Mapping) or key not in value:
             return []
         value = value[key]
@@ -95,6 +114,6 @@ def _value(text: str) -> Value:
         return text.lower() == "true"
     if not _NUMBER.fullmatch(text):
         return text
-    if len(text) <= 20 and text.lstrip("-").isdigit() and -(2**63) <= int(text) < 2**63:
+    if len(text) <= 300 and text.lstrip("-").isdigit():
         return int(text)
     return float(text) if abs(float(text)) != float("inf") else text

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qembed.corpus import point_id
-from qembed.index.filters import Condition
+from qembed.index.filters import Condition, matches
 from qembed.index.points import blocks, checked_queries, comparable, longest
 from qembed.index.protocol import SCORE_DECIMALS, Hit, Point, Similarity
 from qembed.index.qdrant_filters import qdrant_filter
@@ -76,7 +76,14 @@ class MemoryIndex:
             checked_queries(np.asarray(vector)[None], self.dimension), self.similarity
         )
         error = float32_error(self.dimension, self._longest * longest(queries))
-        return deepen(lambda limit: self._nearest(query, limit, where), depth, error=error)
+        here = [condition for condition in where if condition.beyond_floats]
+        there = [condition for condition in where if not condition.beyond_floats]
+        return deepen(
+            lambda limit: self._nearest(query, limit, there),
+            depth,
+            error=error,
+            keep=lambda hit: all(matches(hit.payload, condition) for condition in here),
+        )
 
     def search_many(self, vectors: npt.NDArray[np.float32], *, depth: int) -> list[list[Hit]]:
         """For every query, float32 (queries, dimension), its ``depth`` nearest points as ``search`` gives.

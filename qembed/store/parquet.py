@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from qembed.corpus.tables import check_inflation
 from qembed.errors import UsageError
 from qembed.records import Vectors
 from qembed.store.hashed import HashedFile, OutputFile
@@ -159,6 +160,7 @@ class ParquetRows:
         number = 0
         try:
             with self._open() as file:
+                check_inflation(self._path.name, file.metadata)
                 for batch in file.iter_batches(_ROWS_A_BATCH):
                     for record in _records(self._arrow, batch, number):
                         number += 1

@@ -196,6 +196,17 @@ PAYLOADS: list[dict[str, Any]] = [
     {"n": 3, "f": 1.5, "kind": "class", "flag": True, "original": {"deep": {"x": 3}}, "tags": []},
     {"n": -4, "f": -1e-3, "kind": "two words", "number": "3", "true": "true"},
     {"kind": ""},
+    {
+        "Header 1": "Intro",
+        "dc:title": "T",
+        "@timestamp": "2024",
+        "a.b": 1,
+        "pdf/Producer": "x",
+        "größe 1": 2,
+        "nested": {"x y": {"z": 3}},
+        "big": 9007199254740993,
+        "huge": "123456789012345678901234567890",
+    },
 ]
 
 
@@ -214,12 +225,12 @@ def filtered(request: pytest.FixtureRequest) -> Iterator[Index]:
     [
         (["kind=class"], "02"),
         (["kind = class "], "02"),
-        (["kind!=class"], "134"),  # a chunk without the field meets it too
+        (["kind!=class"], "1345"),  # a chunk without the field meets it too
         (["kind=two words"], "3"),
         (["kind='two words'"], "3"),
         (["kind=''"], "4"),
         (["n=2"], "1"),
-        (["n!=2"], "0234"),
+        (["n!=2"], "02345"),
         (["n=2.0"], "1"),
         (["f=1"], ""),  # an integer equals no fraction
         (["n='2'"], ""),
@@ -235,24 +246,40 @@ def filtered(request: pytest.FixtureRequest) -> Iterator[Index]:
         (["n=-4"], "3"),
         (["f=0.5"], "0"),
         (["f=1.0"], "1"),
-        (["f!=0.5"], "1234"),
+        (["f!=0.5"], "12345"),
         (["f=-1e-3"], "3"),
         (["f>0.4", "f<1.2"], "01"),
         (["flag=true"], "02"),
         (["flag=FALSE"], "1"),
-        (["flag!=true"], "134"),
+        (["flag!=true"], "1345"),
         (["number='3'"], "3"),
         (["true='true'"], "3"),
         (["original.deep.x=2"], "1"),
         (["original.deep.x>=2"], "12"),
-        (["original.deep.x!=2"], "0234"),
+        (["original.deep.x!=2"], "02345"),
         (["tags=b"], "01"),  # one of several values is enough
         (["kind=class", "n>1"], "2"),
         (["kind=class", "n!=3", "flag=true"], "0"),
         (["n=1", "n=true"], ""),  # equal to Python, not to Qdrant
         (["absent=1"], ""),
-        (["absent!=1"], "01234"),
+        (["absent!=1"], "012345"),
         (["absent>1"], ""),
+        (['"Header 1"=Intro'], "5"),
+        (["dc:title=T"], "5"),
+        (["@timestamp='2024'"], "5"),
+        (['"a.b"=1'], "5"),
+        (["a.b=1"], ""),
+        (["pdf/Producer=x"], "5"),
+        (['"größe 1">1'], "5"),
+        (['nested."x y".z=3'], "5"),
+        (["big=9007199254740993"], "5"),
+        (["big=9007199254740992"], ""),
+        (["big>9007199254740992"], "5"),
+        (["big>=9007199254740993"], "5"),
+        (["big>9007199254740993"], ""),
+        (["big<9007199254740994"], "5"),
+        (["huge=123456789012345678901234567890"], "5"),
+        (["n<123456789012345678901234567890"], "0123"),
     ],
 )
 def test_conditions(filtered: Index, conditions: list[str], found: str) -> None:
