@@ -19,10 +19,10 @@ from qembed.report.words import interval, milliseconds, number, percent, signed
 
 STAGE_WORDS = {
     "found": "found among the first results",
-    "cut": "missed, and its text was cut when it was embedded",
+    "cut": "missed, and its text is truncated",
     "missed": "not among the candidates",
     "index": "lost by the approximate index",
-    "depth": "behind the rerank depth",
+    "depth": "beyond the rerank depth",
     "demoted": "pushed out by the reranker",
     "not lifted": "seen by the reranker and not lifted",
     "below": "a candidate, ranked too low",

@@ -95,7 +95,7 @@ class TestWidth:
         ]
         out, document = run_cli(line).out, json.loads(run_cli([*line, "--json"]).out)
         assert max(map(len, out.splitlines())) <= 80
-        before = out.partition("against vectors")[0].split()
+        before = out.partition("compared with vectors")[0].split()
         shown = [f"{found['mean']:.3f}" for row in document["systems"] for found in row["estimates"].values()]
         assert len(shown) == 8 * len(document["systems"])
         for number in shown:

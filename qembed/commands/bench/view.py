@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     from qembed.evaluation.diagnose.frontier import Frontier
     from qembed.evaluation.systems.gating import Gated
 
-_STAGES = ("cut", "missed", "index", "depth", "below", "not lifted", "demoted")
+_STAGES = {
+    "cut": ("truncated", "missed, and half or more of its texts are truncated"),
+    "missed": ("missed", "not among the candidates of an exact search"),
+    "index": ("index", "missed by the approximate index only"),
+    "depth": ("depth", "beyond the rerank depth"),
+    "below": ("below", "a candidate, ranked too low"),
+    "not lifted": ("not lifted", "reranked, still too low"),
+    "demoted": ("demoted", "pushed out by the reranker"),
+}
+"""Header and meaning of each stage at which a relevant item is lost."""
 _STYLES = {"better": "green", "worse": "red", "equivalent": "cyan", "cannot tell": "yellow"}
 
 
@@ -59,7 +68,7 @@ def _parts(result: BenchResult) -> Iterator[RenderableType]:
     for system in (row.system for row in result.rows if row.system.info.get("weights_note")):
         yield Text(f"{system.name}: {system.info['id']}, {system.info['weights_note']}\n")
     if len(result.rows) > 1:
-        yield Text(f"against {result.rows[0].system.name}, {result.measures[0]}", style="bold")
+        yield Text(f"compared with {result.rows[0].system.name}, {result.measures[0]}", style="bold")
         yield _verdicts(result)
         yield from _limits(result)
     if any(row.latency for row in result.rows):
@@ -79,8 +88,10 @@ def _parts(result: BenchResult) -> Iterator[RenderableType]:
         )
         yield Text()
     yield from unread(result.rows)
-    yield Text(f"where relevant items were lost, in percent of recall@{_cutoff(result)}", style="bold")
-    yield _losses(result)
+    yield Text(
+        f"where relevant items were lost, in percent (found is recall@{_cutoff(result)})", style="bold"
+    )
+    yield from _losses(result)
     if result.answerability:
         yield _answerability(result)
     if result.gates:
@@ -231,7 +242,7 @@ def _behind(found: Any) -> str:
     return f"{found.difference:.3f} behind, not certain"
 
 
-def _losses(result: BenchResult) -> RenderableType:
+def _losses(result: BenchResult) -> Iterator[RenderableType]:
     from rich.text import Text
 
     present = [
@@ -239,14 +250,17 @@ def _losses(result: BenchResult) -> RenderableType:
         for stage in _STAGES
         if any(found.shares[stage] > 0 for found in result.waterfalls.values())  # type: ignore[index]
     ]
-    made = table("system", ">found", *(f">{stage}" for stage in present))
+    made = table("system", ">found", *(f">{_STAGES[stage][0]}" for stage in present))
     for name, found in result.waterfalls.items():
         made.add_row(
             Text(name),
             f"{100 * found.shares['found']:.1f}",
             *(f"{100 * found.shares[stage]:.1f}" for stage in present),  # type: ignore[index]
         )
-    return made
+    yield made
+    if present:
+        meanings = "; ".join(f"{header}: {meaning}" for header, meaning in map(_STAGES.__getitem__, present))
+        yield Text(f"{meanings}.\n", style="dim")
 
 
 def _answerability(result: BenchResult) -> RenderableType:

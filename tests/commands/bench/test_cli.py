@@ -85,7 +85,7 @@ class TestForPeople:
         ran = run_cli(arguments(shelf, "--no-store", "--no-bm25"))
         assert ran.code == 0
         assert "vectors: 40 texts (50 chunks), 12 dimensions, no manifest; index memory" in ran.out
-        assert "against vectors" not in ran.out
+        assert "compared with vectors" not in ran.out
         assert "ms per query" not in ran.out
         assert "Wrote" not in ran.out
         assert "gates" not in ran.out
