@@ -1,176 +1,198 @@
-"""Are the statistics right? ``evaluation.statistics`` judges simulated systems whose difference is known.
+"""Are the verdicts right? ``evaluation.statistics`` judges simulated systems whose difference is known.
 
-For several shapes of per-query differences and numbers of queries it prints
+- false verdicts: two systems with the same mean, over shapes of per-query differences that are skewed, tied,
+  heavy in the tails, or all or nothing. At most 6 % may be called better or worse, at every number of
+  queries. Signs are not flipped: that would make each shape symmetric, and every test of symmetry exact.
+- false "equivalent": the true difference is the margin itself, mostly because few queries lose much.
+- coverage: of the interval of a difference, of a proportion, and of all intervals of a family together.
+- power: how often the smallest detectable difference of a pilot is shown to another sample, by number of
+  systems.
+- queries needed: how often the range that a pilot gives holds the true number.
 
-- A/A: how often p <= .05, and how often a verdict better or worse, between two systems that are equally good
-  (5 % and at most 5 % are right);
-- coverage: how often the interval of 95 % holds the true difference;
-- at the margin: how often "equivalent" is said when the true difference is the margin itself (at most 5 %);
-- the coverage of other intervals on the same draws: why ours is the wider of BCa and percentile;
-- the share of right verdicts at the number of queries that ``power`` asks for (80 % is right).
-
-    python benchmarks/statistics_check.py                # 2,000 trials, about 10 minutes of one core
-    python benchmarks/statistics_check.py --trials 200   # a quick look
+    python benchmarks/statistics_check.py                 # 2,000 trials, about ten minutes of one core
+    python benchmarks/statistics_check.py --trials 100    # a quick look
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from common import machine_line, markdown_table
-from qembed.evaluation.statistics.resampling import bca_levels, bootstrap_means, intervals
-from scipy import special
+from scipy import special, stats
 
-from qembed.evaluation.statistics.compare import compare
-from qembed.evaluation.statistics.power import queries_for_difference
+from qembed.evaluation.statistics import power
+from qembed.evaluation.statistics.compare import holm, mean_interval
+from qembed.evaluation.statistics.mean import Sample
+from qembed.evaluation.statistics.randomisation import sign_flip_p
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Generator: TypeAlias = np.random.Generator
+Shape: TypeAlias = Callable[[Generator, int], Floats]
 
-SIZES = (20, 30, 50, 100, 200)
-ALPHA = 0.05
-MANY = 4_000_000  # draws for the true mean of a shape
-TRIALS_PER_SEED = 100  # so many trials share their resamples, which makes them quick
-
-
-def _ranks(generator: Generator, queries: int, likeness: float, ahead: float) -> tuple[Floats, Floats]:
-    """Ranks of the one relevant item in two systems, log-normal and correlated; the second is ahead."""
-    shared, first, second = generator.normal(size=(3, queries))
-    own = math.sqrt(1 - likeness**2)
-    return (
-        np.ceil(np.exp(1.2 + 1.4 * (likeness * shared + own * first))),
-        np.ceil(np.exp(1.2 - ahead + 1.4 * (likeness * shared + own * second))),
-    )
+SIZES: Final = (6, 10, 20, 30, 50, 100, 200)
+FAMILIES: Final = (1, 3, 5, 10)
+ALPHA: Final = 0.05
 
 
-def _ndcg(generator: Generator, queries: int) -> Floats:
-    """nDCG@10 of one relevant item, systems that have little in common."""
-    before, after = (np.where(r <= 10, 1 / np.log2(r + 1), 0) for r in _ranks(generator, queries, 0.7, 0.3))
-    return np.asarray(after - before)
+def _rare(share: float, gain: float, noise: float = 0.0) -> Shape:
+    """A share of the queries gains much; the others lose what makes up for it, more or less alike."""
 
+    def draw(generator: Generator, queries: int) -> Floats:
+        others = generator.normal(-gain * share / (1 - share), noise, queries)
+        return np.where(generator.random(queries) < share, gain, others)
 
-def _mrr(generator: Generator, queries: int) -> Floats:
-    """MRR@10 of systems that are alike."""
-    before, after = (np.where(r <= 10, 1 / r, 0) for r in _ranks(generator, queries, 0.9, 0.3))
-    return np.asarray(after - before)
-
-
-def _hit(generator: Generator, queries: int) -> Floats:
-    """hit@10: all or nothing, and most queries do not differ."""
-    return generator.choice([-1.0, 0.0, 1.0], p=[0.05, 0.83, 0.12], size=queries)
-
-
-def _few(generator: Generator, queries: int) -> Floats:
-    """Seven queries of ten do not differ at all, the others by any amount."""
-    return np.where(generator.random(queries) < 0.7, 0, generator.normal(0.05, 0.3, size=queries))
-
-
-def _one_sided(generator: Generator, queries: int) -> Floats:
-    """Six queries of ten do not differ, most others gain, a few gain much."""
-    return np.where(generator.random(queries) < 0.6, 0, generator.beta(1, 4, size=queries) - 0.05)
+    return draw
 
 
 def _smooth(generator: Generator, queries: int) -> Floats:
     """Normal differences: AP over many relevant items."""
-    return generator.normal(0.02, 0.2, size=queries)
+    return generator.normal(0, 0.25, queries)
 
 
-def _rare(generator: Generator, queries: int) -> Floats:
-    """Four queries of a hundred lose a quarter, no other differs: what small samples may not contain."""
-    return np.where(generator.random(queries) < 0.04, -0.25, 0.0)
+def _ndcg(generator: Generator, queries: int) -> Floats:
+    """nDCG@10 of one relevant item, in systems that have little in common."""
+    shared, *own = generator.normal(size=(3, queries))
+    ranks = [np.ceil(np.exp(1.2 + 1.4 * (0.7 * shared + 0.714 * one))) for one in own]
+    before, after = (np.where(rank <= 10, 1 / np.log2(rank + 1), 0) for rank in ranks)
+    return np.asarray(after - before)
 
 
-SHAPES: dict[str, Callable[[Generator, int], Floats]] = {
-    "smooth": _smooth,
-    "nDCG@10": _ndcg,
-    "MRR@10": _mrr,
-    "70 % ties": _few,
-    "one-sided": _one_sided,
+def _tied(generator: Generator, queries: int) -> Floats:
+    """Seven queries of ten do not differ; of the others most lose a little and few gain much."""
+    skewed = generator.beta(0.3, 1.2, queries) - 0.2
+    return np.where(generator.random(queries) < 0.7, 0, skewed)
+
+
+def _exponential(generator: Generator, queries: int) -> Floats:
+    """Skewed without a gap."""
+    return generator.exponential(0.1, queries).clip(max=1) - 0.1 + 0.1 * float(np.exp(-10))
+
+
+def _heavy(generator: Generator, queries: int) -> Floats:
+    """Student's t with two degrees of freedom: few queries decide the mean."""
+    return (0.1 * generator.standard_t(2, queries)).clip(-1, 1)
+
+
+def _hit(generator: Generator, queries: int) -> Floats:
+    """hit@10: all or nothing, and most queries do not differ."""
+    return generator.choice([-1.0, 0.0, 1.0], p=[0.08, 0.84, 0.08], size=queries)
+
+
+NULLS: Final[dict[str, Shape]] = {
+    "1 in 10 gains .9": _rare(0.1, 0.9),
+    "1 in 10 gains .45": _rare(0.1, 0.45),
+    "1 in 20 gains .9, noise": _rare(0.05, 0.9, 0.05),
+    "1 in 50 gains .9": _rare(0.02, 0.9),
+    "exponential": _exponential,
+    "70 % ties, skewed": _tied,
+    "heavy tails": _heavy,
     "hit@10": _hit,
-    "rare": _rare,
+    "nDCG@10": _ndcg,
+    "normal": _smooth,
 }
+"""Of mean 0; every difference lies between -1 and 1, but for normal ones in a ten thousandth of the draws."""
 
 
-@dataclass(frozen=True)
-class Shares:
-    """Of all trials, as shares."""
-
-    false_positives: float
-    wrong_verdicts: float
-    coverage: float
-    false_equivalence: float
+def sample(differences: Floats) -> Sample:
+    """What ``compare`` makes of differences."""
+    return Sample(differences, np.ones(len(differences)), -1.0, max(1.0, float(np.abs(differences).max())))
 
 
-def true_mean(shape: str) -> float:
-    """Mean difference of a shape."""
-    return float(SHAPES[shape](np.random.default_rng(1), MANY).mean())
+def false_verdicts(shape: Shape, queries: int, *, trials: int, seed: int = 0) -> tuple[float, float]:
+    """Of equal systems: how often p is at most .05, of the randomisation test and of the verdict's.
 
-
-def check(shape: str, queries: int, *, trials: int, resamples: int, seed: int = 0) -> Shares:
-    """Trials with a shape: of A/A pairs, and of pairs with the shape's own difference."""
+    The second is also how often the interval of 95 % excludes the true difference.
+    """
     generator = np.random.default_rng([seed, queries])
-    truth = true_mean(shape)
-    counts = np.zeros(4)
-    for trial in range(trials):
-        settings = {"resamples": resamples, "seed": seed + trial // TRIALS_PER_SEED}
-        difference = SHAPES[shape](generator, queries)
-        baseline = np.zeros(queries)
-        # Which of two equally good systems is called the baseline is a matter of chance, query by query.
-        same = compare(baseline, difference * generator.choice([-1.0, 1.0], queries), margin=0, **settings)
-        other = compare(baseline, difference, margin=abs(truth), **settings)
-        counts += (
-            same.p <= ALPHA,
-            same.verdict in ("better", "worse"),
-            other.low <= truth <= other.high,
-            other.verdict == "equivalent",
-        )
-    return Shares(*map(float, counts / trials))
+    drawn = [shape(generator, queries) for _ in range(trials)]
+    randomised = sign_flip_p(np.stack(drawn, axis=1), resamples=1000, seed=seed)
+    return float((randomised <= ALPHA).mean()), float(np.mean([sample(one).p() <= ALPHA for one in drawn]))
 
 
-def coverage_of_methods(shape: str, queries: int, *, trials: int, resamples: int) -> list[float]:
-    """Coverage of Student's t, percentile, BCa, both of them at small-sample levels, the wider of these."""
-    generator = np.random.default_rng([0, queries])
-    truth = true_mean(shape)
-    normal, student = special.ndtri(0.975), special.stdtrit(queries - 1, 0.975)
-    reach = student * math.sqrt(queries / (queries - 1))
-    held = np.zeros(6)
-    for trial in range(trials):
-        sample = SHAPES[shape](generator, queries)
-        means = bootstrap_means(sample[:, None], resamples=resamples, seed=trial // TRIALS_PER_SEED)
-        half = student * sample.std(ddof=1) / math.sqrt(queries)
-        ends = [np.array([-half, half])]
-        for width in (normal, reach):
-            percentile = special.ndtr([-width, width])
-            levels = bca_levels(sample, means[0], width)
-            ends += [
-                np.quantile(means[0], chosen)
-                for chosen in (percentile, percentile if levels is None else levels)
-            ]
-        ends.append(intervals(sample[:, None], means, 0.95)[:, 0] - sample.mean())
-        held += [low <= truth - sample.mean() <= high for low, high in ends]
-    return [float(share) for share in held / trials]
+def false_equivalence(share: float, loss: float, queries: int, *, trials: int) -> float:
+    """How often "equivalent" is said where a share of the queries loses, and the mean loss is the margin
+    itself."""
+    generator = np.random.default_rng(queries)
+    margin, said = share * loss, 0
+    for _ in range(trials):
+        low, high = sample(-loss * (generator.random(queries) < share)).ends(ALPHA, one_sided=True)
+        said += -margin <= low and high <= margin
+    return said / trials
 
 
-def power_reached(shape: str, *, trials: int, resamples: int) -> tuple[int, float]:
-    """Queries that ``power`` asks for to see a shape's difference; share of right verdicts with so many."""
-    many = SHAPES[shape](np.random.default_rng(1), MANY)
-    queries = queries_for_difference(float(many.mean()), float(many.std()))
-    assert queries is not None
-    right = "better" if many.mean() > 0 else "worse"
-    generator = np.random.default_rng(0)
-    reached = 0
-    for trial in range(trials):
-        difference = SHAPES[shape](generator, queries)
-        seed = trial // TRIALS_PER_SEED
-        verdict = compare(np.zeros(queries), difference, margin=0, resamples=resamples, seed=seed).verdict
-        reached += verdict == right
-    return queries, reached / trials
+def proportion_coverage(share: float, queries: int) -> float:
+    """How often the interval of a hit rate holds the true one: exactly, over all outcomes."""
+    hits = np.arange(queries + 1)
+    values = [np.repeat([1.0, 0.0], [hit, queries - hit]) for hit in hits]
+    held = [one.low <= share <= one.high for one in map(mean_interval, values)]
+    return float(stats.binom.pmf(hits, queries, share)[held].sum())
+
+
+def family_check(systems: int, queries: int, *, trials: int) -> tuple[float, float]:
+    """Equal systems: how often any has a verdict. Every second better by .1: how often all intervals hold."""
+    generator = np.random.default_rng([systems, queries])
+    better = np.arange(systems) % 2 == 1
+    any_verdict = all_hold = 0
+    for _ in range(trials):
+        shared = _ndcg(generator, queries)
+        equal = [0.5 * shared + 0.5 * _ndcg(generator, queries) for _ in range(systems)]
+        p = np.array([sample(one).p() for one in equal])
+        any_verdict += min(holm(p.tolist())) <= ALPHA
+        moved = [sample(one + 0.1 * gains).p() for one, gains in zip(equal, better, strict=True)]
+        # An interval holds its truth where that is not rejected at alpha / systems, and 0 not by Holm.
+        adjusted = np.array(holm(moved))
+        all_hold += bool((p > ALPHA / systems).all() and (adjusted > ALPHA)[~better].all())
+    return any_verdict / trials, all_hold / trials
+
+
+def power_reached(shape: Shape, systems: int, queries: int, *, trials: int) -> float:
+    """How often the difference that a pilot calls detectable is shown to another sample, among equal
+    systems."""
+    generator = np.random.default_rng([systems, queries])
+    shown = 0
+    for _ in range(trials):
+        pilot = sample(shape(generator, queries))
+        again = [shape(generator, queries) for _ in range(systems)]
+        again[0] = again[0] + power.detectable_difference(pilot, alpha=ALPHA / systems)
+        shown += holm([sample(one).p() for one in again])[0] <= ALPHA
+    return shown / trials
+
+
+def enough_queries(difference: float) -> int:
+    """How many queries show this difference with 80 % power, told by a very large pilot."""
+    normal = 0.25 * special.ndtri((np.arange(2000) + 0.5) / 2000)
+    found = power.queries_for_difference(difference, sample(normal))
+    assert found is not None
+    return found
+
+
+def shown_by(difference: float, queries: int, *, trials: int) -> float:
+    """How often this many queries show the difference."""
+    generator = np.random.default_rng(queries)
+    return float(
+        np.mean([sample(_smooth(generator, queries) + difference).p() <= ALPHA for _ in range(trials)])
+    )
+
+
+def needed_right(difference: float, queries: int, *, trials: int) -> tuple[float, float]:
+    """Of pilots that cannot tell: share with a range of queries, and share of these that hold the true
+    number."""
+    generator = np.random.default_rng(queries)
+    truth = enough_queries(difference)
+    given, right, untold = 0, 0, 0
+    for _ in range(trials):
+        pilot = sample(_smooth(generator, queries) + difference)
+        if pilot.p() <= ALPHA:
+            continue
+        untold += 1
+        needed = power.queries_needed(pilot, margin=0, alpha=ALPHA, alpha_equivalence=ALPHA)
+        given += needed is not None
+        right += needed is not None and needed[0] <= truth <= needed[1]
+    return given / max(untold, 1), right / max(given, 1)
 
 
 def percent(share: float) -> str:
@@ -179,36 +201,63 @@ def percent(share: float) -> str:
 
 
 def main() -> None:
-    """Print the three tables."""
+    """Print all tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--trials", type=int, default=2000)
-    parser.add_argument("--resamples", type=int, default=2000)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     arguments = parser.parse_args()
-    options = {"trials": arguments.trials, "resamples": arguments.resamples}
-    print(f"### statistics_check: {arguments.trials:,} trials, {arguments.resamples:,} resamples\n")
-    print(machine_line(("numpy", "scipy")) + "\n\nAll in per cent.\n")
-    cells = [(shape, queries) for shape in SHAPES for queries in arguments.sizes]
-    rows: list[Sequence[str]] = []
-    for shape, queries in cells:
-        shares = check(shape, queries, **options)
-        figures = (shares.false_positives, shares.wrong_verdicts, shares.coverage, shares.false_equivalence)
-        rows.append([shape, str(queries), *map(percent, figures)])
-    header = ["differences", "queries", "A/A p <= .05", "A/A verdict", "coverage", "equivalent at the margin"]
-    print(markdown_table(header, rows) + "\n")
-    methods = ["t", "percentile", "BCa", "percentile, small", "BCa, small", "wider of both"]
+    trials, sizes = arguments.trials, arguments.sizes
+    fewer = max(1, trials // 4)
+    print(f"### statistics_check: {trials:,} trials, all in per cent\n\n{machine_line(('numpy', 'scipy'))}\n")
+    _print_nulls(sizes, trials)
+    numbers = [str(queries) for queries in sizes]
     rows = [
-        [shape, str(queries), *map(percent, coverage_of_methods(shape, queries, **options))]
-        for shape, queries in cells
+        [
+            f"1 in {round(1 / share)} loses {loss}",
+            *(percent(false_equivalence(share, loss, n, trials=trials)) for n in sizes),
+        ]
+        for share, loss in ((0.04, 0.25), (0.02, 0.5), (0.01, 1.0))
     ]
-    print(markdown_table(["coverage", "queries", *methods], rows) + "\n")
+    _print(["equivalent, falsely", *numbers], rows)
+    rows = [
+        [f"{share:g}", *(percent(proportion_coverage(share, n)) for n in sizes)]
+        for share in (0.5, 0.8, 0.95, 0.99)
+    ]
+    _print(["coverage of a hit rate", *numbers], rows)
+    rows = [
+        [str(systems), *(percent(one) for n in (50, 150) for one in family_check(systems, n, trials=fewer))]
+        for systems in FAMILIES
+    ]
+    _print(
+        ["systems", "any verdict, 50", "all intervals, 50", "any verdict, 150", "all intervals, 150"], rows
+    )
+    rows = [
+        [name, str(n), *(percent(power_reached(NULLS[name], each, n, trials=fewer)) for each in FAMILIES)]
+        for name in ("normal", "nDCG@10")
+        for n in (50, 150)
+    ]
+    _print(["power", "queries", *(f"{systems} systems" for systems in FAMILIES)], rows)
     rows = []
-    for shape in SHAPES:
-        queries, share = power_reached(shape, **options)
-        rows.append([shape, f"{queries:,}", percent(share)])
-    print(markdown_table(["differences", "queries asked for", "right verdict"], rows))
+    for difference, n in ((0.05, 80), (0.08, 50), (0.05, 150)):
+        truth = enough_queries(difference)
+        figures = (shown_by(difference, truth, trials=fewer), *needed_right(difference, n, trials=fewer))
+        rows.append([f"{difference:g}", str(n), str(truth), *map(percent, figures)])
+    _print(["true difference", "pilot", "asked for", "shown by these", "range given", "range right"], rows)
+
+
+def _print_nulls(sizes: Sequence[int], trials: int) -> None:
+    rows = []
+    for name, shape in NULLS.items():
+        found = [false_verdicts(shape, queries, trials=trials) for queries in sizes]
+        for test, shares in zip(("randomisation", "verdict"), zip(*found, strict=True), strict=True):
+            rows.append([name, test, *map(percent, shares)])
+    _print(["equal systems", "queries", *map(str, sizes)], rows)
+
+
+def _print(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    print(markdown_table(header, rows, left=(0, 1) if header[1] == "queries" else (0,)) + "\n", flush=True)
 
 
 if __name__ == "__main__":
