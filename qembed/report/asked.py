@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from qembed.evaluation.statistics.verdict import Comparison, Verdict
 from qembed.report.names import reranker_name
-from qembed.report.stored import StoredBench, comparison_of
+from qembed.report.stored import StoredBench, comparison_of, doubtful
 from qembed.report.words import MARKS, TONES, count, interval, known, milliseconds, number, plural, signed
 
 _OPPOSITE: dict[Verdict, Verdict] = {"better": "worse", "worse": "better"}
@@ -81,7 +81,16 @@ def turned(found: Comparison) -> Comparison:
 
 
 def headline(bench: StoredBench, question: Asked | None) -> str:
-    """The answer in one sentence."""
+    """The answer in one sentence, which says where it holds only on what was judged."""
+    words = _headline(bench, question)
+    if question is None or question.comparison.verdict == "cannot tell":
+        return words
+    compared = {question.old, question.new}
+    doubt = any(doubtful(system) for system in bench.systems[1:] if system["name"] in compared)
+    return f"On what was judged: {words}" if doubt else words
+
+
+def _headline(bench: StoredBench, question: Asked | None) -> str:
     measure = bench.primary
     if question is None:
         value = number(bench.systems[0]["estimates"][measure]["mean"])

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from qembed.evaluation.statistics.pool import could_turn
 from qembed.report.asked import Asked, depths
 from qembed.report.stored import StoredBench, subdirectory_of
 from qembed.report.words import count, interval, known, milliseconds, number, percent, plural, signed
@@ -97,7 +98,7 @@ def cautions(bench: StoredBench, question: Asked | None) -> Iterator[str]:
 
 def _unjudged(bench: StoredBench, question: Asked) -> Iterator[str]:
     whatever = _holes(bench, question)
-    if whatever and could_turn(whatever, question.comparison.verdict, question.comparison.margin):
+    if whatever and could_turn(whatever, question.comparison):
         low, high = whatever
         yield (
             "Unjudged results could turn this verdict: they count as irrelevant, and whatever they are, the "
@@ -125,14 +126,6 @@ def _holes(bench: StoredBench, question: Asked) -> tuple[float, float] | None:
         return (-found[1], -found[0]) if found else None
     found = systems[question.new]["difference_whatever_the_holes"]
     return (found[0], found[1]) if found else None
-
-
-def could_turn(whatever: tuple[float, float], verdict: str, margin: float) -> bool:
-    """Whether the difference may have another sign, or leave the margin, once everything is judged."""
-    low, high = whatever
-    if verdict in ("better", "worse"):
-        return low <= 0 <= high
-    return verdict == "equivalent" and (low < -margin or high > margin)
 
 
 def failures(bench: StoredBench, question: Asked | None) -> Iterator[Line]:

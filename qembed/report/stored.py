@@ -206,6 +206,11 @@ def subdirectory_of(unit: str, level: str) -> str:
     return parts[1] if len(parts) >= 5 else "–"
 
 
+def doubtful(system: Mapping[str, Any]) -> bool:
+    """Whether the verdict on a system holds only on what was judged (``evaluation.statistics.pool``)."""
+    return (system.get("pool") or {"condensed": None})["condensed"] is not None
+
+
 def comparison_of(document: Mapping[str, Any]) -> Comparison:
     """A comparison as it was before it became JSON, which has no NaN."""
     known = {key: float("nan") if document[key] is None else document[key] for key in _NUMBERS}

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from math import hypot, sqrt
 from typing import Any
 
+from qembed.evaluation.statistics.pool import unjudged
 from qembed.evaluation.statistics.verdict import Comparison, needed
-from qembed.report.stored import StoredBench, comparison_of
+from qembed.report.stored import StoredBench, comparison_of, doubtful
 from qembed.report.words import (
     MARKS,
     TONES,
@@ -100,6 +101,8 @@ def _answer(system: dict[str, Any], first: dict[str, Any], bench: StoredBench) -
     whole = f"{_difference(found, bench.primary, other)}{_cost(system, first)}."
     if found.verdict == "cannot tell" and found.queries_needed is not None:
         whole += f" {needed(found.queries_needed).capitalize()} queries would be needed."
+    if doubtful(system):
+        whole += f" On what was judged: {_unjudged(system['pool'], other)} are unjudged."
     return Answer(name, found.verdict, whole, _details(found, system))
 
 
@@ -130,6 +133,16 @@ def _span(found: Comparison) -> str:
     return f" ({interval(found.low, found.high, sign=found.verdict != 'better')})"
 
 
+def _unjudged(pool: dict[str, Any], first: str) -> str:
+    if pool["judged"] > pool["judged_baseline"]:
+        return f"{unjudged(pool['judged_baseline'])} of the first ten of {first}"
+    return f"{unjudged(pool['judged'])} of its first ten"
+
+
+def _span_of(found: Comparison) -> str:
+    return f" ({interval(found.low, found.high, sign=True)})" if known(found.low) else ""
+
+
 def _cost(system: dict[str, Any], first: dict[str, Any]) -> str:
     new, old = (entry["latency_ms"]["total"] for entry in (system, first))
     if new is None or old is None:
@@ -155,6 +168,12 @@ def _details(found: Comparison, system: dict[str, Any]) -> str:
     ]
     if found.small:
         parts.append(f"only {plural(found.n, 'query', 'queries')}: hardly a sample of what people ask")
+    if doubtful(system):
+        alone = comparison_of(system["pool"]["condensed"])
+        parts.append(
+            f"on judged results alone it differs by {signed(alone.difference)}{_span_of(alone)}: "
+            f"{alone.verdict}"
+        )
     holes = system["difference_whatever_the_holes"]
     if holes:
         low, high = holes

@@ -21,8 +21,16 @@ def changed(full: StoredBench, *systems: str, **comparisons: dict[str, Any]) -> 
         system for system in document["systems"] if system["name"] in ("vectors", *systems)
     ]
     for system in document["systems"]:
+        system["pool"] = None
         system["comparisons"].get(MEASURE, {}).update(comparisons.get(system["name"], {}))
     return replace(full, document=document)
+
+
+def test_a_verdict_that_rests_on_one_sided_judgements_says_so(full: StoredBench) -> None:
+    bench = changed(full, "bm25", bm25=verdict("worse", -0.05))
+    words = said(bench)
+    bench.systems[1]["pool"] = {"condensed": bench.systems[1]["comparisons"][MEASURE]}
+    assert said(bench) == f"On what was judged: {words}"
 
 
 def said(bench: StoredBench) -> str:

@@ -20,6 +20,7 @@ def changed(full: StoredBench, system: int, **comparison: Any) -> StoredBench:
     document["systems"][system]["comparisons"]["nDCG@10"].update(
         COMPARED | {"queries_needed": None} | comparison
     )
+    document["systems"][system]["pool"] = None
     document["systems"][0]["latency_ms"]["total"] = {"p50": 300.0, "p95": 400.0, "queries": 20}
     document["systems"][system]["latency_ms"]["total"] = {"p50": 384.4, "p95": 500.0, "queries": 20}
     return replace(full, document=document)
@@ -66,6 +67,20 @@ def test_sentences(full: StoredBench, comparison: dict[str, Any], sentence: str)
     assert answer.sentence == sentence
     assert answer.system == "New embeddings + good reranker"
     assert ("only 1 query" in answer.details) is bool(comparison.get("small"))
+
+
+def test_a_doubtful_pool_is_part_of_the_verdict(full: StoredBench) -> None:
+    at = full.names.index("vectors > good")
+    alone = full.systems[at]["comparisons"]["nDCG@10"] | {"difference": 0.02, "low": -0.01, "high": 0.05}
+    bench = changed(full, at, verdict="worse", difference=-0.06, low=-0.09, high=-0.03)
+    bench.systems[at]["pool"] = {
+        "judged": 0.42,
+        "judged_baseline": 1.0,
+        "condensed": alone | {"verdict": "cannot tell"},
+    }
+    answer = answers(bench)[at - 1]
+    assert answer.sentence.endswith(" On what was judged: 58 % of its first ten are unjudged.")
+    assert "on judged results alone it differs by +0.020 (−0.010 to +0.050): cannot tell" in answer.details
 
 
 def test_times_that_do_not_differ_beyond_their_spread(full: StoredBench) -> None:

@@ -195,6 +195,7 @@ def _system(row: Row, file: str) -> dict[str, Any]:
         "estimates": {name: asdict(found) for name, found in row.estimates.items()},
         "comparisons": {name: asdict(found) for name, found in row.comparisons.items()},
         "difference_whatever_the_holes": row.holes,
+        "pool": None if row.pool is None else asdict(row.pool),
         "latency_ms": {
             "stages": {stage: asdict(found) for stage, found in row.stages.items()},
             "total": None if row.latency is None else asdict(row.latency),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from qembed.commands.bench.result import BenchResult
     from qembed.evaluation.diagnose.frontier import Frontier
     from qembed.evaluation.systems.gating import Gated
+    from qembed.evaluation.systems.rows import Row
 
 _STAGES = {
     "cut": ("truncated", "missed, and half or more of its texts are truncated"),
@@ -171,6 +173,7 @@ def _scores(result: BenchResult) -> RenderableType:
 def _verdicts(result: BenchResult) -> RenderableType:
     from rich.text import Text
 
+    from qembed.evaluation.statistics.pool import doubt
     from qembed.evaluation.statistics.verdict import brief
 
     primary = str(result.measures[0])
@@ -183,7 +186,7 @@ def _verdicts(result: BenchResult) -> RenderableType:
             "-" if found.low != found.low else f"{found.low:+.3f} {found.high:+.3f}",
             p_value(found.p_adjusted),
             f"{found.wins}/{found.ties}/{found.losses}",
-            Text(brief(found), style=_STYLES.get(found.verdict, "")),
+            Text(brief(found, doubt(row.pool)), style=_STYLES.get(found.verdict, "")),
         )
     return made
 
@@ -199,23 +202,43 @@ def _limits(result: BenchResult) -> Iterator[RenderableType]:
     ]
     if shown:
         span = f"{min(shown):.3f}" if len(shown) == 1 else f"{min(shown):.3f} to {max(shown):.3f}"
-        yield Text(f"With {found[0][1].n:,} queries a difference of {span} is found four times out of five.")
-    for row, comparison in found:
-        if row.holes is None or comparison.verdict not in ("better", "worse"):
-            continue
-        low, high = row.holes
-        if low <= 0 <= high:
-            yield Text(
-                f"{row.system.name}: it differs by {low:+.3f} to {high:+.3f}, whatever the unjudged are; "
-                "judging them (unjudged.csv) could turn the verdict.",
-                style="yellow",
-            )
+        yield Text(f"Smallest detectable difference (80 % power, {found[0][1].n:,} queries): {span}.")
+    for row, _ in found:
+        if row.pool is not None and row.pool.condensed is not None:
+            yield Text(f"{row.system.name}: {_pool(row, result.rows[0].system.name)}.", style="yellow")
     yield Text()
+
+
+def _pool(row: Row, first: str) -> str:
+    """What the verdict owes to who was judged, with the comparison on judged results as a check."""
+    from qembed.evaluation.statistics.pool import unjudged
+    from qembed.evaluation.statistics.verdict import brief
+
+    pool = row.pool
+    assert pool is not None
+    assert pool.condensed is not None
+    found = pool.condensed
+    words = f"on judged results alone it differs by {found.difference:+.3f}"
+    if found.low == found.low:
+        words += f" ({found.low:+.3f} to {found.high:+.3f})"
+    words += f", {brief(replace(found, queries_needed=None, small=False))}"
+    if pool.one_sided:
+        words += f"; of {first}'s first ten {unjudged(pool.judged_baseline)} are unjudged"
+    if pool.could_turn and row.holes is not None:
+        low, high = row.holes
+        words += f"; judging the others (unjudged.csv) could bring {low:+.3f} to {high:+.3f}"
+    return words
 
 
 def _depths(found: Frontier) -> RenderableType:
     made = table(
-        ">depth", f">{found.measure}", ">95 % interval", ">best order", ">ms", "against the best depth"
+        ">depth",
+        f">{found.measure}",
+        ">95 % interval",
+        ">gain",
+        ">best order",
+        ">ms",
+        "against the best depth",
     )
     for point in found.points:
         marks = [
@@ -226,6 +249,7 @@ def _depths(found: Frontier) -> RenderableType:
             str(point.depth),
             figure(point.quality.mean),
             interval(point.quality),
+            "" if point.gain is None else f"{point.gain.difference:+.3f}",
             figure(point.ceiling),
             "0" if point.depth == 0 else milliseconds(point.milliseconds),
             ", ".join([*marks, *([against] if against else [])]),

@@ -119,13 +119,15 @@ def sentence(comparison: Comparison, measure: Measure | str, system: str = "", b
     return text
 
 
-def brief(comparison: Comparison) -> str:
-    """The verdict for a table."""
+def brief(comparison: Comparison, doubt: str = "") -> str:
+    """The verdict for a table; ``doubt`` (``pool.doubt``) is what it must carry."""
     words: str = comparison.verdict
     if words == "equivalent":
         words += f" within {comparison.margin:g}"
     if comparison.small:
         words += f"; only {comparison.n} queries"
+    if doubt:
+        words += f" {doubt}"
     if comparison.queries_needed is not None:
         words += f"; needs {needed(comparison.queries_needed)} queries"
     return words

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
@@ -14,13 +14,15 @@ from qembed.evaluation.measures import Measure
 from qembed.evaluation.retrieve.ordering import ranked
 from qembed.evaluation.statistics.compare import Comparison, Estimate, compare_family, mean_interval
 from qembed.evaluation.statistics.holes import BOUNDED, hole_bounds
+from qembed.evaluation.statistics.pool import Pool, condensed, could_turn, one_sided
 from qembed.evaluation.systems.system import System
-from qembed.evaluation.systems.values import frame_of, seen_by
+from qembed.evaluation.systems.values import frame_of, seen_by, values_of
 from qembed.records import Qrels
 
 if TYPE_CHECKING:
     import pandas as pd
 
+JUDGED: Final = Measure("judged", 10)
 LEAST_UNANSWERABLE: Final = 5
 """With fewer unanswerable queries nothing is said about how well scores tell them apart."""
 
@@ -52,6 +54,8 @@ class Row:
         comparisons: Measure -> against the first row; empty for the first row itself and for judged@k.
         holes: Lowest and highest difference to the first row in the primary measure, whatever the unjudged
             items are; None for the first row, and for measures without bounds.
+        pool: How well this row and the first were judged, and whether the verdict rests on that; None for the
+            first row, and where nothing is judged.
         stages: Stage -> latency.
         latency: Of all stages together; None where nothing was timed.
         pairs_per_second: That the reranker scored; None without one.
@@ -62,6 +66,7 @@ class Row:
     estimates: dict[str, Estimate]
     comparisons: dict[str, Comparison]
     holes: tuple[float, float] | None
+    pool: Pool | None
     stages: dict[str, Latency]
     latency: Latency | None
     pairs_per_second: float | None
@@ -94,9 +99,15 @@ def measure_rows(
         )
         for at, comparison in family.items():
             comparisons[int(at)][name] = comparison
+    holes = [
+        None if system is systems[0] else _holes(qrels, systems[0], system, primary) for system in systems
+    ]
+    pools = _pools(systems, qrels, primary, comparisons, holes, settings, labels)
     return tuple(
-        _row(system, frame, found, None if system is systems[0] else systems[0], qrels, primary, labels)
-        for system, frame, found in zip(systems, frames, comparisons, strict=True)
+        _row(system, frame, found, whatever, pool, labels)
+        for system, frame, found, whatever, pool in zip(
+            systems, frames, comparisons, holes, pools, strict=True
+        )
     )
 
 
@@ -141,9 +152,8 @@ def _row(
     system: System,
     frame: pd.DataFrame,
     comparisons: dict[str, Comparison],
-    against: System | None,
-    qrels: Qrels,
-    primary: Measure | None,
+    holes: tuple[float, float] | None,
+    pool: Pool | None,
     labels: list[str] | None,
 ) -> Row:
     work = None if system.reranking is None else system.reranking.work
@@ -152,7 +162,8 @@ def _row(
         values=frame,
         estimates={str(name): mean_interval(frame[name].to_numpy(), groups=labels) for name in frame.columns},
         comparisons=comparisons,
-        holes=_holes(qrels, against, system, primary),
+        holes=holes,
+        pool=pool,
         stages={stage: latency_of(times) for stage, times in system.stages.items()},
         latency=total(system.stages) if system.stages else None,
         pairs_per_second=work.unique_pairs / work.seconds if work else None,
@@ -160,8 +171,49 @@ def _row(
 
 
 def _holes(
-    qrels: Qrels, against: System | None, system: System, measure: Measure | None
+    qrels: Qrels, against: System, system: System, measure: Measure | None
 ) -> tuple[float, float] | None:
-    if against is None or measure is None or measure.name not in BOUNDED:
+    if measure is None or measure.name not in BOUNDED:
         return None
     return hole_bounds(qrels, seen_by(measure, against.run), seen_by(measure, system.run), measure)
+
+
+def _pools(
+    systems: Sequence[System],
+    qrels: Qrels,
+    measure: Measure | None,
+    comparisons: Sequence[dict[str, Comparison]],
+    holes: Sequence[tuple[float, float] | None],
+    settings: Settings,
+    labels: list[str] | None,
+) -> list[Pool | None]:
+    """For each system; the comparison on judged units alone is made where any verdict rests on the pool."""
+    if measure is None or not qrels:
+        return [None] * len(systems)
+    shares = [_judged(qrels, system) for system in systems]
+    made: list[Pool | None] = [None]
+    for share, found, whatever in zip(shares[1:], comparisons[1:], holes[1:], strict=True):
+        turns = could_turn(whatever, found[str(measure)])
+        made.append(Pool(share, shares[0], one_sided(share, shares[0]), turns, None))
+    if not any(pool and pool.doubtful for pool in made):
+        return made
+    values = [values_of(qrels, condensed(system.run, qrels), measure) for system in systems]
+    family = compare_family(
+        {str(at): column for at, column in enumerate(values[1:], start=1)},
+        values[0],
+        margin=settings.margin,
+        resamples=settings.resamples,
+        seed=settings.seed,
+        groups=labels,
+    )
+    return [
+        replace(pool, condensed=family[str(at)]) if pool and pool.doubtful else pool
+        for at, pool in enumerate(made)
+    ]
+
+
+def _judged(qrels: Qrels, system: System) -> float:
+    """Share of the first ten results that are judged, mean over queries; 1 where nothing was found at all."""
+    values = values_of(qrels, system.run, JUDGED)
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else 1.0

@@ -124,6 +124,7 @@ class TestDocument:
             "estimates",
             "comparisons",
             "difference_whatever_the_holes",
+            "pool",
             "latency_ms",
             "reranking",
             "info",
