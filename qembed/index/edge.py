@@ -130,9 +130,7 @@ class EdgeIndex:
         queries = checked_queries(np.asarray(vector)[None], self.dimension)
         (query,) = comparable(queries, self.similarity).tolist()
         # The binding (0.9) hands true and false to the engine as 1 and 0, which match neither.
-        # And it finds no field whose name is not ASCII; sizes of large integers it would round.
-        odd = [isinstance(each.value, bool) or not each.field.isascii() for each in where]
-        here = [each for each, kept in zip(where, odd, strict=True) if kept or each.beyond_floats]
+        here = [each for each in where if isinstance(each.value, bool) or each.beyond_floats]
         there = [each for each in where if each not in here]
         return deepen(
             lambda limit: self._nearest([query], limit, there, full_scan=bool(where))[0],

@@ -17,7 +17,7 @@ _PATTERN = re.compile(
     rf"\s*((?:{_KEY})(?:\.(?:{_KEY}))*)\s*({'|'.join(get_args(Operator))})\s*(.*?)\s*$", re.DOTALL
 )
 _EXACT_FLOAT = 2**53
-"""Beyond it a float does not tell every integer from the next."""
+"""From here on a float does not tell every integer from the next."""
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 """As JSON writes numbers: 007, 1_000 and NaN stay words."""
 _SIZES: dict[str, Callable[[float, float], bool]] = {
@@ -51,7 +51,7 @@ class Condition:
     @property
     def beyond_floats(self) -> bool:
         """Whether it compares sizes with an integer that engines, which compare floats, would round."""
-        return self.operator in _SIZES and isinstance(self.value, int) and abs(self.value) > _EXACT_FLOAT
+        return self.operator in _SIZES and isinstance(self.value, int) and abs(self.value) >= _EXACT_FLOAT
 
 
 def parse_condition(text: str) -> Condition:
