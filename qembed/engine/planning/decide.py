@@ -102,14 +102,14 @@ def _why(found: Sequence[Candidate], chosen: Candidate, device: Device) -> str:
     if chosen.quantised:
         exact = _fastest([each for each in found if not each.quantised and each.fit != "no"])
         if exact is not None:
-            times = _times_as_long(exact, chosen)
-            return f"{exact.precision} would take {times:.1f} times as long{_how(exact)}."
+            how = " over all cards" if exact.sharded else ""
+            return f"{exact.precision}{how} would take {_times_as_long(exact, chosen):.1f} times as long."
         refused = [each for each in found if not each.quantised and not unsupported(each.precision, device)]
         nearest = max(refused, key=lambda each: each.room_bytes, default=None)
         return f"No exact precision fits ({nearest.precision}: {nearest.reason})." if nearest else ""
     parts = []
     if chosen.sharded:
-        parts.append("the weights do not fit one card, so the cards share them and take turns")
+        parts.append("one card is too small for it, so the cards share the model and take turns")
     if chosen.fit == "tight":
         free = f"{chosen.buffer_bytes / 1e9:.1f} GB"
         parts.append(f"{free} are left free on each device instead of the usual 2 GB")
@@ -118,10 +118,6 @@ def _why(found: Sequence[Candidate], chosen: Candidate, device: Device) -> str:
         parts.append(f"{quick.precision} would fit more easily, but its vectors are less exact")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}." if text else ""
-
-
-def _how(each: Candidate) -> str:
-    return " over all cards" if each.sharded else ""
 
 
 def timed(decision: Decision, model: Model, device: Device, lengths: Lengths) -> Decision:

@@ -85,7 +85,7 @@ class TestWhatIsTrueOfTheDefaultModel:
         best = decision.chosen
         assert best is not None
         assert (best.precision, best.workers, best.sharded) == ("fp16", 1, True)
-        assert decision.why.startswith("The weights do not fit one card")
+        assert decision.why.startswith("One card is too small for it")
 
     def test_quantised_where_nothing_exact_fits(self) -> None:
         decision = decided("t4", lengths=np.asarray([9000, 10]))
