@@ -142,6 +142,7 @@ class Depth:
         high: Upper end.
         ceiling: The measure if the same candidates stood in the best order.
         milliseconds: Median time per query of the reranking alone; None where it was not measured.
+        verdict: The gain's verdict.
     """
 
     depth: int

@@ -15,11 +15,11 @@ from qembed.report.chart import Chart
 from qembed.report.distributions import length_charts, score_charts
 from qembed.report.stored import StoredBench, subdirectory_of
 from qembed.report.tables import Cell, Table, cells, counted, numeric
-from qembed.report.words import interval, milliseconds, number, percent, signed
+from qembed.report.words import interval, number, percent, signed
 
 STAGE_WORDS = {
     "found": "found among the first results",
-    "cut": "missed, and its text is truncated",
+    "cut": "missed, and its text was truncated when it was embedded",
     "missed": "not among the candidates",
     "index": "lost by the approximate index",
     "depth": "beyond the rerank depth",
@@ -34,7 +34,6 @@ _NO_INTERVAL = {"low": None, "high": None, "label": "", "chosen": False}
 def bench_charts(bench: StoredBench) -> list[Chart]:
     """All charts that the stored bench has data for, in the order of the page."""
     made = [
-        _quality_and_time(bench),
         _quality_and_depth(bench),
         _waterfall(bench),
         *_differences(bench),
@@ -42,59 +41,6 @@ def bench_charts(bench: StoredBench) -> list[Chart]:
     ]
     made += [*length_charts(bench), _subdirectories(bench)]
     return [chart for chart in made if chart is not None]
-
-
-def _quality_and_time(bench: StoredBench) -> Chart | None:
-    systems = {system["name"]: system for system in bench.systems}
-    times = {
-        name: system["latency_ms"]["total"]["p50"]
-        for name, system in systems.items()
-        if system["latency_ms"]["total"]
-    }
-    if not times:
-        return None
-    frontiers = bench.document["frontiers"]
-    series = []
-    for name, time in times.items():
-        if name in frontiers:
-            base = times.get(name.rpartition(" > ")[0], 0.0)
-            points = list(_depths(frontiers[name], base))
-        else:
-            points = [_point(time, systems[name]["estimates"][bench.primary], "")]
-        if points:
-            series.append({"name": name, "at": bench.names.index(name), "points": points})
-    rows = [
-        [
-            *cells(entry["name"], point["label"] or "–"),
-            Cell(milliseconds(point["x"]), point["x"]),
-            numeric(point["y"]),
-            Cell(f"{number(point['low'])} to {number(point['high'])}"),
-            Cell("chosen" if point["chosen"] else ""),
-        ]
-        for entry in series
-        for point in entry["points"]
-    ]
-    best = max(
-        ((point, entry) for entry in series for point in entry["points"]), key=lambda p: p[0]["y"] or 0
-    )
-    summary = (
-        f"{bench.primary} against milliseconds per query. Highest: {best[1]['name']}"
-        f"{', ' + best[0]['label'] if best[0]['label'] else ''}, {number(best[0]['y'])} at "
-        f"{milliseconds(best[0]['x'])} ms."
-    )
-    if frontiers:
-        summary += " A line joins the depths of one reranker; the ringed point is the depth to choose."
-    head = ["System", "Depth", ">ms per query", f">{bench.primary}", ">95 % interval", "Choice"]
-    data = {"series": series, "x": "ms per query (median)", "y": bench.primary, "unit": "ms"}
-    return Chart(
-        "frontier",
-        "points",
-        "Quality against time",
-        summary,
-        data,
-        Table("Quality and time", head, rows),
-        True,
-    )
 
 
 def _quality_and_depth(bench: StoredBench) -> Chart | None:
@@ -112,7 +58,7 @@ def _quality_and_depth(bench: StoredBench) -> Chart | None:
             quality = point["quality"]
             rows.append(
                 [
-                    Cell(name),
+                    Cell(bench.labels[name]),
                     counted(point["depth"]),
                     numeric(quality["mean"]),
                     Cell(interval(quality["low"], quality["high"])),
@@ -120,10 +66,10 @@ def _quality_and_depth(bench: StoredBench) -> Chart | None:
                     Cell("chosen" if chosen else ""),
                 ]
             )
-        series.append({"name": name, "at": bench.names.index(name), "points": points})
+        series.append({"name": bench.labels[name], "at": bench.names.index(name), "points": points})
         best = next(point for point in found["points"] if point["depth"] == found["best"])
         words.append(
-            f"{name} is highest at depth {found['best']} ({number(best['quality']['mean'])}). "
+            f"{bench.labels[name]} is highest at depth {found['best']} ({number(best['quality']['mean'])}). "
             + advice(
                 best=found["best"],
                 chosen=found["chosen"],
@@ -144,14 +90,6 @@ def _quality_and_depth(bench: StoredBench) -> Chart | None:
         Table("Quality by rerank depth", head, rows),
         wide=True,
     )
-
-
-def _depths(found: dict[str, Any], base: float) -> Iterator[dict[str, Any]]:
-    for point in found["points"]:
-        if point["depth"] and point["milliseconds"] is None:
-            continue
-        made = _point(base + (point["milliseconds"] or 0.0), point["quality"], f"depth {point['depth']}")
-        yield {**made, "chosen": point["depth"] == found["chosen"]}
 
 
 def _point(time: float, estimate: dict[str, Any], label: str) -> dict[str, Any]:
@@ -182,7 +120,7 @@ def _waterfall(bench: StoredBench) -> Chart | None:
     ]
     rows = [
         [
-            Cell(name),
+            Cell(bench.labels[name]),
             *(Cell(percent(fall["shares"].get(stage, 0)), fall["shares"].get(stage, 0)) for stage in stages),
         ]
         for name, fall in found.items()
@@ -192,14 +130,17 @@ def _waterfall(bench: StoredBench) -> Chart | None:
         lost = {stage: share for stage, share in fall["shares"].items() if stage != "found" and share > 0}
         worst = max(lost, key=lambda stage: lost[stage], default=None)
         more = f"; most others: {STAGE_WORDS[worst]} ({percent(lost[worst], 0)})" if worst else ""
-        words.append(f"{name}: {percent(fall['shares']['found'], 0)} found{more if name == first else ''}.")
+        words.append(
+            f"{bench.labels[name]}: {percent(fall['shares']['found'], 0)} found"
+            f"{more if name == first else ''}."
+        )
     head = ["System", *(f">{stage}" for stage in stages)]
     return Chart(
         "waterfall",
         "stacked",
         f"Where relevant {bench.document['eval_set']['level']}s were lost (recall@{cutoff})",
         " ".join(words),
-        {"systems": list(found), "parts": parts},
+        {"systems": [bench.labels[name] for name in found], "parts": parts},
         Table("Share of what is relevant, by where it ended up", head, rows),
         wide=True,
     )
@@ -221,7 +162,7 @@ def _differences(bench: StoredBench) -> Iterator[Chart]:
         yield Chart(
             f"difference-{at}",
             "difference",
-            f"{name} against {first}, query by query",
+            f"{bench.labels[name]} against {bench.labels[first]}, query by query",
             f"{bench.primary} is higher on {won} queries, lower on {lost}, "
             f"the same on {len(pairs) - won - lost}."
             + (f" Largest gain {signed(pairs[0][1])}, largest loss {signed(pairs[-1][1])}." if pairs else ""),
@@ -247,8 +188,8 @@ def _difference_table(bench: StoredBench, changes: dict[str, list[tuple[str, flo
         if any(query in found for found in by_system.values())
     ]
     return Table(
-        f"Change in {bench.primary} against {bench.names[0]}",
-        ["Query", "Text", *(f">{name}" for name in changes)],
+        f"Change in {bench.primary} against {bench.labels[bench.names[0]]}",
+        ["Query", "Text", *(f">{bench.labels[name]}" for name in changes)],
         rows,
         sortable=True,
     )
@@ -288,14 +229,20 @@ def _subdirectories(bench: StoredBench) -> Chart | None:
         "subdirectories",
         "grouped",
         f"Found among the first {cutoff}, by subdirectory",
-        f"Of what is relevant, {systems[0]} finds least in {places[order[0]]} "
+        f"Of what is relevant, {bench.labels[systems[0]]} finds least in {places[order[0]]} "
         f"({percent(first[order[0]], 0)}) and most in {places[order[-1]]} ({percent(first[order[-1]], 0)}).",
         {
             "places": [f"{place} ({totals[place]})" for place in places],
             "series": [
-                {"name": name, "at": bench.names.index(name), "values": shares[name]} for name in systems
+                {"name": bench.labels[name], "at": bench.names.index(name), "values": shares[name]}
+                for name in systems
             ],
         },
-        Table("Share found", ["Subdirectory", ">relevant", *(f">{name}" for name in systems)], rows, True),
+        Table(
+            "Share found",
+            ["Subdirectory", ">relevant", *(f">{bench.labels[name]}" for name in systems)],
+            rows,
+            True,
+        ),
         wide=True,
     )

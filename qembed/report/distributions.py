@@ -17,11 +17,11 @@ _SCORE_BINS = 24
 def score_charts(bench: StoredBench) -> Iterator[Chart]:
     """Scores of relevant, irrelevant and unjudged results, per system."""
     for at, name in enumerate(bench.names):
-        found: dict[str, list[float]] = {"relevant": [], "not relevant": [], "not judged": []}
+        found: dict[str, list[float]] = {"relevant": [], "not relevant": [], "unjudged": []}
         for line in bench.queries:
             for hit in line["systems"].get(name, {"hits": []})["hits"]:
                 grade = line["judged"].get(hit["unit"])
-                kind = "not judged" if grade is None else "relevant" if grade > 0 else "not relevant"
+                kind = "unjudged" if grade is None else "relevant" if grade > 0 else "not relevant"
                 found[kind].append(hit["score"])
         everything = [score for scores in found.values() for score in scores]
         if not everything or min(everything) == max(everything):
@@ -40,7 +40,7 @@ def score_charts(bench: StoredBench) -> Iterator[Chart]:
         yield Chart(
             f"scores-{at}",
             "histogram",
-            f"Scores of {name}",
+            f"Scores of {bench.labels[name]}",
             f"Of the first {shown} results of each query. Medians: {listed(medians)}. The further apart "
             "relevant and not relevant lie, the better a score threshold works.",
             {
@@ -49,7 +49,9 @@ def score_charts(bench: StoredBench) -> Iterator[Chart]:
                 "x": "score",
                 "y": "share of each kind",
             },
-            Table(f"Results of {name} by score", ["Score", *(f">{kind}" for kind in binned)], rows),
+            Table(
+                f"Results of {bench.labels[name]} by score", ["Score", *(f">{kind}" for kind in binned)], rows
+            ),
         )
 
 
@@ -66,7 +68,7 @@ def length_charts(bench: StoredBench) -> Iterator[Chart]:
         one = len(bench.document["sides"]) == 1
         title = "Length of texts" if one else f"Length of texts, {('new', 'baseline')[at]}"
         cut = (
-            f" {count(side['texts_cut'])} of {count(side['texts'])} texts are longer and were cut."
+            f" {count(side['texts_cut'])} of {count(side['texts'])} texts are longer and were truncated."
             if limit
             else ""
         )

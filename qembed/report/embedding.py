@@ -134,7 +134,7 @@ def _facts(summary: dict[str, Any], manifest: dict[str, Any] | None) -> Iterator
     yield "Time", f"{duration(60 * summary['processing_time_minutes'])} ({phases})"
     yield (
         "Speed",
-        f"{number(summary['texts_per_sec'], 1)} texts and {count(summary['tokens_per_sec'])} tokens a "
+        f"{number(summary['texts_per_sec'], 1)} texts and {count(summary['tokens_per_sec'])} tokens per "
         f"second; {percent(summary['padding_waste'])} of what was computed is padding",
     )
     memory = summary["peak_memory"]
@@ -218,8 +218,8 @@ def _tables(summary: dict[str, Any]) -> Iterator[Table]:
         ],
     )
     yield Table(
-        "Chunks and what was cut of them, by subdirectory",
-        ["Subdirectory", ">files", ">chunks", ">texts", ">tokens", ">cut chunks", ">tokens not read"],
+        "Chunks and what was truncated, by subdirectory",
+        ["Subdirectory", ">files", ">chunks", ">texts", ">tokens", ">truncated chunks", ">tokens not read"],
         [
             [
                 Cell(name),

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from qembed.report.asked import depths, turned
 from qembed.report.stored import StoredBench, comparison_of
 from qembed.report.svg import Drawing, Scale, tick_label
+from qembed.report.tables import Cell, Table, cells, numeric
 from qembed.report.words import MARKS, TONES, interval, known, milliseconds, number, signed
 
 _ROW, _AXIS, _HEIGHT = 28, 22, 300
@@ -117,6 +118,7 @@ class Pareto:
     picture: Markup
     keys: tuple[Key, ...]
     words: str
+    table: Table
 
 
 def quality_and_time(bench: StoredBench) -> Pareto | None:
@@ -150,9 +152,14 @@ def quality_and_time(bench: StoredBench) -> Pareto | None:
     words = f"The highest, {number(best.y)}, takes {milliseconds(best.x)} ms per query."
     if any(point.label for point in points):
         words += " A line joins the depths of one reranker; the number is how many results it reranks."
-    return Pareto(
-        drawing.markup("Quality against time; the numbers are in the tables below"), tuple(keys), words
-    )
+    head = ["System", "Depth", ">ms per query", f">{bench.primary}", ">95 % interval"]
+    rows = [
+        [*cells(label, point.label or "–"), numeric(point.x, 1), numeric(point.y), Cell(_span(point))]
+        for label, _, found in series
+        for point in found
+    ]
+    table = Table("Quality and time", head, rows, True)
+    return Pareto(drawing.markup("Quality against time; the numbers are below"), tuple(keys), words, table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +171,11 @@ class _Point:
 
     def said(self, measure: str) -> str:
         depth = f", {self.label} results" if self.label else ""
-        span = interval(*self.span) if self.span else "no interval"
-        return f"{depth}: {measure} {number(self.y)} ({span}), {milliseconds(self.x)} ms"
+        return f"{depth}: {measure} {number(self.y)} ({_span(self)}), {milliseconds(self.x)} ms"
+
+
+def _span(point: _Point) -> str:
+    return interval(*point.span) if point.span else "no interval"
 
 
 def _series(bench: StoredBench) -> Iterator[tuple[str, int, list[_Point]]]:

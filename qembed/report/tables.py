@@ -113,7 +113,7 @@ def time_table(bench: StoredBench) -> Table | None:
             row.append(counted(work["truncated_pairs"]) if work else Cell(NONE, -1))
         rows.append(row)
     if reranked:
-        head += [">pairs a second", ">pairs cut"]
+        head += [">pairs per second", ">truncated pairs"]
     queries = timed[0]["latency_ms"]["total"]["queries"]
     return Table(
         f"Time of a query: medians of {queries} queries, one at a time, on a warm machine", head, rows, True

@@ -185,7 +185,7 @@ def _details(found: Comparison, system: dict[str, Any]) -> str:
 
 def _judged(bench: StoredBench) -> str:
     name = next((measure for measure in bench.measures if measure.startswith("judged@")), None)
-    holes = f"{plural(bench.document['unjudged'], 'result')} among the first ten that nobody has judged"
+    holes = f"{plural(bench.document['unjudged'], 'result')} among the first ten are unjudged"
     if name is None:
         return holes
     shares = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 
 import pytest
@@ -32,32 +31,14 @@ def test_every_chart_has_words_and_a_table(charts: dict[str, Chart]) -> None:
     assert len(set(captions)) == len(captions)
 
 
-def test_frontier(charts: dict[str, Chart], full: StoredBench) -> None:
-    series = {entry["name"]: entry["points"] for entry in charts["frontier"].data["series"]}
-    assert list(series) == full.names
-    assert [point["label"] for point in series["vectors > good"]] == ["depth 0", "depth 5", "depth 20"]
-    chosen = full.document["frontiers"]["vectors > good"]["chosen"]
-    assert sum(point["chosen"] for point in series["vectors > good"]) == (chosen is not None)
-    base = full.systems[0]["latency_ms"]["total"]["p50"]
-    assert series["vectors > good"][0]["x"] == base
-    assert series["bm25"][0]["y"] == full.systems[1]["estimates"]["nDCG@10"]["mean"]
-
-
 def test_depths(charts: dict[str, Chart], full: StoredBench) -> None:
     series = {entry["name"]: entry["points"] for entry in charts["depths"].data["series"]}
-    assert [point["x"] for point in series["vectors > good"]] == [0, 5, 20]
+    assert [point["x"] for point in series["New embeddings + good reranker"]] == [0, 5, 20]
     found = full.document["frontiers"]["vectors > good"]
     chosen = [] if found["chosen"] is None else [found["chosen"]]
-    assert [point["x"] for point in series["vectors > good"] if point["chosen"]] == chosen
+    assert [point["x"] for point in series["New embeddings + good reranker"] if point["chosen"]] == chosen
     best = series["best order of the same candidates"]
     assert [point["y"] for point in best] == [point["ceiling"] for point in found["points"]]
-
-
-def test_without_latencies_there_is_no_frontier(full: StoredBench) -> None:
-    document = copy.deepcopy(full.document)
-    for system in document["systems"]:
-        system["latency_ms"]["total"] = None
-    assert "frontier" not in [chart.name for chart in bench_charts(replace(full, document=document))]
 
 
 def test_the_parts_of_a_waterfall_are_a_whole(charts: dict[str, Chart]) -> None:

@@ -80,7 +80,7 @@ def test_what_is_shown(tmp_path: Path) -> None:
     assert facts["Cut"].endswith("700 of 10,000 tokens (7.0 %) were not read")
     assert "1 split for want of memory; 1 text computed again in fp32" in facts["Batches"]
     captions = [table.caption for table in found.tables]
-    assert captions[:2] == ["Devices", "Chunks and what was cut of them, by subdirectory"]
+    assert captions[:2] == ["Devices", "Chunks and what was truncated, by subdirectory"]
     assert captions[2] == "Batches that did not fit and were halved"
     assert all(len(row) == len(table.head) for table in found.tables for row in table.rows)
     assert read_embedding(tmp_path) == found, "the folder is as good"

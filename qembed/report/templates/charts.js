@@ -173,8 +173,8 @@ const KINDS = {
 
   histogram(data, colours) {
     const middle = data.edges.slice(1).map((edge, at) => (edge + data.edges[at]) / 2);
-    const looks = { relevant: 1, "not relevant": 2, "not judged": 0 };
-    const dashes = { relevant: 0, "not relevant": 1, "not judged": 2 };
+    const looks = { relevant: 1, "not relevant": 2, unjudged: 0 };
+    const dashes = { relevant: 0, "not relevant": 1, unjudged: 2 };
     return {
       type: "line",
       data: { datasets: data.series.map((entry) => {
@@ -195,7 +195,7 @@ const KINDS = {
     const set = (label, keep, colour) => ({ label, data: data.counts.map((value, at) => (keep(read[at]) ? value : null)),
       backgroundColor: colour, barPercentage: 1, categoryPercentage: 0.92, grouped: false });
     const sets = [set(data.limit === null ? "texts" : `read whole (up to ${data.limit} tokens)`, (whole) => whole, colours.series[1])];
-    if (read.includes(false)) sets.push(set("cut", (whole) => !whole, colours.series[2]));
+    if (read.includes(false)) sets.push(set("truncated", (whole) => !whole, colours.series[2]));
     return {
       type: "bar", data: { labels: data.labels, datasets: sets },
       options: options(colours, {
