@@ -53,17 +53,10 @@ class Judge {
 
   graded(item) { return this.stored.grades[this.key(item)]; }
 
-  /* How differently the two systems of the headline rank it: such a grade can change their difference. */
-  #decides([query, unit]) {
-    const ranks = this.data.queries[query].ranks.find(([at]) => at === unit)?.slice(1) ?? [];
-    const gain = (rank) => (rank && rank <= 10 ? 1 / Math.log2(rank + 1) : 0);
-    return Math.abs(gain(ranks[this.data.pair[0]]) - gain(ranks[this.data.pair[1]]));
-  }
-
+  /* As the bench stored them: what can change the difference most comes first. */
   #sort() {
     const items = this.data.unjudged.filter(([query, unit]) => this.found[query].has(unit));
     if (this.order === "query") items.sort((a, b) => a[0] - b[0] || a[2] - b[2]);
-    else items.sort((a, b) => this.#decides(b) - this.#decides(a) || a[2] - b[2]);
     this.items = items;
   }
 
