@@ -83,7 +83,7 @@ def _chroma(document: dict[str, Any]) -> list[Any]:
 
 
 def _flat(values: list[Any]) -> list[Any]:
-    """Of a query, one list per question."""
+    """The values of one query; several questions come as one list each."""
     if values and all(isinstance(value, list) for value in values):
         return [inner for value in values for inner in value]
     return values

@@ -39,7 +39,7 @@ def check_inflation(name: str, metadata: Any) -> None:
     """Refuse a Parquet file of which a small part would fill the memory.
 
     Args:
-        name: Of the file.
+        name: Name of the file.
         metadata: ``pyarrow.parquet.FileMetaData``.
 
     Raises:

@@ -38,8 +38,8 @@ class EncoderOptions:
 
     Attributes:
         device: ``auto`` (the first GPU, else the CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-        precision: Of weights and arithmetic (``models.device.pick_precision``). ``int8`` and ``nf4`` quantise
-            the linear layers by bitsandbytes while loading. Vectors are float32 always.
+        precision: Precision of weights and arithmetic (``models.device.pick_precision``).
+            For ``int8`` and ``nf4``, bitsandbytes quantises the linear layers at load. Vectors stay float32.
         shard: Spread the layers over all GPUs, for a model that fits none of them.
         pooling: How the states of tokens become one vector, for a transformer whose files do not say it.
         kernels: ``auto`` takes the faster ones of ``models.cpu.accelerate`` on a CPU if they give the same
@@ -74,7 +74,7 @@ class Loaded(NamedTuple):
     """A model that is ready to run.
 
     Attributes:
-        model: Of sentence-transformers.
+        model: The sentence-transformers model.
         device: Where it runs; the first of several.
         dtype: Its precision.
         notes: What a user should know of how it was loaded, one sentence each.
@@ -94,7 +94,7 @@ def load_model(
     Args:
         source: With its files on this machine.
         options: Device, precision, lengths and trust.
-        library_class: Of sentence-transformers: ``SentenceTransformer``, ``CrossEncoder``,
+        library_class: Class of sentence-transformers: ``SentenceTransformer``, ``CrossEncoder``,
             ``MultiVectorEncoder``.
 
     Raises:

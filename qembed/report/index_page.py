@@ -21,8 +21,8 @@ class Listed:
     """One bench of the list.
 
     Attributes:
-        name: Of its folder.
-        address: Of its page, relative; None where it has none yet.
+        name: Name of its folder.
+        address: Relative address of its page; None if it has none yet.
         eval_set: Its name.
         about: Queries, whether synthetic.
         created: Day and time.

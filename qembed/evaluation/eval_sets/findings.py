@@ -36,7 +36,7 @@ _SAME_CORPUS = "name the corpus that was judged; its ids begin with the collecti
 KINDS = {
     "wrong-encoding": Kind("error", "row", "save the file as UTF-8"),
     "not-json": Kind("error", "query", "write one JSON object a line"),
-    "bad-query": Kind("error", "query", 'write {"_id": "...", "text": "..."}, one a line'),
+    "bad-query": Kind("error", "query", 'write {"_id": "...", "text": "..."}, one per line'),
     "bad-row": Kind("error", "row", "write query id, item id and grade, with a tab between them"),
     "bad-grade": Kind("error", "row", "grades are integers: 0 not relevant, 1 helps, 2 answers"),
     "unknown-query": Kind("error", "row", "add the query to the file of queries, or remove the row"),

@@ -5,7 +5,7 @@ did not find is called worse with confidence. Two checks stand beside each verdi
 
 - the bounds of ``holes``: the least and the greatest difference over all that unjudged results might be;
 - the same comparison on condensed lists, from which unjudged results are removed (Sakai 2007, "Alternatives
-  to bpref", SIGIR). They err the other way: what a system alone found is not held against it, nor for it.
+  to bpref", SIGIR). They err the other way: what only one system found counts neither for it nor against it.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class Comparison:
         small: Fewer than 20 queries, or groups of them.
         family: Comparisons that were corrected together.
         groups: Groups of queries that were taken as one draw each; None without groups.
-        confidence: Of ``low`` and ``high``; alpha is what it lacks to 1.
+        confidence: Confidence of ``low`` and ``high``; alpha is 1 - confidence.
         resamples: Number of resamples of the randomisation test.
         seed: Random seed of that test.
     """

@@ -57,7 +57,7 @@ class Row:
         pool: How well this row and the first were judged, and whether the verdict rests on that; None for the
             first row, and where nothing is judged.
         stages: Stage -> latency.
-        latency: Of all stages together; None where nothing was timed.
+        latency: Time of all stages together; None if nothing was timed.
         pairs_per_second: That the reranker scored; None without one.
     """
 
