@@ -140,6 +140,10 @@ def commands(
     own = ["--max-tokens", "40", "--force"]
     made = library(tmp_path)
     judged = [made.embeddings, "-e", made.eval_set, "-q", "--query-vectors", made.query_vectors]
+    queries = range(20)
+    (tmp_path / "qrels.txt").write_text("".join(f"q{n} 0 d{n} 1\n" for n in queries))
+    (tmp_path / "one.trec").write_text("".join(f"q{n} Q0 d{n} 1 2.0 one\n" for n in queries))
+    (tmp_path / "two.trec").write_text("".join(f"q{n} Q0 d{n % 9} 1 2.0 two\n" for n in queries))
     return {
         "inspect": ["inspect", chunks],
         "audit": ["audit", made.embeddings, "-q"],
@@ -147,6 +151,7 @@ def commands(
         "bench": ["bench", *judged, "--resamples", "200", "--gate", "nDCG@10>=0.99"],
         "sweep": ["sweep", *judged, "--resamples", "200", "--dims", "6"],
         "verify": ["verify", stored[0], "-q", "-e", stored[1], "-k", "3"],
+        "compare": ["compare", "one.trec", "two.trec", "--qrels", "qrels.txt", "--resamples", "200"],
         "evalset stats": ["evalset", "stats", made.eval_set],
         "models": ["models"],
         "corpus from-markdown": ["corpus", "from-markdown", page, "-o", tmp_path / "out", *own],
@@ -155,8 +160,8 @@ def commands(
 
 
 NAMES = [
-    *("inspect", "audit", "plan", "bench", "sweep", "verify", "evalset stats", "models"),
-    *("corpus from-markdown", "corpus from-package"),
+    *("inspect", "audit", "plan", "bench", "compare", "sweep", "verify", "evalset stats"),
+    *("models", "corpus from-markdown", "corpus from-package"),
 ]
 each_command = pytest.mark.parametrize("name", NAMES)
 
