@@ -271,7 +271,7 @@ def _ranx_function(name: str) -> Callable[[Any, Any, int, int], Values]:
 
 
 def _ranx_arrays(grades: Sequence[Mapping[str, int]], lists: Sequence[Sequence[str]]) -> tuple[Any, Any]:
-    """Two numba lists, one float64 array of shape (items, 2) a query: number of the item, grade or score."""
+    """Two numba lists with one float64 array (items, 2) per query: number of the item, grade or score."""
     from numba.typed import List
 
     relevant, retrieved = List(), List()

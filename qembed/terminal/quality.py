@@ -11,6 +11,8 @@ from qembed.terminal.output import Column, Item, quantity
 if TYPE_CHECKING:
     from qembed.evaluation.statistics.compare import Comparison, Estimate
 
+VERDICT_STYLES = {"better": "green", "worse": "red", "equivalent": "cyan", "cannot tell": "yellow"}
+
 
 def estimate_columns(
     measure: str, estimate: Callable[[Item], Estimate], *, detail: bool = False

@@ -21,6 +21,7 @@ from qembed.evaluation.eval_sets.findings import severity
 from qembed.evaluation.systems.rows import judged_without_answer
 from qembed.report.words import p_value
 from qembed.terminal.output import console, quantity, table
+from qembed.terminal.quality import VERDICT_STYLES
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -40,7 +41,6 @@ _STAGES = {
     "demoted": ("demoted", "pushed out by the reranker"),
 }
 """Header and meaning of each stage at which a relevant item is lost."""
-_STYLES = {"better": "green", "worse": "red", "equivalent": "cyan", "cannot tell": "yellow"}
 
 
 def show(result: BenchResult, folder: Path | None) -> None:
@@ -186,7 +186,7 @@ def _verdicts(result: BenchResult) -> RenderableType:
             "-" if found.low != found.low else f"{found.low:+.3f} {found.high:+.3f}",
             p_value(found.p_adjusted),
             f"{found.wins}/{found.ties}/{found.losses}",
-            Text(brief(found, doubt(row.pool)), style=_STYLES.get(found.verdict, "")),
+            Text(brief(found, doubt(row.pool)), style=VERDICT_STYLES.get(found.verdict, "")),
         )
     return made
 

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from qembed.commands.sweep.sweep import SweepResult, Variant
     from qembed.terminal.output import Column
 
-_STYLES = {"better": "green", "worse": "red", "equivalent": "cyan", "cannot tell": "yellow"}
 _SYNTHETIC = "SYNTHETIC: a program made these queries and nobody judged them."
 _QUANTIZED = ("fp16", "int8", "binary", "binary-asym")
 
@@ -244,6 +243,7 @@ def _verdicts(result: SweepResult) -> RenderableType:
 
     from qembed.evaluation.statistics.verdict import brief
     from qembed.terminal.output import table
+    from qembed.terminal.quality import VERDICT_STYLES
 
     made = table("form", ">differs", ">95 % interval", ">p", "verdict")
     for one in result.variants:
@@ -257,7 +257,7 @@ def _verdicts(result: SweepResult) -> RenderableType:
             _signed(found.difference),
             interval,
             p,
-            Text(brief(found), style=_STYLES[found.verdict]),
+            Text(brief(found), style=VERDICT_STYLES[found.verdict]),
         )
     return made
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from qembed.commands.verify.verify import VerifyReport
     from qembed.evaluation.statistics.compare import Estimate
 
-_STYLES = {"better": "green", "worse": "bold red", "equivalent": "green", "cannot tell": "yellow"}
-
 
 def measured_values(report: VerifyReport) -> dict[str, Any]:
     """What was measured, by name, for CSV and Markdown."""
@@ -85,6 +83,7 @@ def _facts(found: Ranking) -> list[tuple[Any, ...]]:
     from rich.text import Text
 
     from qembed.terminal.output import quantity
+    from qembed.terminal.quality import VERDICT_STYLES
 
     verdict, _, numbers = found.words.partition(": ")
     rows: list[tuple[Any, ...]] = [
@@ -105,7 +104,7 @@ def _facts(found: Ranking) -> list[tuple[Any, ...]]:
             f"{quantity(found.reordered)}, with other results for {quantity(found.replaced)}",
         ),
         ("beyond", _beyond(found)),
-        ("verdict", Text.assemble((verdict, _STYLES[found.comparison.verdict]), f": {numbers}")),
+        ("verdict", Text.assemble((verdict, VERDICT_STYLES[found.comparison.verdict]), f": {numbers}")),
     ]
     if found.synthetic:
         words = "SYNTHETIC: a program made these queries and nobody judged them"

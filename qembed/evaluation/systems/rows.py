@@ -48,17 +48,17 @@ class Row:
     """A system with its numbers.
 
     Attributes:
-        system: Whose.
+        system: The system.
         values: Index query id, a column for each measure.
         estimates: Measure -> mean with interval.
-        comparisons: Measure -> against the first row; empty for the first row itself and for judged@k.
+        comparisons: Measure -> comparison with the first row; none for the first row itself and judged@k.
         holes: Lowest and highest difference to the first row in the primary measure, whatever the unjudged
             items are; None for the first row, and for measures without bounds.
         pool: How well this row and the first were judged, and whether the verdict rests on that; None for the
             first row, and where nothing is judged.
         stages: Stage -> latency.
-        latency: Time of all stages together; None if nothing was timed.
-        pairs_per_second: That the reranker scored; None without one.
+        latency: Latency of all stages together; None where nothing was timed.
+        pairs_per_second: Pairs that the reranker scored per second; None without a reranker.
     """
 
     system: System

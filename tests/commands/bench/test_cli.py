@@ -76,6 +76,20 @@ class TestForPeople:
             assert head in ran.out
         assert "".join(ran.out.split()).count("cross-encoder/ms-marco-MiniLM-L6-v2") >= 2
 
+    def test_many_measures_fold_into_several_tables(self, shelf: Made, run_cli: Run) -> None:
+        measures = ["nDCG@10", "recall@10", "recall@100", "MRR@10", "MAP", "bpref", "ERR@10", "RBP(p=0.8)"]
+        asked = ["--measure", ",".join([*measures, "precision@5", "judged@10"]), "--latency-queries", "3"]
+        ran = run_cli([*arguments(shelf, "--no-store"), *asked])
+        assert ran.code == 0
+        assert narrow(ran.out)
+        assert "\u2026" not in ran.out  # nothing is cut
+        for measure in measures:
+            assert all(part in ran.out for part in measure.split("@")), (
+                measure
+            )  # the cutoff is below the name
+        tables = ran.out.partition("compared with")[0].partition("against")[0]
+        assert sum(line.strip().startswith("vectors + bm25") for line in tables.splitlines()) == 2
+
     def test_measures_with_commas(self, shelf: Made, run_cli: Run) -> None:
         measures = ["--measure", "nDCG@5, RBP(p=0.5,rel=2)", "--measure", "bpref"]
         ran = run_cli([*arguments(shelf, "--no-store", "--json"), *measures])
