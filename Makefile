@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test lint format docs wheel bench clean
+.PHONY: help setup quickstart test fuzz faults lint format docs wheel bench clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -40,6 +40,12 @@ format: setup  ## Format and repair what ruff can repair.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/clang-format -i qembed/models/cpu/kernels.cpp
+
+fuzz: setup  ## Readers against damaged and invented files, with thousands of examples (some minutes).
+	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest tests/fuzz
+
+faults: setup  ## Kill embed at each file-system event, and corrupt its work, in every format (an hour).
+	@$(BIN)/python -m pytest -m slow tests/commands/embed/test_kill_everywhere.py
 
 docs: setup  ## The documentation as a site, in build/site; fails on a broken link.
 	@echo "== mkdocs: build/site"
