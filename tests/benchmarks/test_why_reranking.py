@@ -91,12 +91,14 @@ def test_reads_a_stored_bench(why, tmp_path, tiny, write_chunks, run_cli, monkey
     command = ["bench", tmp_path / "out", "-e", judged, "-r", f"maxsim:{tiny}", "--latency-queries", "0"]
     ran = run_cli([*command, "-o", tmp_path / "reports", "--name", "b", "--depth", "5", "--quiet"])
     assert ran.code == 0, ran.err
-    monkeypatch.setattr(sys, "argv", ["why_reranking.py", str(tmp_path / "reports" / "0001_b")])
+    bench = str(tmp_path / "reports" / "0001_b")
+    monkeypatch.setattr(sys, "argv", ["why_reranking.py", bench, bench])
     why.main()
-    out = capsys.readouterr().out
+    out, _, together = capsys.readouterr().out.partition("## why_reranking: all 2, 12 queries")
+    assert "| code          |      12 |" in together
     assert "## why_reranking: set, 6 queries, nDCG@10" in out
     assert "| code          |       6 |" in out
     assert "without unjudged" in out
     assert "of its pairs are longer" in out
     # one unit of eight is judged per query: without the others it stands first in both
-    assert [line.split("|")[4].strip() for line in out.splitlines() if "0.125" in line] == ["1.000", "1.000"]
+    assert [line.split("|")[4].strip() for line in out.splitlines() if "0.125" in line] == ["1.000"] * 4
