@@ -198,18 +198,20 @@ def _similarity(model: Any, source: ModelSource, options: EncoderOptions) -> tup
     """By which two vectors compare, and whether they have length 1.
 
     Raises:
-        UsageError: The model is made for a distance, and its vectors are not to be normalised.
+        UsageError: The model is made for a distance that no index of qembed measures.
     """
     published = str(getattr(model, "similarity_fn_name", None) or "cosine")
     by_model = any(type(module).__name__ == "Normalize" for module in model)
     normalized = by_model or (published == "cosine" if options.normalize is None else options.normalize)
-    if normalized:
-        return "cosine", True  # of vectors of length 1 every one of these similarities gives the same order
+    if normalized and published != "manhattan":
+        return "cosine", True  # on vectors of length 1 these similarities give the same order
     if published in ("cosine", "dot"):
         return published, False
     raise UsageError(
-        f"{source.id} compares vectors by their {published} distance, which no index of qembed does",
-        remedy="--normalize: vectors of length 1 have the same order by the cosine",
+        f"{source.id} compares vectors by their {published} distance, which no index of qembed measures",
+        remedy="--normalize: vectors of length 1 have the same order by the cosine"
+        if published == "euclidean"
+        else "choose a model for the cosine or the dot product: qembed models lists some",
     )
 
 

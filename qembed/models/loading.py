@@ -22,7 +22,7 @@ from qembed.models.fitting import (
 )
 from qembed.models.gpu_attention import needs_repeated_keys, use_repeated_keys
 from qembed.models.load_report import check_weights, load_reports
-from qembed.models.placement import first_of_all_gpus, placement_of, staying
+from qembed.models.placement import first_of_all_gpus, move_around_networks, placement_of, staying
 from qembed.models.resolve import ModelSource, fetch_code
 from qembed.models.tokens import require_tokenizer
 from qembed.models.trust import check_trust, code_repositories
@@ -165,9 +165,10 @@ def _all_outputs(model: Any, library_class: str) -> Any:
     import torch
 
     pair = library_class == "CrossEncoder"
-    features = model.preprocess([("a query", "a text")] if pair else ["a text"])
+    task = {} if pair else {"task": "document"}
+    features = model.preprocess([("a query", "a text")] if pair else ["a text"], **task)
     with torch.inference_mode():
-        made = model(on_device(features, model.device))
+        made = model(on_device(features, model.device), **task)
     names = ("sentence_embedding", "token_embeddings", "scores")
     return torch.cat([made[name].float().flatten().cpu() for name in names if name in made])
 
@@ -235,8 +236,10 @@ def _load(
             config_kwargs=code,
             processor_kwargs=code,
         )
-    for number, module in enumerate(model):  # modules behind the transformer do not read model_kwargs
-        if number or not placement:
+    for module in model:  # what is no transformer does not read model_kwargs
+        if placement:
+            move_around_networks(module, device, compute)
+        else:
             module.to(device=device, dtype=compute)
     return model.eval()
 

@@ -67,6 +67,19 @@ def staying(library: Any) -> Any:
     return Placed
 
 
+def move_around_networks(module: Any, device: str, dtype: Any) -> None:
+    """Move a module of sentence-transformers, except for transformers in it: these are where they belong."""
+    from transformers import PreTrainedModel
+
+    if isinstance(module, PreTrainedModel):
+        return
+    if not any(isinstance(part, PreTrainedModel) for part in module.modules()):
+        module.to(device=device, dtype=dtype)
+        return
+    for child in module.children():
+        move_around_networks(child, device, dtype)
+
+
 def first_of_all_gpus() -> str:
     """The first GPU, where a model can be spread over several.
 

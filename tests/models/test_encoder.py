@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny_models import edit_json
 
 from qembed.errors import QembedError, UsageError
 from qembed.models import Encoder, EncoderOptions, ModelSource, load_tokenizer, resolve_model
@@ -301,3 +302,36 @@ class TestCannotLoad:
         (folder / "config.json").write_text(json.dumps({**config, "model_type": "no-such-model"}))
         with pytest.raises(QembedError, match="cannot be loaded"):
             Encoder.load(str(folder), EncoderOptions(device="cpu"))
+
+
+class TestSimilarity:
+    def load(self, tiny: Path, tmp_path: Path, name: str | None, **options: Any) -> Encoder:
+        copy = shutil.copytree(tiny, tmp_path / "model")
+        edit_json(copy / "config_sentence_transformers.json", similarity_fn_name=name)
+        return Encoder.load(str(copy), EncoderOptions(device="cpu", precision="fp32", **options))
+
+    @pytest.mark.parametrize(
+        ("name", "normalize", "expected"),
+        [
+            (None, None, ("cosine", True)),
+            ("cosine", False, ("cosine", False)),
+            ("dot", None, ("dot", False)),
+            ("dot", True, ("cosine", True)),
+            ("euclidean", True, ("cosine", True)),
+        ],
+    )
+    def test_as_the_files_and_the_user_say(
+        self, tiny: Path, tmp_path: Path, name: str | None, normalize: bool | None, expected: tuple[str, bool]
+    ) -> None:
+        info = self.load(tiny, tmp_path, name, normalize=normalize).info
+        assert (info.similarity, info.normalized) == expected
+
+    @pytest.mark.parametrize(
+        ("name", "normalize"), [("euclidean", None), ("manhattan", None), ("manhattan", True)]
+    )
+    def test_distances_that_no_index_measures(
+        self, tiny: Path, tmp_path: Path, name: str, normalize: bool | None
+    ) -> None:
+        with pytest.raises(UsageError, match=f"by their {name} distance") as caught:
+            self.load(tiny, tmp_path, name, normalize=normalize)
+        assert ("--normalize" in str(caught.value.remedy)) is (name == "euclidean")

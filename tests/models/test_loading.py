@@ -10,15 +10,21 @@ import pytest
 import sentence_transformers
 import torch
 from torch import nn
+from transformers import BertConfig, BertModel
 
 from qembed.errors import UsageError
 from qembed.models import Encoder, EncoderOptions, ModelSource
 from qembed.models.loading import load_model
-from qembed.models.placement import loads_through_host, staying
+from qembed.models.placement import loads_through_host, move_around_networks, staying
 
 
-class Transformer(nn.Linear):
+class Transformer(nn.Module):
     max_seq_length = 24
+
+    def __init__(self, *_: int) -> None:
+        super().__init__()
+        sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 8}
+        self.model = BertModel(BertConfig(**sizes, intermediate_size=8))
 
 
 class Pooling(nn.Linear):
@@ -153,3 +159,13 @@ def test_quantised_on_a_cpu(minilm: Path, precision: Any, least: float) -> None:
     assert least < found.min()
     assert found.max() < 0.99999
     assert np.abs(np.linalg.norm(encoder.encode(texts), axis=1) - 1).max() < 1e-5
+
+
+def test_what_surrounds_a_transformer_is_moved_and_the_transformer_is_not() -> None:
+    """As in a router, whose routes hold more than the transformer."""
+    inner, dense = Transformer(), nn.Linear(2, 2)
+    route = nn.Sequential(inner, dense)
+    move_around_networks(nn.ModuleDict({"document": route, "query": nn.Linear(2, 2)}), "meta", torch.float16)
+    assert dense.weight.device.type == "meta"
+    assert dense.weight.dtype == torch.float16
+    assert {parameter.device.type for parameter in inner.parameters()} == {"cpu"}
