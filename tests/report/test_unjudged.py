@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from bench_folders import Made, library
+from bench_folders import Made, library, library_items, write_embeddings
 from browser import Browser
 
 from qembed.commands.bench.bench import bench
@@ -64,9 +66,20 @@ def test_the_explorer_shows_the_share_that_both_find(stored: StoredBench) -> Non
     assert any(value < 1 for (value,) in bm25)
 
 
-def test_judged_in_a_browser_and_merged(
-    browser: Browser, made: Made, stored: StoredBench, tmp_path: Path
-) -> None:
+def other_vectors(folder: Path) -> Path:
+    """The same texts, in vectors that find them in another order."""
+    items, vectors = library_items()
+    noise = np.random.default_rng(9).normal(size=vectors.shape)
+    moved = {f"c:{at:02d}": (vectors[at] + noise[at]).tolist() for at in range(len(vectors))}
+    return write_embeddings(folder, [replace(item, vector=moved[item.id[:4]]) for item in items])
+
+
+def test_judged_in_a_browser_and_merged(browser: Browser, made: Made, tmp_path: Path) -> None:
+    options = made.options(
+        baseline=other_vectors(tmp_path / "old"), baseline_query_vectors=made.query_vectors
+    )
+    questions = unjudged_set(made.eval_set / "queries.jsonl")
+    stored = read_bench(store_bench(bench(made.embeddings, questions, options), tmp_path / "reports"))
     (tmp_path / "page.html").write_text(bench_page(stored), encoding="utf-8")
     exported = browser.downloads / "qrels.tsv"
     exported.unlink(missing_ok=True)
@@ -75,8 +88,11 @@ def test_judged_in_a_browser_and_merged(
         page.reload()
         page.value("document.querySelector('#list .row').click()")
         page.value("document.getElementById('card').focus()")
+        so_far = "document.querySelector('#so-far p').textContent"
+        assert "ahead on 0 questions" in page.value(so_far)
         for at in range(JUDGED):
             page.press("02"[at % 2])
+        ahead, behind, equal, left = map(int, re.findall(r"\d+", page.value(so_far)))
         page.value("document.getElementById('export').click()")
         until = time.monotonic() + 20
         while not exported.exists() and time.monotonic() < until:
@@ -88,5 +104,8 @@ def test_judged_in_a_browser_and_merged(
     assert sum(map(len, found.qrels.values())) == JUDGED
     decisive = {(query, unit) for query, unit, *_ in stored.unjudged[:JUDGED]}
     assert {(query, unit) for query, grades in found.qrels.items() for unit in grades} == decisive
+    assert 0 < ahead + behind + equal <= len(found.judged) - len(found.unanswerable)
+    assert ahead != behind
+    assert 0 < left < stored.document["unjudged"]
     after = bench(made.embeddings, tmp_path / "mine", made.options())
     assert after.rows[0].estimates["nDCG@10"].n == len(found.judged) - len(found.unanswerable) > 0

@@ -71,6 +71,7 @@ class Judge {
     this.bar = make("progress", { max: 1, value: 0, "aria-label": "Judged" });
     this.status = make("p", { role: "status", class: "fine" });
     this.queries = make("ol", { id: "judge-queries" });
+    this.sofar = make("p");
     const who = make("input", { type: "text", id: "who", autocomplete: "name", value: this.stored.judge });
     who.addEventListener("input", () => { this.stored.judge = who.value; this.#save(); });
     const order = make("select", { id: "judge-order" }, make("option", { value: "decides" }, "what decides first"), make("option", { value: "query" }, "query by query"));
@@ -87,6 +88,7 @@ class Judge {
     this.root.append(
       make("div", { class: "export" }, make("label", {}, "Your name", who), make("label", {}, "Order", order)),
       this.bar, this.status, this.card,
+      make("details", { id: "so-far" }, make("summary", {}, "So far (knowing it can bias you)"), this.sofar),
       make("details", {}, make("summary", {}, "Queries"), this.queries),
       make("div", { class: "export" }, this.export, clear),
       make("p", { class: "fine" }, "Bring them back with ", make("code", {}, "qembed evalset merge-judgements EVAL_SET qrels.tsv"), ", then bench and report again."));
@@ -149,10 +151,30 @@ class Judge {
     this.bar.value = done;
     this.export.disabled = !this.rows().length;
     this.status.textContent = words;
+    this.sofar.textContent = this.#soFar();
     this.card.replaceChildren(...(this.at < this.items.length ? this.#item(this.items[this.at]) : this.#end(done)));
     this.#list();
     this.shown = performance.now();
     if (held) this.card.focus({ preventScroll: true });
+  }
+
+  /* On how many questions each of the two systems of the headline is ahead, by DCG@10 of all grades so far. */
+  #soFar() {
+    const given = new Map(this.data.unjudged.map((item) => [`${item[0]} ${item[1]}`, this.graded(item)?.grade]));
+    const [before, now] = this.data.pair;
+    const names = this.data.pair.map((system) => this.data.systems[system].name);
+    const ahead = { before: 0, same: 0, now: 0 };
+    this.data.queries.forEach((query, at) => {
+      const judged = new Map(query.judged);
+      const grade = (unit) => (judged.get(unit) ?? Number(given.get(`${at} ${unit}`))) || 0;
+      const dcg = (system) => query.hits[system].slice(0, 10).reduce((sum, [unit], i) => sum + grade(unit) / Math.log2(i + 2), 0);
+      const [old, fresh] = [dcg(before), dcg(now)];
+      if (old || fresh) ahead[Math.abs(fresh - old) < 1e-9 ? "same" : fresh > old ? "now" : "before"] += 1;
+    });
+    const rank = (at, unit, system) => this.data.queries[at].hits[system].slice(0, 10).findIndex(([found]) => found === unit);
+    const open = this.items.filter((item) => !this.graded(item) && rank(item[0], item[1], before) !== rank(item[0], item[1], now)).length;
+    const left = open ? `${open} results left can change it.` : "No result left can change it.";
+    return `${names[1]} is ahead on ${ahead.now} questions, ${names[0]} on ${ahead.before}, equal on ${ahead.same}. ${left}`;
   }
 
   #list() {
