@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from qembed.evaluation.statistics.verdict import Comparison, Verdict
+from qembed.evaluation.systems.system import BASELINE
 from qembed.report.names import reranker_name
 from qembed.report.stored import StoredBench, comparison_of, doubtful
 from qembed.report.words import MARKS, TONES, count, interval, known, milliseconds, number, plural, signed
@@ -123,11 +124,13 @@ def _headline(bench: StoredBench, question: Asked | None) -> str:
 
 
 def _helps(bench: StoredBench, question: Asked) -> str:
-    """Gain and price of the depth to take; of the deepest, where no smaller one is shown to be enough."""
+    """Gain and price of the depth to take; where there is none, of the first that is shown to help."""
     every = depths(bench, question.new)
     if not every:
         return f"Reranking helps: {signed(question.comparison.difference)} {bench.primary}."
-    taken = recommended(bench, question.new) or every[-1]
+    taken = recommended(bench, question.new)
+    if taken is None or taken.verdict != "better":
+        taken = next((depth for depth in every if depth.verdict == "better"), every[-1])
     return f"Reranking {count(taken.depth)} results helps: {taken.words(bench.primary, short=True)}."
 
 
@@ -138,7 +141,7 @@ class Depth:
     Attributes:
         depth: Candidates that are reranked.
         gain: Gain of the primary measure's mean over no reranking.
-        low: Lower end of the gain's interval; None where it was not stored.
+        low: Lower end of the gain's interval; None where it has none.
         high: Upper end.
         ceiling: The measure if the same candidates stood in the best order.
         milliseconds: Median time per query of the reranking alone; None where it was not measured.
@@ -151,6 +154,7 @@ class Depth:
     high: float | None
     ceiling: float
     milliseconds: float | None
+    verdict: str
 
     def words(self, measure: str, *, short: bool = False) -> str:
         """``+0.090 nDCG@10 (+0.041 to +0.137) for 395 ms per query``; ``short`` leaves the interval out."""
@@ -164,15 +168,16 @@ def depths(bench: StoredBench, system: str) -> list[Depth]:
     found = bench.document["frontiers"].get(system, {"points": []})["points"]
     made = []
     for point in found[1:]:
-        gain = point.get("gain") or {"difference": point["quality"]["mean"] - found[0]["quality"]["mean"]}
+        gain = point["gain"]
         made.append(
             Depth(
                 point["depth"],
                 gain["difference"],
-                gain.get("low"),
-                gain.get("high"),
+                gain["low"],
+                gain["high"],
                 point["ceiling"],
                 point["milliseconds"],
+                gain["verdict"],
             )
         )
     return made
@@ -185,22 +190,23 @@ def recommended(bench: StoredBench, system: str) -> Depth | None:
 
 
 def advice(bench: StoredBench) -> Iterator[tuple[str, str]]:
-    """For each reranked system: its name, and what to do with gain and price of that, and of the deepest."""
-    measure = bench.primary
+    """What to do with each reranked system, and its price; without those of existing embeddings."""
+    measure, margin = bench.primary, bench.document["options"]["margin"]
     for name, found in bench.document["frontiers"].items():
         every = depths(bench, name)
-        if not every:
+        if not every or name.partition(" > ")[0] == BASELINE:
             continue
         taken, deepest = recommended(bench, name), every[-1]
         if found["chosen"] == 0:
-            words = f"Do not rerank: no depth is better by more than the margin. {_all(deepest, measure)}"
+            words = f"Do not rerank: no depth is better by more than {margin:g}. {_all(deepest, measure)}"
         elif taken is None:
-            tried = "; ".join(f"{count(depth.depth)} results {depth.words(measure)}" for depth in every)
+            ends = (every[0], deepest) if len(every) > 1 else (deepest,)
+            tried = "; ".join(f"{count(depth.depth)} results {depth.words(measure)}" for depth in ends)
             words = f"These questions cannot tell how many results to rerank: {tried}."
         else:
             words = f"Rerank {count(taken.depth)} results: {taken.words(measure)}."
             if taken != deepest:
-                words += f" {_all(deepest, measure)} That more results gain more is not shown."
+                words += f" {_all(deepest, measure)} No depth is better than that by more than {margin:g}."
         if found["falls_after"] is not None:
             words += f" Reranking more than {count(found['falls_after'])} is worse."
         yield bench.labels[name], words

@@ -15,6 +15,7 @@ from qembed.errors import Mismatch
 from qembed.evaluation.statistics.verdict import Comparison, needed
 from qembed.report.markdown import escaped, markdown_table
 from qembed.report.page import render
+from qembed.report.pictures import forest
 from qembed.report.provenance import flat
 from qembed.report.stored import StoredBench
 from qembed.report.tables import Cell, Table, cells, numeric
@@ -54,9 +55,14 @@ class Pair:
     comparisons: dict[str, Comparison]
     warnings: tuple[str, ...]
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """Name of each system -> its name for readers."""
+        return {**self.first.labels, **self.second.labels}
+
 
 def pair_benches(first: StoredBench, second: StoredBench) -> Pair:
-    """Hold two benches against each other.
+    """Compare two benches, system by system.
 
     Raises:
         Mismatch: No system, measure or query is in both.
@@ -93,7 +99,7 @@ def compare_page(pair: Pair) -> str:
     return render(
         "compare.html.j2",
         ("tables.js", "start.js"),
-        title=f"{pair.first.folder.name} and {pair.second.folder.name}",
+        title=headline(pair),
         kind="What changed?",
         headline=headline(pair),
         first=pair.first.folder.name,
@@ -101,6 +107,10 @@ def compare_page(pair: Pair) -> str:
         measure=pair.measure,
         warnings=pair.warnings,
         answers=_answers(pair),
+        forest=forest(
+            f"Change in {pair.measure}, from {pair.first.folder.name} to {pair.second.folder.name}",
+            [(pair.labels[name], found) for name, found in pair.comparisons.items()],
+        ),
         systems=_systems_table(pair),
         settings=_settings_table(pair),
         queries=list(_query_tables(pair)),
@@ -122,8 +132,10 @@ def compare_markdown(pair: Pair) -> str:
 
 def headline(pair: Pair) -> str:
     """What to remember."""
-    better = [name for name, found in pair.comparisons.items() if found.verdict == "better"]
-    worse = [name for name, found in pair.comparisons.items() if found.verdict == "worse"]
+    better, worse = (
+        [pair.labels[name] for name, found in pair.comparisons.items() if found.verdict == verdict]
+        for verdict in ("better", "worse")
+    )
     parts = [f"{listed(names)} got {word}" for names, word in ((worse, "worse"), (better, "better")) if names]
     return f"{'; '.join(parts)}." if parts else "No system is shown to have changed."
 
@@ -164,9 +176,9 @@ def _warnings(first: StoredBench, second: StoredBench, shared: int) -> Iterator[
     missing = [*(name for name in first.names if name not in second.names)]
     added = [name for name in second.names if name not in first.names]
     if missing:
-        yield f"Only before: {listed(missing)}."
+        yield f"Only before: {listed([first.labels[name] for name in missing])}."
     if added:
-        yield f"Only after: {listed(added)}."
+        yield f"Only after: {listed([second.labels[name] for name in added])}."
 
 
 def _answers(pair: Pair) -> list[tuple[str, str, str, str]]:
@@ -175,7 +187,8 @@ def _answers(pair: Pair) -> list[tuple[str, str, str, str]]:
     for name, found in pair.comparisons.items():
         span = f" ({interval(found.low, found.high, sign=True)})" if known(found.low) else ""
         words = (
-            f"{name}: {pair.measure} {number(found.baseline)} before, {number(found.system)} after, "
+            f"{pair.labels[name]}: {pair.measure} {number(found.baseline)} before, "
+            f"{number(found.system)} after, "
             f"{signed(found.difference)}{span} on {plural(found.n, 'query', 'queries')}."
         )
         if found.verdict == "cannot tell" and found.queries_needed is not None:
@@ -194,7 +207,7 @@ def _systems_table(pair: Pair) -> Table:
         medians = [milliseconds(time[name]["p50"]) if time[name] else NONE for time in times]
         rows.append(
             [
-                Cell(name),
+                Cell(pair.labels[name]),
                 numeric(found.baseline),
                 numeric(found.system),
                 Cell(signed(found.difference), found.difference, interval(found.low, found.high, sign=True)),
@@ -258,7 +271,7 @@ def _query_tables(pair: Pair) -> Iterator[Table]:
         rows.sort(key=lambda row: (-abs(row[0]), row[1]))
         more = f", the {_MOST_QUERIES} that changed most" if len(rows) > _MOST_QUERIES else ""
         yield Table(
-            f"{name}: {plural(len(rows), 'query', 'queries')} changed{more}",
+            f"{pair.labels[name]}: {plural(len(rows), 'query', 'queries')} changed{more}",
             ["Query", "Text", ">before", ">after", ">change"],
             [
                 [

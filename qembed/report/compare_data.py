@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 
 from qembed.report.compare import Pair, headline
+from qembed.report.words import no_formula
 
 SCHEMA: Final = "qembed.compare/1"
 
@@ -35,7 +36,8 @@ def compare_csv(pair: Pair) -> str:
     writer = csv.DictWriter(text, fieldnames=list(rows[0]))
     writer.writeheader()
     writer.writerows(
-        {key: "" if value is None or value != value else value for key, value in row.items()} for row in rows
+        {key: "" if value is None or value != value else no_formula(value) for key, value in row.items()}
+        for row in rows
     )
     return text.getvalue()
 

@@ -202,4 +202,4 @@ def loaded(bench: StoredBench) -> str | None:
 
 
 def _spread(found: dict[str, Any]) -> str:
-    return f" (slowest 5 %: {milliseconds(found['p95'])})" if found.get("p95") else ""
+    return f" (half of the queries: {milliseconds(found['p25'])} to {milliseconds(found['p75'])})"

@@ -1,19 +1,25 @@
-"""A page that lists the stored benches of a folder, the newest first."""
+"""A page over all stored benches of a folder: trends per eval set, and what changed in the last one."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from qembed.errors import InputNotFound
+from markupsafe import Markup
+
+from qembed.errors import InputNotFound, Mismatch
+from qembed.report.names import display_names
 from qembed.report.page import render
 from qembed.report.stored import read_document, stored_benches
+from qembed.report.svg import Drawing, Scale, tick_label
 from qembed.report.tables import Cell
-from qembed.report.words import MARKS, TONES, count, milliseconds, number, signed
+from qembed.report.words import MARKS, TONES, count, known, milliseconds, number, signed
 
 PAGES = ("report.html", "index.html")
+_HEIGHT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,27 +28,46 @@ class Listed:
 
     Attributes:
         name: Name of its folder.
-        address: Relative address of its page; None if it has none yet.
-        eval_set: Its name.
+        address: Address of its page, relative; None where it has none yet.
         about: Queries, whether synthetic.
         created: Day and time.
-        measure: The primary one.
-        systems: Name, value and verdict of each.
+        systems: Name, value, change since the bench before, difference to the first row, verdict, time.
         passed: Whether all gates hold; None without gates.
+        turned: Systems whose verdict is another than in the bench before.
     """
 
     name: str
     address: str | None
-    eval_set: str
     about: str
     created: str
-    measure: str
     systems: list[list[Cell]]
     passed: bool | None
+    turned: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """All benches of one eval set, as it was judged, on one measure.
+
+    Attributes:
+        title: The eval set.
+        measure: What decides; "not judged yet" where nothing is.
+        words: The last bench against the one before.
+        picture: The measure of every system over time, with intervals; None for a single bench.
+        keys: Legend: sign and name of each system.
+        benches: The newest first.
+    """
+
+    title: str
+    measure: str
+    words: str
+    picture: Markup | None
+    keys: list[tuple[Markup, str]]
+    benches: list[Listed]
 
 
 def index_page(reports: Path) -> str:
-    """The list as one HTML file; pages are linked relative to ``reports``.
+    """The benches as one HTML file; pages are linked relative to ``reports``.
 
     Raises:
         InputNotFound: There is no stored bench.
@@ -53,40 +78,155 @@ def index_page(reports: Path) -> str:
         raise InputNotFound(
             f"no stored bench in {str(reports)!r}", remedy="make one: qembed bench EMBEDDINGS -e EVAL_SET"
         )
-    found = [_listed(folder, read_document(folder)) for folder in reversed(folders)]
+    groups: dict[tuple[str, str, str], list[tuple[Path, dict[str, Any]]]] = {}
+    for folder in folders:
+        document = read_document(folder)
+        try:
+            judged = document["eval_set"]
+            key = judged["name"], judged["sha256"], next(iter(document["measures"]), "")
+        except (KeyError, TypeError) as error:
+            raise Mismatch(
+                f"bench.json lacks {error}", where=str(folder), remedy="bench again, or move the folder away"
+            ) from None
+        groups.setdefault(key, []).append((folder, document))
+    newest = sorted(groups.items(), key=lambda item: item[1][-1][1]["created"], reverse=True)
     return render(
         "index.html.j2",
         ("tables.js", "start.js"),
         title=f"Benches in {reports.resolve().name}",
         kind="Benches",
-        benches=found,
+        groups=[_group(key, found) for key, found in newest],
     )
 
 
-def _listed(folder: Path, document: dict[str, Any]) -> Listed:
-    judged = document["eval_set"]
-    queries = count(judged["answerable" if document["measures"] else "queries"])
+def _group(key: tuple[str, str, str], found: list[tuple[Path, dict[str, Any]]]) -> Group:
+    name, sha256, measure = key
+    documents = [document for _, document in found]
+    systems = list(dict.fromkeys(system["name"] for document in documents for system in document["systems"]))
+    labels = {system: label for document in documents for system, label in display_names(document).items()}
+    listed = [
+        _listed(folder, document, documents[at - 1] if at else None)
+        for at, (folder, document) in enumerate(found)
+    ]
+    return Group(
+        title=f"{name} ({sha256[:8]})",
+        measure=measure or "not judged yet",
+        words=_last(listed, found, measure),
+        picture=_trend(documents, systems, measure) if measure and len(found) > 1 else None,
+        keys=[(_key(at), labels[system]) for at, system in enumerate(systems)],
+        benches=listed[::-1],
+    )
+
+
+def _last(listed: Sequence[Listed], found: Sequence[tuple[Path, dict[str, Any]]], measure: str) -> str:
+    """The last bench against the one before, in a sentence."""
+    if not measure:
+        return "Nothing is judged yet."
+    if len(found) < 2:
+        return "One bench so far: the next with the same judgements is compared with it."
+    (before, old), (after, new) = found[-2:]
+    first = new["systems"][0]
+    was = next((system for system in old["systems"] if system["name"] == first["name"]), None)
+    words = f"{after.name} against {before.name}: "
+    if was:
+        values = [system["estimates"][measure]["mean"] or 0.0 for system in (was, first)]
+        label = display_names(new)[first["name"]]
+        words += f"{label} {number(values[0])} → {number(values[1])} ({signed(values[1] - values[0])}). "
+    turned = listed[-1].turned
+    words += f"Another verdict: {'; '.join(turned)}." if turned else "No verdict is another."
+    return words + " Whether a change is more than chance: qembed report --compare."
+
+
+def _trend(documents: Sequence[dict[str, Any]], systems: Sequence[str], measure: str) -> Markup:
+    """Value and interval of each system, bench by bench; a ring where the verdict is another than before."""
+    values = list(_values(documents, systems, measure))
+    ends = [end for _, _, estimate, _ in values for end in _ends(estimate)]
+    y = Scale.around(ends, _HEIGHT - 24, 16)
+    x = Scale(0, len(documents) - 1, 12, 94)
+    drawing = Drawing(_HEIGHT)
+    for tick in y.ticks():
+        drawing.line(9, y(tick), 97, y(tick), "grid")
+        drawing.text(8, y(tick) + 4, tick_label(tick), anchor="end")
+    for at, document in enumerate(documents):
+        if at in (0, len(documents) - 1):
+            anchor = "middle" if at == 0 else "end"
+            drawing.text(x(at), _HEIGHT - 4, document["created"][:10], anchor=anchor)
+    last: dict[int, tuple[float, float]] = {}
+    for at, system, estimate, turned in values:
+        place = x(at) + 0.4 * (system - (len(systems) - 1) / 2)
+        here = place, y(estimate["mean"])
+        low, *_, high = _ends(estimate)
+        drawing.line(place, y(low), place, y(high), f"whisker s{system % 6}")
+        if system in last:
+            drawing.line(*last[system], *here, f"join s{system % 6}")
+        drawing.mark(*here, f"fill s{system % 6}{' turned' if turned else ''}", system)
+        last[system] = here
+    return drawing.markup(f"{measure} over time; the numbers are in the tables below")
+
+
+def _ends(estimate: dict[str, Any]) -> list[float]:
+    return [end for end in (estimate["low"], estimate["mean"], estimate["high"]) if known(end)]
+
+
+def _values(
+    documents: Sequence[dict[str, Any]], systems: Sequence[str], measure: str
+) -> Iterator[tuple[int, int, dict[str, Any], bool]]:
+    """Position of bench and system, the estimate, and whether the verdict is another than before."""
+    before: dict[str, str] = {}
+    for at, document in enumerate(documents):
+        for system in document["systems"]:
+            name, estimate = system["name"], system["estimates"][measure]
+            verdict = system["comparisons"].get(measure, {"verdict": ""})["verdict"]
+            if known(estimate["mean"]):
+                yield at, systems.index(name), estimate, before.get(name, verdict) != verdict
+            before[name] = verdict
+
+
+def _listed(folder: Path, document: dict[str, Any], before: dict[str, Any] | None) -> Listed:
+    judged, labels = document["eval_set"], display_names(document)
+    measure = next(iter(document["measures"]), "")
+    queries = count(judged["answerable" if measure else "queries"])
     page = next((name for name in PAGES if (folder / name).is_file()), None)
+    old = {system["name"]: system for system in before["systems"]} if before else {}
+    turned = []
+    for system in document["systems"]:
+        now, was = (_verdict(one, measure) for one in (system, old.get(system["name"])))
+        if now and was and now != was:
+            turned.append(f"{labels[system['name']]} was {was}, is {now}")
     return Listed(
         name=folder.name,
         address=f"{quote(folder.name)}/{page}" if page else None,
-        eval_set=judged["name"],
         about=f"{queries} queries{', synthetic' if judged['synthetic'] else ''}",
         created=document["created"][:16].replace("T", " "),
-        measure=next(iter(document["measures"]), "not judged yet"),
-        systems=[_system(system, next(iter(document["measures"]), "")) for system in document["systems"]],
+        systems=[
+            _system(system, measure, labels[system["name"]], old.get(system["name"]))
+            for system in document["systems"]
+        ],
         passed=document["passed"] if document["gates"] else None,
+        turned=turned,
     )
 
 
-def _system(system: dict[str, Any], measure: str) -> list[Cell]:
-    found = system["comparisons"].get(measure)
-    verdict = found["verdict"] if found else ""
-    total = system["latency_ms"]["total"]
+def _verdict(system: dict[str, Any] | None, measure: str) -> str:
+    found = system["comparisons"].get(measure) if system else None
+    return str(found["verdict"]) if found else ""
+
+
+def _system(system: dict[str, Any], measure: str, label: str, before: dict[str, Any] | None) -> list[Cell]:
+    found, verdict = system["comparisons"].get(measure), _verdict(system, measure)
+    mean, total = system["estimates"].get(measure, {}).get("mean"), system["latency_ms"]["total"]
+    was = before["estimates"].get(measure, {}).get("mean") if before else None
     return [
-        Cell(system["name"]),
-        Cell(number(system["estimates"][measure]["mean"]) if measure else ""),
+        Cell(label),
+        Cell(number(mean)),
+        Cell(signed(mean - was) if known(mean) and known(was) else "–"),
         Cell(signed(found["difference"]) if found else ""),
         Cell(verdict, mark=MARKS.get(verdict, ""), tone=TONES.get(verdict, "")),
         Cell(milliseconds(total["p50"]) if total else "–"),
     ]
+
+
+def _key(at: int) -> Markup:
+    drawing = Drawing(16)
+    drawing.mark(50, 8, f"fill s{at % 6}", at)
+    return drawing.markup("")

@@ -98,7 +98,7 @@ def time_table(bench: StoredBench) -> Table | None:
         return None
     stages = list(dict.fromkeys(stage for system in timed for stage in system["latency_ms"]["stages"]))
     reranked = any(system["reranking"] for system in timed)
-    head = ["System", *(f">{stage}, ms" for stage in stages), ">all, ms", ">p95, ms"]
+    head = ["System", *(f">{stage}, ms" for stage in stages), ">all, ms", ">half of them, ms"]
     rows = []
     for system in timed:
         times, work = system["latency_ms"], system["reranking"]
@@ -107,7 +107,9 @@ def time_table(bench: StoredBench) -> Table | None:
             _time(times["stages"][stage]["p50"]) if stage in times["stages"] else Cell(NONE, -1)
             for stage in stages
         ]
-        row += [_time(times["total"]["p50"]), _time(times["total"]["p95"])]
+        total = times["total"]
+        spread = f"{milliseconds(total['p25'])} to {milliseconds(total['p75'])}"
+        row += [_time(total["p50"]), Cell(spread, total["p75"] - total["p25"])]
         if reranked:
             row.append(counted(work["pairs_per_second"]) if work else Cell(NONE, -1))
             row.append(counted(work["truncated_pairs"]) if work else Cell(NONE, -1))

@@ -154,10 +154,8 @@ def _cost(system: dict[str, Any], first: dict[str, Any]) -> str:
 
 
 def _noise(found: dict[str, Any]) -> float:
-    """Standard error of a median: 1.25 s / sqrt(n); s as for a normal spread, from the 95th percentile."""
-    if not found.get("p95"):
-        return float(0.05 * found["p50"])
-    return float(1.25 * (found["p95"] - found["p50"]) / 1.645 / sqrt(found["queries"]))
+    """Standard error of a median: 1.25 s / sqrt(n), with s from the quartiles as of a normal distribution."""
+    return float(1.25 * (found["p75"] - found["p25"]) / 1.349 / sqrt(found["queries"]))
 
 
 def _details(found: Comparison, system: dict[str, Any]) -> str:

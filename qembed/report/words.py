@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 NONE = "–"
 """Where there is no number."""
@@ -105,3 +106,8 @@ def plural(amount: int, one: str, many: str | None = None) -> str:
 def listed(names: Sequence[str]) -> str:
     """``a, b and c``."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
+
+
+def no_formula(value: Any) -> Any:
+    """A cell of CSV that no spreadsheet runs: a text that begins like a formula gets an apostrophe first."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(tuple("=+-@\t\r")) else value

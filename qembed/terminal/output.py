@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import click
 import orjson
 
+from qembed.report.words import no_formula
 from qembed.terminal.visible import escaped_json, visible
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def _plain(value: Any) -> Any:
     """The cell of CSV."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return "" if _absent(value) else value
+    return "" if _absent(value) else no_formula(value)
 
 
 def _significant(value: Any) -> str:

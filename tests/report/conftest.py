@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def hostile(hostile_folder: Path) -> StoredBench:
 def browser() -> Iterator[Browser]:
     """Headless Chromium; skips where there is none."""
     if chromium() is None:
+        assert os.environ.get("QEMBED_BROWSER") != "required", "QEMBED_BROWSER requires a Chromium"
         pytest.skip("no Chromium: apt-get install chromium, or name one in QEMBED_CHROMIUM")
     with Browser() as opened:
         yield opened

@@ -89,28 +89,31 @@ def test_reranking(full: StoredBench, found: dict[str, Any], sentence: str) -> N
 
 def test_reranking_that_helps_is_said_with_gain_and_price_of_one_depth(full: StoredBench) -> None:
     bench = changed(full, "vectors > good", **{"vectors > good": verdict("better", 0.099)})
-    point = {"quality": {"mean": 0.5}, "ceiling": 0.7, "milliseconds": None, "depth": 0}
+    point = {"gain": None, "ceiling": 0.7, "milliseconds": None, "depth": 0}
+    gain = {"difference": 0.09, "low": 0.041, "high": 0.137, "verdict": "better"}
     bench.document["frontiers"] = {
         "vectors > good": {
             "chosen": 20,
             "falls_after": None,
             "points": [
                 point,
-                {**point, "depth": 20, "quality": {"mean": 0.59}, "milliseconds": 395.2},
-                {**point, "depth": 100, "quality": {"mean": 0.599}, "milliseconds": 1924.1},
+                {**point, "depth": 20, "gain": gain, "milliseconds": 395.2},
+                {**point, "depth": 100, "gain": {**gain, "difference": 0.099}, "milliseconds": 1924.1},
             ],
         }
     }
     assert said(bench) == "Reranking 20 results helps: +0.090 nDCG@10 for 395 ms per query."
     ((_, words),) = advice(bench)
-    assert words.startswith("Rerank 20 results: +0.090 nDCG@10 for 395 ms per query.")
-    assert "All 100: +0.099 nDCG@10 for 1,924 ms per query." in words
+    assert words.startswith("Rerank 20 results: +0.090 nDCG@10 (+0.041 to +0.137) for 395 ms per query.")
+    assert "All 100: +0.099 nDCG@10 (+0.041 to +0.137) for 1,924 ms per query." in words
     bench.document["frontiers"]["vectors > good"]["chosen"] = None
-    assert said(bench) == "Reranking 100 results helps: +0.099 nDCG@10 for 1,924 ms per query."
+    assert said(bench) == "Reranking 20 results helps: +0.090 nDCG@10 for 395 ms per query."
     ((_, words),) = advice(bench)
-    assert words == (
-        "These questions cannot tell how many results to rerank: 20 results +0.090 nDCG@10 for 395 ms per "
-        "query; 100 results +0.099 nDCG@10 for 1,924 ms per query."
+    assert words.startswith(
+        "These questions cannot tell how many results to rerank: 20 results +0.090 nDCG@10 ("
+    )
+    assert words.endswith(
+        "for 395 ms per query; 100 results +0.099 nDCG@10 (+0.041 to +0.137) for 1,924 ms per query."
     )
     bench.document["frontiers"]["vectors > good"] |= {"chosen": 0, "falls_after": 20}
     ((_, words),) = advice(bench)
@@ -144,4 +147,5 @@ def test_depths_are_those_of_the_frontier(full: StoredBench) -> None:
     assert [depth.depth for depth in made] == [point["depth"] for point in found[1:]]
     for depth, point in zip(made, found[1:], strict=True):
         assert depth.gain == pytest.approx(point["quality"]["mean"] - found[0]["quality"]["mean"])
+        assert (depth.low, depth.high) == (point["gain"]["low"], point["gain"]["high"])
     assert depths(full, "bm25") == []

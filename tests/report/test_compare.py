@@ -33,8 +33,8 @@ def test_a_system_that_got_worse(full: StoredBench) -> None:
     pair = pair_benches(full, shifted(full, "bm25", -0.3))
     assert pair.comparisons["bm25"].verdict == "worse"
     assert pair.comparisons["vectors"].verdict == "cannot tell"
-    assert headline(pair) == "bm25 got worse."
-    assert "bm25: 20 queries changed" in compare_page(pair)
+    assert headline(pair) == "BM25 keyword search got worse."
+    assert "BM25 keyword search: 20 queries changed" in compare_page(pair)
 
 
 def test_several_systems_are_one_family(full: StoredBench) -> None:
@@ -60,7 +60,7 @@ def test_other_judgements_and_systems_are_announced(full: StoredBench) -> None:
     document["options"]["seed"] = 7
     pair = pair_benches(full, replace(full, document=document))
     assert "The eval sets differ (50 judgements before, 60 after)" in pair.warnings[0]
-    assert any(words.startswith("Only before: vectors + bm25") for words in pair.warnings)
+    assert any(words.startswith("Only before: New embeddings + BM25") for words in pair.warnings)
     text = compare_markdown(pair)
     assert "| options.seed | 0 | 7 |" in text
     assert "eval\\_set.judgements | 50 | 60 |" in text

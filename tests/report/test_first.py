@@ -111,12 +111,12 @@ def test_truncation_is_named(full: StoredBench) -> None:
 def test_times_have_their_spread_and_machine(full: StoredBench) -> None:
     systems = copy.deepcopy(full.systems)
     for system in systems:
-        system["latency_ms"]["total"] = {"p50": 12.0, "p95": 19.0, "queries": 20}
+        system["latency_ms"]["total"] = {"p50": 12.0, "p25": 11.0, "p75": 19.0, "p95": None, "queries": 20}
     environment = {**full.document["environment"], "cpu": "a CPU", "cores": 2, "load": 1.0}
     bench = changed(full, systems=systems, environment=environment)
     assert times(bench, question(bench)) == (
-        "Existing embeddings 12.0 ms (slowest 5 %: 19.0); New embeddings 12.0 ms (slowest 5 %: 19.0). "
-        "Median of 20 queries, one at a time, on a CPU, 2 cores."
+        "Existing embeddings 12.0 ms (half of the queries: 11.0 to 19.0); New embeddings 12.0 ms (half of "
+        "the queries: 11.0 to 19.0). Median of 20 queries, one at a time, on a CPU, 2 cores."
     )
     assert loaded(bench) is None
     environment["load"] = 7.0

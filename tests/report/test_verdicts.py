@@ -21,8 +21,13 @@ def changed(full: StoredBench, system: int, **comparison: Any) -> StoredBench:
         COMPARED | {"queries_needed": None} | comparison
     )
     document["systems"][system]["pool"] = None
-    document["systems"][0]["latency_ms"]["total"] = {"p50": 300.0, "p95": 400.0, "queries": 20}
-    document["systems"][system]["latency_ms"]["total"] = {"p50": 384.4, "p95": 500.0, "queries": 20}
+    document["systems"][0]["latency_ms"]["total"] = {"p50": 300.0, "p25": 280.0, "p75": 320.0, "queries": 20}
+    document["systems"][system]["latency_ms"]["total"] = {
+        "p50": 384.4,
+        "p25": 360.0,
+        "p75": 400.0,
+        "queries": 20,
+    }
     return replace(full, document=document)
 
 

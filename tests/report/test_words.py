@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -60,3 +61,17 @@ def test_units() -> None:
     assert words.plural(1, "query", "queries") == "1 query"
     assert words.plural(1200, "query", "queries") == "1,200 queries"
     assert words.listed(["a", "b", "c"]) == "a, b and c"
+
+
+def test_what_is_less_than_all_is_never_100_percent() -> None:
+    assert words.percent(0.9996, 0) == "99 %"
+    assert words.percent(0.9999) == "99.9 %"
+    assert words.percent(1.0, 0) == "100 %"
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [("=1+1", "'=1+1"), ("@a", "'@a"), ("-x", "'-x"), ("a=b", "a=b"), (-0.5, -0.5), (None, None)],
+)
+def test_a_formula_is_a_text(value: Any, cell: Any) -> None:
+    assert words.no_formula(value) == cell

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import click
 
 from qembed.terminal.options import AdvancedCommand
 from qembed.terminal.output import put, say
-
-if TYPE_CHECKING:
-    from qembed.commands.report.report import CompareFormat
 
 REPORTS = Path("reports")
 PATH = click.Path(path_type=Path)
@@ -33,10 +31,11 @@ PATH = click.Path(path_type=Path)
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["html", "md", "json", "csv"]),
+    type=click.Choice(["html", "md", "junit", "github", "json", "csv"]),
     default="html",
     show_default=True,
-    help="The whole page, or Markdown for a pull request; with --compare also JSON and CSV.",
+    help="A page, or Markdown for a pull request. For CI: junit has a test case per gate; github prints "
+    "annotations, and adds the Markdown to $GITHUB_STEP_SUMMARY. --compare takes json and csv.",
 )
 @click.option(
     "--embeddings",
@@ -63,7 +62,7 @@ def command(
     pair: tuple[Path, Path] | None,
     reports: Path | None,
     output: Path | None,
-    format_: CompareFormat,
+    format_: Literal["html", "md", "junit", "github", "json", "csv"],
     embeddings: tuple[Path, ...],
     checks: tuple[Path, ...],
     links: str | None,
@@ -79,6 +78,7 @@ def command(
       qembed report
       qembed report reports/0001_python_api -o page.html
       qembed report reports/0002_handbook --format md
+      qembed report reports/0002_handbook --format junit -o bench.xml
       qembed report --compare reports/0001_handbook reports/0002_handbook
       qembed report --index reports/
     """
@@ -99,7 +99,9 @@ def command(
             raise click.UsageError("--index is a page: leave --format out")
         _write(index_reports(reports), output or reports / "index.html")
     elif pair:
-        text = compare_reports(*pair, format=format_)
+        if format_ in ("junit", "github"):
+            raise click.UsageError(f"--format {format_} is about one bench, not about --compare")
+        text = compare_reports(*pair, format=format_)  # type: ignore[arg-type]
         _write(text, output or (Path("compare.html") if format_ == "html" else None))
     elif format_ in ("json", "csv"):
         raise click.UsageError(
@@ -107,8 +109,12 @@ def command(
         )
     else:
         options = ReportOptions(embeddings=embeddings, checks=checks, links=links)
-        folder, text = make_report(bench or REPORTS, options, format="md" if format_ == "md" else "html")
-        _write(text, output or (None if format_ == "md" else folder / REPORT))
+        folder, text = make_report(bench or REPORTS, options, format=format_)  # type: ignore[arg-type]
+        _write(text, output or (folder / REPORT if format_ == "html" else None))
+        summary = os.environ.get("GITHUB_STEP_SUMMARY") if format_ == "github" else None
+        if summary:
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(make_report(folder, options, format="md")[1])
 
 
 def _write(text: str, output: Path | None) -> None:

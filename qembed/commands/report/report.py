@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from qembed.report.ci import bench_annotations, bench_junit
 from qembed.report.embedding import Checked, Embedding, read_checked, read_embedding
 from qembed.report.page import LIMIT_BYTES, bench_page
 from qembed.report.stored import StoredBench, read_bench
 from qembed.store import atomic_file
 
-ReportFormat: TypeAlias = Literal["html", "md"]
+ReportFormat: TypeAlias = Literal["html", "md", "junit", "github"]
 CompareFormat: TypeAlias = Literal["html", "md", "json", "csv"]
 REPORT = "report.html"
 
@@ -38,12 +39,13 @@ class ReportOptions:
 def make_report(
     bench: Path, options: ReportOptions = ReportOptions(), *, format: ReportFormat = "html"
 ) -> tuple[Path, str]:
-    """A stored bench as a page or as Markdown; nothing is written.
+    """A stored bench as a page, or as text for people and machines; nothing is written.
 
     Args:
         bench: Its folder, its ``bench.json``, or a folder of numbered benches, of which the newest is taken.
         options: What goes in.
-        format: ``html``, one self-contained file; or ``md``, short, for a pull request.
+        format: ``html``, one self-contained file; ``md``, short, for a pull request; ``junit``, XML with a
+            test case per gate; ``github``, annotations for GitHub Actions.
 
     Returns:
         The folder of the bench, and the text.
@@ -53,6 +55,10 @@ def make_report(
         Mismatch: A file is something else.
     """
     stored = read_bench(Path(bench))
+    if format == "junit":
+        return stored.folder, bench_junit(stored)
+    if format == "github":
+        return stored.folder, "\n".join(bench_annotations(stored))
     embeddings = _embeddings(stored, options.embeddings)
     if format == "md":
         from qembed.report.markdown import bench_markdown
