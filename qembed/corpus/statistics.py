@@ -30,7 +30,7 @@ class Tokens:
     Attributes:
         lengths: Special tokens and prompt included, before truncation.
         truncated_chunks: Chunks longer than the model reads.
-        tokens_lost: Tokens cut from those.
+        tokens_lost: Tokens truncated from those.
     """
 
     lengths: Distribution

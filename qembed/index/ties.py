@@ -1,4 +1,4 @@
-"""Exact ties at the cut, for engines that cut them anywhere and whose scores may be rough."""
+"""Exact ties at the last place, for engines that break them anywhere and whose scores may be rough."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def deepen(
     keep: Callable[[Hit], bool] | None = None,
     first: list[Hit] | None = None,
 ) -> list[Hit]:
-    """The ``depth`` best hits; asks for more until what was cut is surely worse than the last place.
+    """The ``depth`` best hits; asks for more until everything left out is surely worse than the last place.
 
     Args:
         nearest: Gives at most that many hits, ``in_order``; fewer only when there are no more.

@@ -78,7 +78,7 @@ def open_cache(
 class VectorCache:
     """The vectors of one identity; sees what was there when it was opened.
 
-    Memory: 16 bytes a cached vector, some 40 while it is opened; keys and vectors are mapped from the disk.
+    Memory: 16 bytes per cached vector, some 40 while it is opened; keys and vectors are mapped from the disk.
     Many processes may read and add at the same time.
 
     Attributes:

@@ -24,7 +24,7 @@ class Spooled(NamedTuple):
 
 
 class Spool:
-    """Append chunks, then read any of them by position, from any thread. Eight bytes of memory a chunk."""
+    """Append chunks, then read any of them by position, from any thread. Eight bytes of memory per chunk."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "chunks.jsonl"

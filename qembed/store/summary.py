@@ -21,7 +21,7 @@ class SubdirectoryStats:
         unique_texts: Different texts that appear here first.
         tokens: Tokens of all its chunks, before truncation.
         truncated_chunks: Chunks longer than the model reads.
-        tokens_lost: Tokens cut from those.
+        tokens_lost: Tokens truncated from those.
         seconds: Share of the encoding time, by tokens, of the texts that appear here first.
     """
 
@@ -157,7 +157,7 @@ def subdirectory_stats(
     max_tokens: int,
     seconds: np.ndarray[Any, np.dtype[np.float64]] | None = None,
 ) -> dict[str, SubdirectoryStats]:
-    """Statistics by subdirectory.
+    """Statistics per subdirectory.
 
     Args:
         names: Names of the subdirectories.

@@ -44,7 +44,7 @@ class Inspection:
         model: Id of the model whose tokenizer counted; None without.
         max_tokens: What that model reads of one text.
         total: The whole corpus.
-        subdirectories: The same by subdirectory.
+        subdirectories: The same per subdirectory.
         duplicate_groups: The largest groups of identical texts.
         findings: Everything that cannot be read.
         duplicate_ids: What is wrong with the ids, if something is; ``embed`` would stop.

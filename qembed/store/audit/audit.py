@@ -299,7 +299,7 @@ def vector_norm(vector: Vectors) -> float:
 
 
 def shown(value: object, characters: int = _SHOWN_CHARACTERS) -> str:
-    """An id or a text, quoted, escaped, and cut to what fits a line."""
+    """An id or a text, quoted, escaped, and shortened to fit a line."""
     text = str(value)
     return repr(text if len(text) <= characters else text[: characters - 3] + "...")
 

@@ -271,9 +271,9 @@ def _explain(first: Record, second: Record, max_tokens: int | None) -> str:
     prefix = next((at for at, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
     tokens = [record.metadata.get("token_count") for record in (first, second)]
     if max_tokens and all(isinstance(count, int) and count > max_tokens for count in tokens):
-        return f"both are cut at {max_tokens:,} tokens; their first {prefix:,} characters are the same"
+        return f"both are truncated at {max_tokens:,} tokens; their first {prefix:,} characters are the same"
     if prefix >= _LONG_PREFIX:
-        return f"their first {prefix:,} characters are the same; the model may have cut the rest"
+        return f"their first {prefix:,} characters are the same; the model may have truncated the rest"
     return f"{shown(a, 40)} and {shown(b, 40)}; were vectors mixed up?"
 
 

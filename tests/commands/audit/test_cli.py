@@ -279,12 +279,12 @@ def test_rounding_of_one_texts_vector_is_no_finding(
     [
         ("One text.", "Quite another.", 5, "were vectors mixed up?"),
         ("Café  au lait", "CAFE au lait", 5, "tokenizer may ignore"),
-        ("a " * 300 + "x", "a " * 300 + "y", MAX_TOKENS, "may have cut the rest"),
+        ("a " * 300 + "x", "a " * 300 + "y", MAX_TOKENS, "may have truncated the rest"),
         (
             "a " * 300 + "x",
             "a " * 300 + "y",
             MAX_TOKENS + 1,
-            "both are cut at 256 tokens; their first 600 char",
+            "both are truncated at 256 tokens; their first 600 char",
         ),
     ],
 )
