@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from qembed.corpus.files import pyarrow
 from qembed.errors import QembedError
 from qembed.store.formats import Format, format_of
 from qembed.store.manifest import Output
 from qembed.store.npy import IDS_SUFFIX, array_rows
-from qembed.store.parquet import pyarrow
 
 _BLOCK_BYTES = 1 << 22
 
@@ -40,7 +40,7 @@ def check_complete(folder: Path, written: Output, expected: int) -> None:
 
 def _records(path: Path, format: Format) -> int:
     if format == "parquet":
-        metadata = pyarrow().parquet.read_metadata(path)
+        metadata = pyarrow("parquet").parquet.read_metadata(path)
         return int(metadata.num_rows)
     if format == "npy" and format_of(path) == "npy":
         return array_rows(path)

@@ -18,13 +18,14 @@ from typing import Any, Literal, Protocol, Self, TypeAlias, get_args
 
 import numpy as np
 
+from qembed.corpus.files import pyarrow
 from qembed.corpus.walk import no_file
 from qembed.errors import InputNotFound, Mismatch, UsageError
 from qembed.records import Vectors
 from qembed.store.hashed import OutputFile
 from qembed.store.jsonl import BadLine, JsonlPart, Record, jsonl_records
 from qembed.store.npy import IDS_SUFFIX, NpyPart, NpyRows, ids_file
-from qembed.store.parquet import ParquetPart, ParquetRows, pyarrow
+from qembed.store.parquet import ParquetPart, ParquetRows
 from qembed.store.work import check_published
 
 Format: TypeAlias = Literal["jsonl", "parquet", "npy"]
@@ -209,7 +210,7 @@ def open_writer(
     if shard_records is not None and shard_records < 1:
         raise UsageError("a shard holds at least 1 record", where="--shard-records")
     if format == "parquet":
-        pyarrow()
+        pyarrow("parquet")  # an error now, not once the vectors are made
     sizes = dict(_shards(f"{collection}_embeddings", records, shard_records))
     return Writer(lambda stem, size: _PARTS[format](folder, stem, size, dimension), sizes, dimension)
 

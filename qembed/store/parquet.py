@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from importlib import import_module
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ from typing import Any
 import numpy as np
 import orjson
 
+from qembed.corpus.files import pyarrow
 from qembed.corpus.tables import check_inflation
-from qembed.errors import UsageError
 from qembed.records import Vectors
 from qembed.store.hashed import HashedFile, OutputFile
 from qembed.store.jsonl import (
@@ -35,28 +34,11 @@ ROW_GROUP_BYTES = 1 << 25
 _ROWS_A_BATCH = 512
 
 
-def pyarrow() -> Any:
-    """The package.
-
-    Raises:
-        UsageError: It is not installed.
-    """
-    try:
-        for module in ("pyarrow.compute", "pyarrow.parquet"):
-            import_module(module)
-        return import_module("pyarrow")
-    except ImportError:
-        raise UsageError(
-            "Parquet needs the package pyarrow, which is not installed",
-            remedy="pip install pyarrow, or use JSON lines",
-        ) from None
-
-
 class ParquetPart:
     """Writes one shard."""
 
     def __init__(self, folder: Path, stem: str, records: int, dimension: int) -> None:
-        self._arrow = pa = pyarrow()
+        self._arrow = pa = pyarrow("compute", "parquet")
         vector = pa.list_(pa.field("element", pa.float32(), nullable=False), dimension)
         columns = {"id": pa.string(), "text": pa.string(), "embedding": vector, "metadata": pa.string()}
         self._schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns.items()])
@@ -152,7 +134,7 @@ class ParquetRows:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._arrow = pyarrow()
+        self._arrow = pyarrow("compute", "parquet")
 
     def __iter__(self) -> Iterator[tuple[int, Record | BadLine]]:
         """(0, record); a row is found again by its number alone."""
