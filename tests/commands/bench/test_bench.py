@@ -322,7 +322,7 @@ class TestLosses:
         real = __import__("qembed.evaluation.systems.side", fromlist=["make_index"]).make_index
         monkeypatch.setattr(
             "qembed.evaluation.systems.side.make_index",
-            lambda name, dimension: Forgetful(dimension) if name == "memory" else real(name, dimension),
+            lambda name, *made: Forgetful(*made) if name == "memory" else real(name, *made),
         )
         result = run(shelf, index="memory", measures=("recall@10",))
         stages = {(loss.query_id, loss.unit): loss.stage for loss in result.waterfalls["vectors"].losses}
