@@ -98,7 +98,7 @@ RESAMPLES = advanced(
     metavar="N",
     default=10_000,
     show_default=True,
-    help="Number of bootstrap and randomisation resamples.",
+    help="Number of resamples of the randomisation test.",
 )
 QUERY_MODEL = click.option(
     "-m", "--model", help="Model that encodes the queries.  [default: the one in the manifest of the vectors]"

@@ -47,7 +47,7 @@ def test_groups_by_kind_with_their_own_means(why):
         "why",
         "code",
     ]  # in the order of KINDS; groups of fewer than five are left out
-    assert found["code"].startswith("+0.250 (+0.250 to +0.250), 5 up, 0 down")
+    assert found["code"].startswith("+0.250 (+0.137 to +0.588), 5 up, 0 down")
     assert found["why"].startswith("-0.250")
     assert found["all"].startswith("+0.000")
 

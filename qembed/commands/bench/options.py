@@ -32,7 +32,7 @@ class BenchOptions:
         bm25_plain: Add BM25 as most libraries have it: k1 1.5, whole words.
         fusion: Add reciprocal rank fusion of vectors and BM25.
         margin: Differences below it do not matter; what is within it is called equivalent.
-        resamples: Number of resamples of the bootstrap and of the randomisation test.
+        resamples: Number of resamples of the randomisation test.
         seed: Random seed.
         latency_queries: How many queries are timed, one at a time; none when 0.
         gates: Conditions, as ``parse_gate`` reads them.

@@ -36,7 +36,7 @@ class Settings(Protocol):
 
     @property
     def resamples(self) -> int:
-        """Resamples of bootstrap and randomisation test."""
+        """Resamples of the randomisation test."""
 
     @property
     def seed(self) -> int:
