@@ -83,6 +83,18 @@ def test_the_reference_has_every_public_name() -> None:
         )
 
 
+def test_the_reference_names_nothing_that_is_gone() -> None:
+    for page in (DOCS / "reference").glob("*.md"):
+        for path in re.findall(r"^::: (qembed\S*)$", page.read_text(encoding="utf-8"), re.MULTILINE):
+            module, _, name = path.rpartition(".")
+            there = (
+                name in qembed.__all__
+                if module == "qembed"
+                else hasattr(importlib.import_module(module), name)
+            )
+            assert there or path == "qembed.errors", f"{page.name}: {path}"
+
+
 def code_blocks(page: Path) -> Iterator[str]:
     text = page.read_text(encoding="utf-8")
     for block in FENCE.findall(text):
