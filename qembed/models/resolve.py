@@ -208,9 +208,10 @@ def _check_adapter(file: Path) -> None:
 
     Raises:
         UsageError: peft is not installed.
+        ModelUnreachable: The base is not on this machine.
     """
     try:
-        base = orjson.loads(file.read_bytes())["base_model_name_or_path"]
+        base = str(orjson.loads(file.read_bytes())["base_model_name_or_path"])
     except (orjson.JSONDecodeError, TypeError, KeyError) as error:
         raise UsageError(f"the adapter does not name its base model: {error}", where=str(file)) from None
     if find_spec("peft") is None:
@@ -218,6 +219,12 @@ def _check_adapter(file: Path) -> None:
             f"the folder holds an adapter for {base!r}, not a whole model",
             where=str(file),
             remedy=f"pip install peft, and have {base!r} on this machine",
+        )
+    if not Path(base).is_dir() and _cached(base, None) is None:
+        raise ModelUnreachable(
+            f"the folder holds an adapter for {base!r}, which is not on this machine",
+            where=str(file),
+            remedy=f"hf download {base}, or write the folder of that model into adapter_config.json",
         )
 
 

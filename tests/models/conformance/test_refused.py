@@ -13,7 +13,7 @@ from models.conformance.kinds import build, edit_weights
 from tiny_models import edit_json
 from tiny_rerankers import tiny_cross_encoder, tiny_multi_vector
 
-from qembed.errors import QembedError, UsageError
+from qembed.errors import ModelUnreachable, QembedError, UsageError
 from qembed.models import Encoder, EncoderOptions, check_reachable, fetch, resolve_model
 from qembed.models.rerank.cross_encoder import PairEncoder
 from qembed.models.rerank.token_states import load_token_model
@@ -213,6 +213,9 @@ class TestFolders:
         with pytest.raises(UsageError, match="an adapter for 'owner/base'") as caught:
             resolve_model(str(folder))
         assert "pip install peft" in str(caught.value.remedy)
+        monkeypatch.setattr("qembed.models.resolve.find_spec", lambda _: "there")
+        with pytest.raises(ModelUnreachable, match="adapter for 'owner/base', which is not on this machine"):
+            resolve_model(str(folder))
         (folder / "adapter_config.json").write_text("{}")
         with pytest.raises(UsageError, match="does not name its base"):
             resolve_model(str(folder))
