@@ -114,6 +114,9 @@ class FileReader:
         except BadTableError as error:
             lost = "rest of file" if self._count else "file"
             self._find("unreadable-table", f"{error}; {self._kept()}", lost=lost)
+        else:
+            if not self._count:
+                self._find("empty-file", "the table has no rows", lost="file")
 
     def _read(self, value: Any, line: int | None = None) -> Read:
         self._count += 1

@@ -204,6 +204,12 @@ def test_broken_text_tables_are_named(tmp_path: Path, content: bytes, reason: st
     assert reason in findings[0].reason
 
 
+def test_a_table_without_rows_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,text\n")
+    _, findings = gather(tmp_path)
+    assert [(found.kind, found.reason) for found in findings] == [("empty-file", "the table has no rows")]
+
+
 class TestArrow:
     @pytest.fixture
     def table(self) -> Any:
