@@ -50,15 +50,23 @@ def earlier_summary(
             where=str(files.embeddings),
             remedy=_REMEDY,
         )
-    if not _intact(files, manifest):
+    summary = _read_summary(files)
+    if summary is None or not _intact(files, manifest):
         raise OutputExists(
             "the output was made with these settings, but has changed or lost a file since then",
             where=str(files.embeddings),
             remedy="--force writes it again; qembed audit tells what is wrong with it",
         )
-    summary = orjson.loads(files.summary.read_bytes())
-    assert isinstance(summary, dict)
     return summary
+
+
+def _read_summary(files: OutputFiles) -> dict[str, Any] | None:
+    """The summary; None where it is missing or damaged."""
+    try:
+        summary = orjson.loads(files.summary.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return None
+    return summary if isinstance(summary, dict) else None
 
 
 def _differences(
@@ -85,7 +93,7 @@ def _intact(files: OutputFiles, manifest: Manifest) -> bool:
         with path.open("rb") as file:
             if file_digest(file, "sha256").hexdigest() != written.sha256:
                 return False
-    return files.summary.is_file()
+    return True
 
 
 def replaced_files(files: OutputFiles) -> list[str]:

@@ -340,6 +340,17 @@ def test_nothing_incomplete_is_published(chunks: Path, tmp_path: Path, options: 
     assert embed(chunks, tmp_path / "out", options).summary["total_embeddings"] == 45
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"a": "\xed\xa0\x80"}', None])
+def test_a_damaged_summary_is_refused_with_a_reason(
+    chunks: Path, tmp_path: Path, options: EmbedOptions, content: bytes | None
+) -> None:
+    files = embed(chunks, tmp_path / "out", options).files
+    files.summary.unlink() if content is None else files.summary.write_bytes(content)
+    with pytest.raises(OutputExists, match="has changed or lost a file since"):
+        embed(chunks, tmp_path / "out", options)
+    assert embed(chunks, tmp_path / "out", replace(options, force=True)).status == "written"
+
+
 class TestForeignFiles:
     """Only what our manifest lists is ever removed, and only by a run that replaces it."""
 
