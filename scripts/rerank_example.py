@@ -3,7 +3,7 @@
     python scripts/rerank_example.py out/ "how do I delete points by a filter?"
     python scripts/rerank_example.py out/ "what is HNSW" --reranker maxsim:minilm --depth 20
 
-OUT is what `qembed embed` wrote. The default reranker is on the model hub; maxsim:minilm needs no download.
+OUT is what `qembed embed` wrote. Get the default reranker once with `qembed models fetch msmarco`; maxsim:minilm needs no download.
 Whether reranking is worth its time on your chunks is a question for `qembed bench`, not for one query.
 """
 
@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("embeddings", type=Path)
     parser.add_argument("question")
-    parser.add_argument("--reranker", default="cross-encoder/ms-marco-MiniLM-L6-v2")
+    parser.add_argument("--reranker", default="msmarco")
     parser.add_argument("--depth", type=int, default=50, help="results that are reranked")
     parser.add_argument("--show", type=int, default=10, help="results that are printed")
     chosen = parser.parse_args(arguments)
