@@ -3,7 +3,8 @@
     python scripts/rerank_example.py out/ "how do I delete points by a filter?"
     python scripts/rerank_example.py out/ "what is HNSW" --reranker maxsim:minilm --depth 20
 
-OUT is what `qembed embed` wrote. Get the default reranker once with `qembed models fetch msmarco`; maxsim:minilm needs no download.
+OUT is what `qembed embed` wrote. Get the default reranker once with `qembed models fetch msmarco`;
+maxsim:minilm needs no download.
 Whether reranking is worth its time on your chunks is a question for `qembed bench`, not for one query.
 """
 
