@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -139,15 +139,17 @@ def _answers(pairs: Sequence[Pair], endpoint: Endpoint) -> Iterator[tuple[Pair, 
         asked: dict[Future[Answer], Pair] = {
             pool.submit(endpoint.ask, messages(pair.query, pair.text)): pair for pair in pairs
         }
+        waiting = set(asked)
         try:
-            for future in as_completed(asked):
-                try:
-                    yield asked[future], future.result()
-                except CancelledError:
-                    continue
-                except Unreachable as error:
-                    failed = failed or error
-                    pool.shutdown(wait=False, cancel_futures=True)
+            while waiting:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    try:
+                        yield asked[future], future.result()
+                    except Unreachable as error:
+                        failed = failed or error
+                        pool.shutdown(wait=False, cancel_futures=True)
+                waiting = {future for future in waiting if not future.cancelled()}  # nobody tells of those
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
     if failed is not None:
