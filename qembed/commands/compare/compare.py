@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qembed.errors import Mismatch, UsageError
 from qembed.evaluation.eval_sets.beir import read_qrels
 from qembed.evaluation.eval_sets.foreign_runs import read_foreign_run
-from qembed.evaluation.measures import Measure, evaluate, parse_measure
-from qembed.evaluation.statistics.compare import Comparison, Estimate, compare_family, mean_interval
-from qembed.evaluation.statistics.holes import BOUNDED, hole_bounds
-from qembed.records import Finding, Qrels, Run
+from qembed.evaluation.measures import Measure, parse_measure
+from qembed.evaluation.systems.measured import Measured, measure_runs
+from qembed.records import Finding
 from qembed.store import describe_finding
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SCHEMA = "qembed.compare/1"
 MEASURES = ("nDCG@10", "recall@10", "recall@100", "MRR@10", "judged@10")
@@ -49,21 +45,14 @@ class Compared:
         path: Its file.
         missing: Judged queries that it does not answer; each counts 0.
         unknown: Queries that it answers and nobody has judged; they are left out.
-        values: Index query id, one column per measure.
-        estimates: Measure -> mean with interval.
-        comparisons: Measure -> against the first run; empty for the first run itself.
-        holes: Lowest and highest difference to the first run in the first measure, whatever the unjudged
-            items are; None for the first run, and for measures without bounds.
+        measured: Its numbers, compared with the first run.
     """
 
     name: str
     path: Path
     missing: tuple[str, ...]
     unknown: tuple[str, ...]
-    values: pd.DataFrame
-    estimates: dict[str, Estimate]
-    comparisons: dict[str, Comparison]
-    holes: tuple[float, float] | None
+    measured: Measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +121,17 @@ def compare_runs(
                 where=str(path),
                 remedy="give the judgements of these queries: the ids have to be the same",
             )
-    compared = _compare(_names(runs), list(map(Path, runs)), loaded, judged, measures, options)
+    measured = measure_runs(loaded, judged, measures, options, limit=None)
+    compared = tuple(
+        Compared(
+            name=name,
+            path=Path(path),
+            missing=tuple(query for query in judged if not run.get(query)),
+            unknown=tuple(query for query in run if query not in judged),
+            measured=found,
+        )
+        for name, path, run, found in zip(_names(runs), runs, loaded, measured, strict=True)
+    )
     return RunComparison(Path(qrels), len(judged), answerable, measures, compared, tuple(findings), options)
 
 
@@ -150,54 +149,16 @@ def compare_document(found: RunComparison) -> dict[str, Any]:
                 "path": str(one.path),
                 "missing_queries": list(one.missing),
                 "unjudged_queries": len(one.unknown),
-                "estimates": {name: asdict(estimate) for name, estimate in one.estimates.items()},
-                "comparisons": {name: asdict(comparison) for name, comparison in one.comparisons.items()},
-                "difference_whatever_the_holes": one.holes,
+                "estimates": {name: asdict(found) for name, found in one.measured.estimates.items()},
+                "comparisons": {name: asdict(found) for name, found in one.measured.comparisons.items()},
+                "difference_whatever_the_holes": one.measured.holes,
+                "pool": None if one.measured.pool is None else asdict(one.measured.pool),
             }
             for one in found.runs
         ],
         "findings": [describe_finding(finding) for finding in found.findings],
         "options": asdict(found.options),
     }
-
-
-def _compare(
-    names: Sequence[str],
-    paths: Sequence[Path],
-    runs: Sequence[Run],
-    qrels: Qrels,
-    measures: Sequence[Measure],
-    options: CompareOptions,
-) -> tuple[Compared, ...]:
-    frames = [evaluate(qrels, run, measures) for run in runs]
-    comparisons: list[dict[str, Comparison]] = [{} for _ in runs]
-    for measure in measures:
-        if measure.name == "judged":
-            continue
-        column = str(measure)
-        family = compare_family(
-            {str(at): frame[column] for at, frame in enumerate(frames[1:], start=1)},
-            frames[0][column],
-            margin=options.margin,
-            resamples=options.resamples,
-            seed=options.seed,
-        )
-        for at, comparison in family.items():
-            comparisons[int(at)][column] = comparison
-    bounded = measures[0].name in BOUNDED
-    return tuple(
-        Compared(
-            name=names[at],
-            path=paths[at],
-            missing=tuple(query for query in qrels if not run.get(query)),
-            unknown=tuple(query for query in run if query not in qrels),
-            values=frames[at],
-            estimates={str(name): mean_interval(frames[at][name]) for name in frames[at].columns},
-            comparisons=comparisons[at],
-            holes=hole_bounds(qrels, runs[0], run, measures[0]) if at and bounded else None,
-        )
-        for at, run in enumerate(runs)
-    )
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

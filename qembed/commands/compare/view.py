@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qembed.report.words import p_value
 from qembed.terminal.output import Column, aside, console, print_rows, quantity, table
-from qembed.terminal.quality import comparison_columns, estimate_columns
+from qembed.terminal.quality import VERDICT_STYLES, comparison_columns, estimate_columns
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -48,12 +48,9 @@ def _notes(found: RunComparison) -> Iterator[str]:
             yield f"{one.name} does not answer {len(one.missing):,} of the judged queries; each counts 0"
         if one.unknown:
             yield f"{one.name} answers {len(one.unknown):,} queries that are not judged; they are left out"
-        if one.holes is not None and one.holes[0] <= 0 <= one.holes[1] and one.holes[0] < one.holes[1]:
-            low, high = one.holes
-            yield (
-                f"{one.name}: whatever the unjudged results are, the difference lies between {low:+.3f} and "
-                f"{high:+.3f}; judging them could turn the verdict"
-            )
+        if one.measured.pool is not None and one.measured.pool.doubtful and one.measured.holes is not None:
+            low, high = one.measured.holes
+            yield f"{one.name}: whatever the unjudged results are, it differs by {low:+.3f} to {high:+.3f}"
     if found.findings:
         more = f" and {len(found.findings) - 1:,} more" if len(found.findings) > 1 else ""
         yield f"{found.findings[0]}{more}"
@@ -62,13 +59,15 @@ def _notes(found: RunComparison) -> Iterator[str]:
 def _columns(found: RunComparison) -> Iterator[Column[Compared]]:
     yield Column("run", lambda one: one.name)
     for at, measure in enumerate(map(str, found.measures)):
-        yield from _measure(measure, detail=at > 0, compared=measure in found.runs[1].comparisons)
+        yield from _measure(measure, detail=at > 0, compared=measure in found.runs[1].measured.comparisons)
 
 
 def _measure(measure: str, *, detail: bool, compared: bool) -> Iterator[Column[Compared]]:
-    yield from estimate_columns(measure, lambda one: one.estimates[measure], detail=detail)
+    yield from estimate_columns(measure, lambda one: one.measured.estimates[measure], detail=detail)
     if compared:
-        yield from comparison_columns(measure, lambda one: one.comparisons.get(measure), detail=detail)
+        yield from comparison_columns(
+            measure, lambda one: one.measured.comparisons.get(measure), detail=detail
+        )
 
 
 def _quality(found: RunComparison) -> RenderableType:
@@ -79,12 +78,12 @@ def _quality(found: RunComparison) -> RenderableType:
     first, *rest = heads
     made = table("run", first, ">95 %\ninterval", *rest)
     for one in found.runs:
-        estimate = one.estimates[primary]
+        estimate = one.measured.estimates[primary]
         made.add_row(
             Text(one.name),
             _number(estimate.mean),
             "-" if estimate.low != estimate.low else f"{estimate.low:.3f}-{estimate.high:.3f}",
-            *(_number(one.estimates[name].mean) for name in others),
+            *(_number(one.measured.estimates[name].mean) for name in others),
         )
     return made
 
@@ -92,19 +91,22 @@ def _quality(found: RunComparison) -> RenderableType:
 def _verdicts(found: RunComparison) -> RenderableType:
     from rich.text import Text
 
+    from qembed.evaluation.statistics.pool import doubt
     from qembed.evaluation.statistics.verdict import brief
 
     primary = str(found.measures[0])
     made = table("run", ">differs", ">95 % interval", ">p", ">won/tied/lost", "verdict")
     for one in found.runs[1:]:
-        comparison = one.comparisons[primary]
+        comparison = one.measured.comparisons[primary]
         made.add_row(
             Text(one.name),
             f"{comparison.difference:+.3f}",
             "-" if comparison.low != comparison.low else f"{comparison.low:+.3f} {comparison.high:+.3f}",
             p_value(comparison.p_adjusted),
             f"{comparison.wins}/{comparison.ties}/{comparison.losses}",
-            brief(comparison),
+            Text(
+                brief(comparison, doubt(one.measured.pool)), style=VERDICT_STYLES.get(comparison.verdict, "")
+            ),
         )
     return made
 

@@ -15,7 +15,7 @@ from qembed.evaluation.measures import Measure, Values
 from qembed.evaluation.retrieve.depth import RESULTS
 from qembed.evaluation.retrieve.pools import best_order, first
 from qembed.evaluation.retrieve.units import cut_units
-from qembed.evaluation.systems.rows import Settings
+from qembed.evaluation.systems.measured import Settings
 from qembed.evaluation.systems.side import Side
 from qembed.evaluation.systems.system import System, run_at
 from qembed.evaluation.systems.values import values_of

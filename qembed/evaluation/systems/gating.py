@@ -9,7 +9,8 @@ from qembed.errors import UsageError
 from qembed.evaluation.diagnose.gates import Gate, GateResult, hold_difference, hold_value
 from qembed.evaluation.eval_sets.groups import Groups, labels_of
 from qembed.evaluation.statistics.compare import compare, mean_interval
-from qembed.evaluation.systems.rows import Row, Settings
+from qembed.evaluation.systems.measured import Settings
+from qembed.evaluation.systems.rows import Row
 from qembed.evaluation.systems.system import FUSION, System
 from qembed.evaluation.systems.values import values_of
 from qembed.records import Qrels

@@ -26,8 +26,8 @@ def folder(tmp_path: Path) -> Path:
     rows, trec, table = [], [], ["query_id,doc_id,score"]
     bad: dict[str, dict[str, float]] = {}
     for query in range(QUERIES):
-        scores = random.normal(size=30)
-        for item in range(30):
+        scores = random.normal(size=130)
+        for item in range(130):
             rows.append(f"q{query}\t0\td{item}\t{2 if item == 0 else int(item < 4)}")
             good = scores[item] + 2.5 * (item < 4)
             trec.append(f"q{query} Q0 d{item} 1 {good!r} x".replace("np.float64(", "").replace(")", ""))
@@ -42,7 +42,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_numbers_are_those_of_trec_eval(folder: Path) -> None:
-    found = compare_runs([folder / "bad.json", folder / "good.trec"], folder / "qrels.txt")
+    found = compare_runs(
+        [folder / "bad.json", folder / "good.trec"],
+        folder / "qrels.txt",
+        CompareOptions(measures=("nDCG@10", "recall@10", "MAP")),
+    )
     qrels: dict[str, dict[str, int]] = {}
     for line in (folder / "qrels.txt").read_text().splitlines():
         query, _, item, grade = line.split()
@@ -51,15 +55,15 @@ def test_numbers_are_those_of_trec_eval(folder: Path) -> None:
     for line in (folder / "good.trec").read_text().splitlines():
         query, _, item, _, score, _ = line.split()
         runs[1].setdefault(query, {})[item] = float(score)
-    judge = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.10", "recall.10"})
+    judge = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.10", "recall.10", "map"})
     values = []
     for one, run in zip(found.runs, runs, strict=True):
         expected = judge.evaluate(run)
-        for ours, theirs in (("nDCG@10", "ndcg_cut_10"), ("recall@10", "recall_10")):
-            column = [expected[query][theirs] for query in one.values.index]
-            assert one.values[ours].to_numpy() == pytest.approx(column)
-        values.append([expected[query]["ndcg_cut_10"] for query in one.values.index])
-    comparison = found.runs[1].comparisons["nDCG@10"]
+        for ours, theirs in (("nDCG@10", "ndcg_cut_10"), ("recall@10", "recall_10"), ("MAP", "map")):
+            column = [expected[query][theirs] for query in one.measured.values.index]
+            assert one.measured.values[ours].to_numpy() == pytest.approx(column)
+        values.append([expected[query]["ndcg_cut_10"] for query in one.measured.values.index])
+    comparison = found.runs[1].measured.comparisons["nDCG@10"]
     assert comparison == compare(*map(np.array, values))
     assert comparison.verdict == "better"
 
@@ -73,10 +77,10 @@ def test_what_is_missing_or_unknown_is_counted(folder: Path) -> None:
     good, some, bad = found.runs
     assert (good.missing, good.unknown) == ((), ())
     assert some.missing == tuple(f"q{query}" for query in range(5))
-    assert some.values.loc["q0", "recall@10"] == 0
+    assert some.measured.values.loc["q0", "recall@10"] == 0
     assert bad.unknown == ("unknown",)
     assert [str(measure) for measure in found.measures] == ["recall@10", "MAP"]
-    assert all(comparison.family == 2 for comparison in bad.comparisons.values())
+    assert all(comparison.family == 2 for comparison in bad.measured.comparisons.values())
 
 
 def test_names(folder: Path) -> None:
