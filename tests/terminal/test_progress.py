@@ -387,6 +387,8 @@ class TestJson:
             "budget_tokens": 24_576,
             "splits": 0,
             "restarts": 0,
+            "peak_host_bytes": 0,
+            "peak_device_bytes": 0,
             "tokens_per_second": 100.0,
             "texts_per_second": 2.0,
         }

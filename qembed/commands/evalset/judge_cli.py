@@ -65,14 +65,14 @@ def judge(
     from qembed.commands.evalset.judge import judge_plan
     from qembed.commands.evalset.view import judged_document, render_judged, render_plan
     from qembed.evaluation.judge.endpoint import KEY_VARIABLES, Endpoint
-    from qembed.terminal.output import aside, print_json
+    from qembed.terminal.output import aside, print_json, say
     from qembed.terminal.progress import make_progress
 
     plan = judge_plan(bench, output, limit=limit)
     shown = list(render_plan(plan, price))
     if url is None:
         for line in shown:
-            click.echo(line)
+            say(line)
         return
     if model is None:
         raise click.UsageError("--judge needs --judge-model NAME")
@@ -93,6 +93,6 @@ def judge(
         print_json(judged_document(done))
     else:
         for line in render_judged(done):
-            click.echo(line)
+            say(line)
     if done.unusable:
         ctx.exit(3)
