@@ -223,7 +223,7 @@ def _pool(row: Row, first: str) -> str:
         words += f" ({found.low:+.3f} to {found.high:+.3f})"
     words += f", {brief(replace(found, queries_needed=None, small=False))}"
     if pool.one_sided:
-        words += f"; of {first}'s first ten {unjudged(pool.judged_baseline)} are unjudged"
+        words += f"; of the first ten of {first}, {unjudged(pool.judged_baseline)} are unjudged"
     if pool.could_turn and row.holes is not None:
         low, high = row.holes
         words += f"; judging the others (unjudged.csv) could bring {low:+.3f} to {high:+.3f}"
