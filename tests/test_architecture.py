@@ -286,3 +286,14 @@ def test_no_circles_between_files() -> None:
         for name in free:
             del waiting[name]
     assert not waiting, f"these import each other, or what does: {waiting}"
+
+
+@each_module
+def test_a_command_imports_no_other_command(module: Module) -> None:
+    room = module.name.split(".")[:3]
+    if room[1:2] != ["commands"] or len(room) < 3:
+        return
+    for imported, line in imports(module):
+        target = imported.split(".")[:3]
+        other = target[1:2] == ["commands"] and len(target) == 3 and target != room
+        assert not other, f"{module.path}:{line}: {room[2]} imports {target[2]}"

@@ -203,8 +203,8 @@ def _named(inspection: Inspection) -> list[tuple[str, Holdings]]:
 def _show_groups(inspection: Inspection) -> None:
     from rich.markup import escape
 
-    from qembed.commands.search.snippet import snippet
     from qembed.terminal.output import console, quantity, table
+    from qembed.terminal.snippet import snippet
 
     if not inspection.duplicate_groups:
         return

@@ -109,8 +109,8 @@ def show(question: str, results: list[Result], *, full: bool = False) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    from qembed.commands.search.snippet import snippet
     from qembed.terminal.output import console, quantity
+    from qembed.terminal.snippet import snippet
 
     out = console()
     out.print(Text(question, style="bold"))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from qembed.commands.search.snippet import MOST_CHARACTERS, readable, snippet
+from qembed.terminal.snippet import MOST_CHARACTERS, readable, snippet
 
 words = st.lists(
     st.sampled_from(["filter", "payload", "a", "the", "x" * 60, "[Docs](https://e.org/)", "\n#"])
