@@ -1,15 +1,18 @@
-"""Columns of measured quality, which ``bench`` and ``sweep`` share."""
+"""Measured quality as columns and as a table of verdicts, which commands share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from qembed.report.words import number, p_value, signed
-from qembed.terminal.output import Column, Item, quantity
+from qembed.terminal.output import Column, Item, quantity, table
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from qembed.evaluation.statistics.compare import Comparison, Estimate
+    from qembed.evaluation.statistics.pool import Pool
 
 VERDICT_STYLES = {"better": "green", "worse": "red", "equivalent": "cyan", "cannot tell": "yellow"}
 
@@ -57,3 +60,23 @@ def comparison_columns(
         column("queries_needed_from", "queries_needed", quantity, at=0),
         column("queries_needed_to", "queries_needed", quantity, at=1),
     ]
+
+
+def verdict_table(head: str, rows: Iterable[tuple[str, Comparison, Pool | None]]) -> Table:
+    """Difference, interval, p and verdict of each row; ``head`` is the heading of the names."""
+    from rich.text import Text
+
+    from qembed.evaluation.statistics.pool import doubt
+    from qembed.evaluation.statistics.verdict import brief
+
+    made = table(head, ">differs", ">95 % interval", ">p", ">won/tied/lost", "verdict")
+    for name, found, pool in rows:
+        made.add_row(
+            Text(name),
+            f"{found.difference:+.3f}",
+            "-" if found.low != found.low else f"{found.low:+.3f} {found.high:+.3f}",
+            p_value(found.p_adjusted),
+            f"{found.wins}/{found.ties}/{found.losses}",
+            Text(brief(found, doubt(pool)), style=VERDICT_STYLES[found.verdict]),
+        )
+    return made

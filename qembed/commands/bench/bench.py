@@ -15,7 +15,7 @@ from qembed.evaluation.diagnose.agreement import agreement
 from qembed.evaluation.diagnose.decisive import unjudged_results
 from qembed.evaluation.diagnose.gates import Gate, parse_gate
 from qembed.evaluation.eval_sets.eval_set import EvalSet
-from qembed.evaluation.measures import Measure, parse_measure
+from qembed.evaluation.measures import Measure
 from qembed.evaluation.rerank.open import open_reranker
 from qembed.evaluation.rerank.reranker import Reranker
 from qembed.evaluation.retrieve.depth import results_for
@@ -23,6 +23,7 @@ from qembed.evaluation.retrieve.units import absent_relevant
 from qembed.evaluation.systems.diagnosis import ceilings_of, frontier_of, means_of, waterfall_of
 from qembed.evaluation.systems.gating import check_gates, hold_gates
 from qembed.evaluation.systems.judged import Judged, ask, load_judged
+from qembed.evaluation.systems.measured import parse_measures
 from qembed.evaluation.systems.rows import answerability_of, measure_rows
 from qembed.evaluation.systems.side import Side, SideOptions, open_side
 from qembed.evaluation.systems.system import build_systems, system_names
@@ -98,11 +99,7 @@ def bench(
 
 def _asked_for(options: BenchOptions, embeddings: Path) -> tuple[tuple[Measure, ...], list[Gate]]:
     """Measures and gates, parsed; every option is checked before anything is read or loaded."""
-    measures = tuple(dict.fromkeys(parse_measure(text) for text in options.measures))
-    if not measures or measures[0].name == "judged":
-        raise UsageError(
-            "the first measure is the one that decides; judged@k cannot", remedy="--measure nDCG@10 first"
-        )
+    measures = parse_measures(options.measures)
     gates = [parse_gate(text) for text in options.gates]
     _check_options(options)
     _side(options, embeddings).check_index()

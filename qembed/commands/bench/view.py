@@ -19,9 +19,8 @@ from qembed.commands.bench.systems_view import (
 )
 from qembed.evaluation.eval_sets.findings import severity
 from qembed.evaluation.systems.rows import judged_without_answer
-from qembed.report.words import p_value
 from qembed.terminal.output import console, quantity, table
-from qembed.terminal.quality import VERDICT_STYLES
+from qembed.terminal.quality import verdict_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -171,24 +170,9 @@ def _scores(result: BenchResult) -> RenderableType:
 
 
 def _verdicts(result: BenchResult) -> RenderableType:
-    from rich.text import Text
-
-    from qembed.evaluation.statistics.pool import doubt
-    from qembed.evaluation.statistics.verdict import brief
-
     primary = str(result.measures[0])
-    made = table("system", ">differs", ">95 % interval", ">p", ">won/tied/lost", "verdict")
-    for row in result.rows[1:]:
-        found = row.comparisons[primary]
-        made.add_row(
-            Text(row.system.name),
-            f"{found.difference:+.3f}",
-            "-" if found.low != found.low else f"{found.low:+.3f} {found.high:+.3f}",
-            p_value(found.p_adjusted),
-            f"{found.wins}/{found.ties}/{found.losses}",
-            Text(brief(found, doubt(row.pool)), style=VERDICT_STYLES.get(found.verdict, "")),
-        )
-    return made
+    rows = ((row.system.name, row.comparisons[primary], row.pool) for row in result.rows[1:])
+    return verdict_table("system", rows)
 
 
 def _limits(result: BenchResult) -> Iterator[RenderableType]:

@@ -10,8 +10,8 @@ from typing import Any
 from qembed.errors import Mismatch, UsageError
 from qembed.evaluation.eval_sets.beir import read_qrels
 from qembed.evaluation.eval_sets.foreign_runs import read_foreign_run
-from qembed.evaluation.measures import Measure, parse_measure
-from qembed.evaluation.systems.measured import Measured, measure_runs
+from qembed.evaluation.measures import Measure
+from qembed.evaluation.systems.measured import Measured, measure_runs, parse_measures
 from qembed.records import Finding
 from qembed.store import describe_finding
 
@@ -95,12 +95,7 @@ def compare_runs(
     """
     if len(runs) < 2:
         raise UsageError("one run has nothing to be compared with", remedy="qembed compare RUN_A RUN_B")
-    measures = tuple(dict.fromkeys(parse_measure(text) for text in options.measures))
-    if not measures or measures[0].name == "judged":
-        raise UsageError(
-            "judged@k cannot be the first measure, because the first one decides",
-            remedy="pass another one first, e.g. --measure nDCG@10",
-        )
+    measures = parse_measures(options.measures)
     findings: list[Finding] = []
     judged = {
         query: {item: max(grade, 0) for item, grade in grades.items()}

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from qembed.report.words import p_value
 from qembed.terminal.output import Column, aside, console, print_rows, quantity, table
-from qembed.terminal.quality import VERDICT_STYLES, comparison_columns, estimate_columns
+from qembed.terminal.quality import comparison_columns, estimate_columns, verdict_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -89,26 +88,9 @@ def _quality(found: RunComparison) -> RenderableType:
 
 
 def _verdicts(found: RunComparison) -> RenderableType:
-    from rich.text import Text
-
-    from qembed.evaluation.statistics.pool import doubt
-    from qembed.evaluation.statistics.verdict import brief
-
     primary = str(found.measures[0])
-    made = table("run", ">differs", ">95 % interval", ">p", ">won/tied/lost", "verdict")
-    for one in found.runs[1:]:
-        comparison = one.measured.comparisons[primary]
-        made.add_row(
-            Text(one.name),
-            f"{comparison.difference:+.3f}",
-            "-" if comparison.low != comparison.low else f"{comparison.low:+.3f} {comparison.high:+.3f}",
-            p_value(comparison.p_adjusted),
-            f"{comparison.wins}/{comparison.ties}/{comparison.losses}",
-            Text(
-                brief(comparison, doubt(one.measured.pool)), style=VERDICT_STYLES.get(comparison.verdict, "")
-            ),
-        )
-    return made
+    rows = ((one.name, one.measured.comparisons[primary], one.measured.pool) for one in found.runs[1:])
+    return verdict_table("run", rows)
 
 
 def _number(value: float) -> str:

@@ -151,6 +151,11 @@ def split(line: str, separator: str | None, *, quoted: bool) -> list[str]:
     return [field.strip() for field in fields]
 
 
+def run_columns(line: str) -> list[str]:
+    """Columns of a run: between tabs where there are six, which may hold blanks; else between white space."""
+    return line.split("\t") if line.count("\t") == RUN_COLUMNS - 1 else line.split()
+
+
 def json_row(line: str) -> tuple[Any, Any, Any] | str:
     """Query id, item id and grade of a JSON object; or what is wrong with it."""
     try:

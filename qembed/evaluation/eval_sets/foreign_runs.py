@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from qembed.errors import InputNotFound, Mismatch, QembedError
-from qembed.evaluation.eval_sets.columns import RUN_COLUMNS, Layout, json_row, layout_of, split
+from qembed.evaluation.eval_sets.columns import RUN_COLUMNS, Layout, json_row, layout_of, run_columns, split
 from qembed.evaluation.eval_sets.lines import decoded_lines, text_lines
 from qembed.records import Run
 
@@ -45,7 +45,7 @@ def read_foreign_run(path: Path) -> Run:
         rows = _json_rows(lines, path)
     elif (layout := layout_of(lines[0][1])) is not None and layout.header:
         rows = _table(lines[1:], layout, path)
-    elif len(_columns(start)) == RUN_COLUMNS:
+    elif len(run_columns(start)) == RUN_COLUMNS:
         rows = _trec(lines, path)
     else:
         raise Mismatch(
@@ -104,15 +104,10 @@ def _table(lines: list[tuple[int, str]], layout: Layout, path: Path) -> Iterator
 
 def _trec(lines: list[tuple[int, str]], path: Path) -> Iterator[tuple[int, str, str, Any]]:
     for number, line in lines:
-        fields = _columns(line)
+        fields = run_columns(line)
         if len(fields) != RUN_COLUMNS:
             raise _bad(f"{len(fields)} columns; a run has {RUN_COLUMNS}", path, number)
         yield number, fields[0].strip(), fields[2].strip(), fields[4]
-
-
-def _columns(line: str) -> list[str]:
-    """Columns between tabs where there are six, which may hold blanks; else between any white space."""
-    return line.split("\t") if line.count("\t") == RUN_COLUMNS - 1 else line.split()
 
 
 def _bad(reason: str, path: Path, line: int) -> Mismatch:

@@ -16,12 +16,12 @@ import numpy as np
 
 from qembed.errors import Mismatch
 from qembed.evaluation.eval_sets.beir import check_ids, check_qrels_ids
+from qembed.evaluation.eval_sets.columns import RUN_COLUMNS, run_columns
 from qembed.evaluation.eval_sets.findings import finding, refuse
 from qembed.evaluation.eval_sets.lines import text_lines, write_lines
 from qembed.evaluation.retrieve.ordering import ranked
 from qembed.records import OnFinding, Qrels, Run
 
-_COLUMNS = 6
 _LOWEST = np.float32(-np.inf)
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -36,8 +36,8 @@ def read_run(path: Path, on_finding: OnFinding = refuse) -> Run:
     """
     run: Run = {}
     for number, line in text_lines(path, on_finding):
-        fields = line.split("\t") if line.count("\t") == _COLUMNS - 1 else line.split()
-        if len(fields) != _COLUMNS:
+        fields = run_columns(line)
+        if len(fields) != RUN_COLUMNS:
             reason = f"{len(fields)} columns; expected query id, Q0, item id, rank, score, name of the run"
             on_finding(finding("bad-row", path, reason, line=number))
             continue

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
-from qembed.evaluation.measures import Measure
+from qembed.errors import UsageError
+from qembed.evaluation.measures import Measure, parse_measure
 from qembed.evaluation.retrieve.depth import RESULTS
 from qembed.evaluation.statistics.compare import Comparison, Estimate, compare_family, mean_interval
 from qembed.evaluation.statistics.holes import BOUNDED, hole_bounds
@@ -60,6 +61,20 @@ class Measured:
     comparisons: dict[str, Comparison]
     holes: tuple[float, float] | None
     pool: Pool | None
+
+
+def parse_measures(texts: Iterable[str]) -> tuple[Measure, ...]:
+    """Measures of a comparison, each once; the first one decides.
+
+    Raises:
+        UsageError: One is not a measure; there is none; or the first is ``judged``, which has no better.
+    """
+    measures = tuple(dict.fromkeys(map(parse_measure, texts)))
+    if not measures or measures[0].name == "judged":
+        raise UsageError(
+            "the first measure is the one that decides; judged@k cannot", remedy="--measure nDCG@10 first"
+        )
+    return measures
 
 
 def measure_runs(
