@@ -16,6 +16,7 @@ from qembed.engine.workers.oom import encode_in_parts
 from qembed.errors import DimensionMismatch, Mismatch, UsageError
 from qembed.index import Condition, Hit, Index, IndexKind, Point, choose_index, make_index
 from qembed.index.choose import MEMORY_POINTS
+from qembed.index.payload import CONTENT_SHA256, TEXT, metadata_of, point_of
 from qembed.index.protocol import Similarity
 from qembed.models import Encoder, EncoderOptions
 from qembed.progress import Progress
@@ -39,7 +40,7 @@ class Result:
         score: Cosine of query and chunk, or their dot product where the model is made for it.
         chunk_id: The first chunk with this text, by id.
         text: The chunk's text.
-        metadata: The chunk's payload, without the text.
+        metadata: The chunk's payload, without the text and the hash of the point.
         copies: Ids of the other chunks with exactly this text.
     """
 
@@ -159,7 +160,7 @@ def distinct_results(
         hits = index.search(vector, depth=depth, where=where)
         groups: dict[str, _Group] = {}
         for hit in hits:
-            key = str(hit.payload.get("content_sha256") or content_sha256(str(hit.payload.get("text"))))
+            key = _text_key(hit)
             if key in groups:
                 groups[key].copies.append(hit.chunk_id)
             else:
@@ -172,9 +173,16 @@ def distinct_results(
 
 
 def _result(rank: int, group: _Group) -> Result:
-    payload = dict(group.best.payload)
-    text = str(payload.pop("text", ""))
-    return Result(rank, group.best.score, group.best.chunk_id, text, payload, tuple(sorted(group.copies)))
+    best = group.best
+    text, metadata = str(best.payload.get(TEXT, "")), metadata_of(best.payload)
+    return Result(rank, best.score, best.chunk_id, text, metadata, tuple(sorted(group.copies)))
+
+
+def _text_key(hit: Hit) -> str:
+    """Equal for chunks with the same text; a chunk without a text is one of its own."""
+    if hit.payload.get(CONTENT_SHA256):
+        return str(hit.payload[CONTENT_SHA256])
+    return content_sha256(str(hit.payload[TEXT])) if TEXT in hit.payload else hit.chunk_id
 
 
 def _load(embeddings: Embeddings, kind: IndexKind, similarity: Similarity, progress: Progress) -> Index:
@@ -203,7 +211,7 @@ def _points(embeddings: Embeddings, progress: Progress) -> Iterator[Point]:
                 remedy="qembed audit lists all that is wrong",
             )
         progress.advance(1)
-        yield Point(str(record.id), record.vector, {**record.metadata, "text": record.text or ""})
+        yield point_of(record)
 
 
 def _same_length(points: Iterator[Point], dimension: int, path: Path) -> Iterator[Point]:

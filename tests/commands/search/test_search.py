@@ -189,6 +189,13 @@ class TestCopies:
             (result,) = distinct_results(index, east, k=5)
             assert (result.chunk_id, result.copies, result.text) == ("a", ("b",), "")
 
+    def test_chunks_without_a_text_are_no_copies(self) -> None:
+        east = np.array([1, 0], dtype=np.float32)
+        with closing(MemoryIndex(2)) as index:
+            index.add([Point("a", east, {}), Point("b", east, {})])
+            found = distinct_results(index, east, k=5)
+            assert [(result.chunk_id, result.copies) for result in found] == [("a", ()), ("b", ())]
+
 
 class TestOtherModels:
     @pytest.fixture
