@@ -54,6 +54,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "real_data" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.real_data)
+        if "server_url" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.server)
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +85,16 @@ def real_data() -> Path:
     if not (folder / "qdrant_ecosystem").is_dir():
         pytest.skip(f"no real collection in {folder}; set QEMBED_REAL_DATA to the folder that holds it")
     return folder
+
+
+@pytest.fixture(scope="session")
+def server_url() -> str:
+    """URL of a real Qdrant server; its key, if it has one, is in ``QDRANT_API_KEY``. Skips without one."""
+    if "QDRANT_URL" not in os.environ:
+        pytest.skip(
+            "no Qdrant server: set QDRANT_URL to one whose collections named qembed-test-* may be deleted"
+        )
+    return os.environ["QDRANT_URL"]
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,197 @@
+"""What failures of a server mean: the real client against a stub over HTTP."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from qdrant_client import QdrantClient, models
+from qdrant_stub import WRITES, QdrantStub, qdrant_stub
+
+from qembed.errors import DimensionMismatch, InputNotFound, Mismatch, QembedError, Unreachable
+from qembed.index.server.address import Address
+from qembed.index.server.client import connect, explained, passing, version
+from qembed.index.server.retry import Again, Patience, retrying
+
+KEY = "a-very-secret-key"
+
+
+@pytest.fixture
+def stub() -> Iterator[QdrantStub]:
+    with qdrant_stub() as served:
+        yield served
+
+
+@pytest.fixture
+def address(stub: QdrantStub) -> Address:
+    address = Address.of(stub.url, "docs")
+    connect(address).create_collection(
+        "docs", vectors_config=models.VectorParams(size=2, distance=models.Distance.COSINE)
+    )
+    return address
+
+
+def write(client: QdrantClient, vector: list[float] | None = None) -> None:
+    client.upsert("docs", [models.PointStruct(id=1, vector=vector or [1.0, 2.0])], wait=True)
+
+
+def test_talks_to_the_server(address: Address) -> None:
+    client = connect(address)
+    write(client)
+    assert client.count("docs").count == 1
+    assert version(client) == (1, 18)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "exit_code", "words"),
+    [
+        ("401", Unreachable, 4, "QDRANT_API_KEY"),
+        ("403", Unreachable, 4, "QDRANT_API_KEY"),
+        ("429:0", Unreachable, 4, "429"),
+        ("429", Unreachable, 4, "429"),
+        ("429:date", Unreachable, 4, "429"),
+        ("503", Unreachable, 4, "not available"),
+        ("drop-before", Unreachable, 4, "cannot be reached"),
+        ("drop-after", Unreachable, 4, "cannot be reached"),
+        ("half", Unreachable, 4, "cannot be reached"),
+        ("html", Unreachable, 4, "REST API"),
+        ("disk-full", QembedError, 1, "make room on the server"),
+        ("413", Mismatch, 5, "too large"),
+        ("400", Mismatch, 5, "asked to fail with 400"),
+    ],
+)
+def test_a_failure_has_a_meaning(
+    stub: QdrantStub, address: Address, fault: str, kind: type[QembedError], exit_code: int, words: str
+) -> None:
+    stub.fault(fault)
+    client = connect(address)
+    with pytest.raises(kind) as failed, explained(address, client):
+        write(client)
+    assert failed.value.exit_code == exit_code
+    assert words in str(failed.value)
+    assert failed.value.where
+
+
+@pytest.mark.parametrize(
+    ("fault", "after"),
+    [
+        ("429:7", 7.0),
+        ("429", None),
+        ("429:date", None),  # the client cannot read it
+        ("503:3", 3.0),
+        ("503:date", 0.0),
+        ("502", None),
+        ("drop-before", None),
+    ],
+)
+def test_what_may_pass(stub: QdrantStub, address: Address, fault: str, after: float | None) -> None:
+    stub.fault(fault)
+    with pytest.raises(Exception) as failed:
+        write(connect(address))
+    again = passing(failed.value)
+    assert again is not None
+    assert (
+        again.after_seconds == pytest.approx(after, abs=1.1)
+        if after is not None
+        else again.after_seconds is None
+    )
+
+
+@pytest.mark.parametrize("fault", ["401", "400", "413", "disk-full", "html"])
+def test_what_does_not_pass(stub: QdrantStub, address: Address, fault: str) -> None:
+    stub.fault(fault)
+    with pytest.raises(Exception) as failed:
+        write(connect(address))
+    assert passing(failed.value) is None
+
+
+def test_retries_go_on_until_it_works(stub: QdrantStub, address: Address) -> None:
+    stub.fault("503", "429:0", "drop-after", "half")
+    client = connect(address)
+    told: list[Again] = []
+    patience = Patience(60, 0.001, 0.01)
+    retrying(
+        lambda: write(client), passing=passing, patience=patience, retry=lambda again, _: told.append(again)
+    )
+    assert len(told) == 4
+    assert len(stub.requests(WRITES)) == 5
+    assert client.count("docs").count == 1
+
+
+def test_giving_up_says_how_often_and_how_long(stub: QdrantStub, address: Address) -> None:
+    stub.fault("503", times=99)
+    client = connect(address)
+    with (
+        pytest.raises(Unreachable, match=r"tried \d+ times in 0 s and still fails: 503") as failed,
+        explained(address),
+    ):
+        retrying(lambda: write(client), passing=passing, patience=Patience(0.05, 0.01, 0.01))
+    assert "it resumes" in str(failed.value)
+
+
+def test_another_dimension_is_a_mismatch(address: Address) -> None:
+    client = connect(address)
+    with pytest.raises(DimensionMismatch, match="vectors of 2 dimensions, these have 3"), explained(address):
+        write(client, [1.0, 2.0, 3.0])
+
+
+def test_a_missing_collection_names_those_that_exist(address: Address) -> None:
+    client = connect(address)
+    elsewhere = Address(address.url, "dosc")
+    with pytest.raises(InputNotFound, match="'dosc'") as failed, explained(elsewhere, client):
+        client.get_collection("dosc")
+    assert "it has docs" in str(failed.value)
+
+
+def test_a_server_that_is_not_there() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = Address.of(f"http://127.0.0.1:{free.getsockname()[1]}", "docs")
+    client = connect(address)
+    with pytest.raises(Unreachable, match="cannot be reached") as failed, explained(address):
+        client.get_collections()
+    assert f"curl {address.url}/readyz" in str(failed.value)
+
+
+def test_no_answer_in_time(stub: QdrantStub, address: Address) -> None:
+    stub.fault("slow:1.5")
+    client = connect(address, timeout_seconds=1)
+    with pytest.raises(Unreachable, match="no answer in time"), explained(address):
+        write(client)
+
+
+def test_https_to_a_server_without_it(stub: QdrantStub) -> None:
+    address = Address.of(stub.url.replace("http:", "https:"), "docs")
+    client = connect(address)
+    with pytest.raises(Unreachable, match="no encrypted connection") as failed, explained(address):
+        client.get_collections()
+    cause = failed.value.__cause__
+    assert isinstance(cause, Exception)
+    assert passing(cause) is None
+
+
+def test_the_key_is_sent_and_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QDRANT_API_KEY", KEY)
+    with qdrant_stub(api_key=KEY) as stub:
+        address = Address.of(stub.url, "docs")
+        client = connect(address)
+        assert client.get_collections().collections == []
+        monkeypatch.setenv("QDRANT_API_KEY", KEY + "-wrong")
+        with pytest.raises(Unreachable, match="the API key is refused") as failed, explained(address):
+            connect(address).get_collections()
+        monkeypatch.delenv("QDRANT_API_KEY")
+        with pytest.raises(Unreachable, match="wants an API key"), explained(address):
+            connect(address).get_collections()
+    assert KEY not in f"{client!r} {address!r} {failed.value!r} {failed.value}"
+
+
+@pytest.mark.parametrize(
+    ("url", "told"), [("http://a.example", 1), ("https://a.example", 0), ("http://127.0.0.1", 0)]
+)
+def test_a_key_that_travels_unencrypted_is_told(monkeypatch: pytest.MonkeyPatch, url: str, told: int) -> None:
+    monkeypatch.setenv("QDRANT_API_KEY", KEY)
+    notes: list[str] = []
+    connect(Address.of(url, "docs"), note=notes.append)
+    assert len(notes) == told
+    assert KEY not in str(notes)
