@@ -90,7 +90,7 @@ def main() -> None:
         "from qembed.commands.inspect.inspect import inspect",
         "inspect(Path(sys.argv[1]), groups_shown=0).total.chunks",
     )
-    audit = ("from qembed.commands.audit.audit import audit", "audit(Path(sys.argv[1])).records")
+    audit = ("from qembed.store.audit.report import audit", "audit(Path(sys.argv[1])).records")
     rows = []
     started = perf_counter()
     with tempfile.TemporaryDirectory(prefix="qembed-bench-") as name:

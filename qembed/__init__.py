@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from qembed.commands.audit.audit import audit as audit
     from qembed.commands.bench.bench import bench as bench
     from qembed.commands.bench.options import BenchOptions as BenchOptions
     from qembed.commands.bench.store import store_bench as store_bench
@@ -54,6 +53,7 @@ if TYPE_CHECKING:
     from qembed.models import load_catalog as load_catalog
     from qembed.records import Chunk as Chunk
     from qembed.records import Finding as Finding
+    from qembed.store.audit.report import audit as audit
 
 _EXPORTS = {
     "BenchOptions": "qembed.commands.bench.options",
@@ -71,7 +71,7 @@ _EXPORTS = {
     "RankingOptions": "qembed.commands.verify.ranking",
     "ReportOptions": "qembed.commands.report.report",
     "SweepOptions": "qembed.commands.sweep.sweep",
-    "audit": "qembed.commands.audit.audit",
+    "audit": "qembed.store.audit.report",
     "bench": "qembed.commands.bench.bench",
     "check_eval_set": "qembed.commands.evalset.evalset",
     "compare": "qembed.evaluation.statistics.compare",

@@ -236,7 +236,7 @@ def test_parquet_without_pyarrow_says_how_to_get_it(tmp_path: Path, monkeypatch:
         assert "pip install pyarrow" in str(caught.value.remedy)
 
 
-@pytest.mark.parametrize("module", ["qembed.store", "qembed.commands.audit.audit"])
+@pytest.mark.parametrize("module", ["qembed.store", "qembed.store.audit.report"])
 def test_pyarrow_is_not_loaded_before_it_is_needed(module: str) -> None:
     code = f"import sys, {module}; sys.exit('pyarrow' in sys.modules)"
     subprocess.run(

@@ -15,8 +15,8 @@ from qembed.terminal.output import grid
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from qembed.commands.audit.audit import AuditReport, Check
     from qembed.store.audit.findings import AuditFinding
+    from qembed.store.audit.report import AuditReport, Check
     from qembed.terminal.output import Column
 
 SCHEMA = "qembed.audit/1"
@@ -66,7 +66,7 @@ def command(
     """
     from rich.text import Text
 
-    from qembed.commands.audit.audit import EXAMPLES, audit
+    from qembed.store.audit.report import EXAMPLES, audit
     from qembed.terminal.output import console, print_json, print_rows
     from qembed.terminal.progress import make_progress
 

@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import qembed
-from qembed.commands.audit.audit import EXAMPLES, AuditReport, audit
 from qembed.errors import InputNotFound, QembedError
 from qembed.progress import Progress
 from qembed.records import REQUIRED_METADATA
@@ -31,6 +30,7 @@ from qembed.store import (
     write_json,
 )
 from qembed.store.audit.findings import CHECKS, KINDS
+from qembed.store.audit.report import EXAMPLES, AuditReport, audit
 
 TEXTS = ("Ein Text.", "Noch einer: é中.", "x", "Ein Text.")
 same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

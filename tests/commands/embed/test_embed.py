@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qembed.commands.audit.audit import audit
 from qembed.commands.embed.embed import EmbedOptions, EmbedResult, embed
 from qembed.corpus import CorpusOptions
 from qembed.errors import CheckFailed, DuplicateIds, InputNotFound, ModelUnreachable, QembedError, UsageError
 from qembed.models import Encoder, EncoderOptions
 from qembed.progress import DeviceStatus, Progress
 from qembed.records import REQUIRED_METADATA
+from qembed.store.audit.report import audit
 
 NAVIGATION = "home docs search index"
 PAGES = {

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qembed.commands.audit.audit import audit
 from qembed.commands.embed.embed import EmbedOptions, EmbedResult, embed
 from qembed.commands.embed.write import ChunkWriter
 from qembed.corpus import CorpusOptions
@@ -21,6 +20,7 @@ from qembed.errors import OutputExists, QembedError, TimeLimitReached
 from qembed.models import Encoder, EncoderOptions
 from qembed.progress import Progress
 from qembed.store import find_embeddings, placed_records, read_journal
+from qembed.store.audit.report import audit
 
 WriteChunks = Callable[[Path, Mapping[str, Sequence[Any]]], Path]
 TEXTS = [f"chunk {number} " + "of some words " * (number % 5) for number in range(40)]

@@ -1,4 +1,4 @@
-"""``audit``: are files of embeddings sound? Their lines, vectors, ids, texts, and what was recorded of it."""
+"""The audit of files of embeddings: their lines, vectors, ids, texts, and what was recorded of them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Check:
     """One check and how it went.
 
     Attributes:
-        name: A name of ``store.audit_findings.CHECKS``.
+        name: A name of ``store.audit.findings.CHECKS``.
         outcome: ``ok``, ``problems``, or ``not checked``.
         errors: How many.
         warnings: How many.
