@@ -1,0 +1,102 @@
+"""What qembed remembers of a collection, as keys ``qembed.*`` of the collection's own metadata.
+
+There it survives this machine, so that another one can restore the indexing or roll an alias back. A server
+before 1.16 keeps no metadata; then it is a file beside the embeddings, if there are embeddings.
+
+    indexing_threshold   what it was before it was held back; absent once it is restored
+    alias.NAME           the collection that the alias NAME pointed to before it moved here; empty for none
+    replaces             the collection that this one was made to replace
+    embeddings_sha256    what was uploaded last
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from inspect import signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from qembed.errors import Mismatch
+from qembed.store import locked, write_json
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+PREFIX = "qembed."
+KEEPS_METADATA = (1, 16)
+"""First version of a server that keeps metadata with a collection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What is remembered of one collection.
+
+    Attributes:
+        client: Of the server.
+        collection: Its own name, not an alias.
+        url: Of the server.
+        on_server: Whether the server keeps metadata, and the client can send them.
+        file: Where else; None for nowhere.
+    """
+
+    client: QdrantClient
+    collection: str
+    url: str
+    on_server: bool
+    file: Path | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether there is a place to write to."""
+        return self.on_server or self.file is not None
+
+    def read(self) -> dict[str, Any]:
+        """All that is remembered; empty where nothing is."""
+        if not self.on_server:
+            return dict(self._in_file().get(self._name) or {})
+        metadata = self.client.get_collection(self.collection).config.metadata or {}
+        return {key.removeprefix(PREFIX): val for key, val in metadata.items() if key.startswith(PREFIX)}
+
+    def write(self, changes: Mapping[str, Any]) -> None:
+        """Remember or, with None, forget; without a place to write to, do nothing."""
+        if self.on_server:  # which merges them into what it has, and takes null as a removal
+            self.client.update_collection(self.collection, metadata=prefixed(changes))
+        elif self.file is not None:
+            with locked(self.file):
+                document = self._in_file()
+                kept = {**(document.get(self._name) or {}), **changes}
+                document[self._name] = {key: val for key, val in kept.items() if val is not None}
+                write_json(self.file, document)
+
+    @property
+    def _name(self) -> str:
+        return f"{self.url}/{self.collection}"
+
+    def _in_file(self) -> dict[str, Any]:
+        if self.file is None or not self.file.is_file():
+            return {}
+        try:
+            document = orjson.loads(self.file.read_bytes())
+        except orjson.JSONDecodeError as error:
+            raise Mismatch(
+                f"these are no notes of qembed: {error}", where=str(self.file), remedy="move the file away"
+            ) from None
+        return document if isinstance(document, dict) else {}
+
+
+def keeps_metadata(client: QdrantClient, version: tuple[int, int]) -> bool:
+    """Whether a server of this version keeps metadata, and the installed client (from 1.16) sends them."""
+    return version >= KEEPS_METADATA and "metadata" in signature(client.update_collection).parameters
+
+
+def notes_file(embeddings: Path) -> Path:
+    """The file of notes beside a file of embeddings."""
+    return embeddings.parent / ".qembed-collections.json"
+
+
+def prefixed(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Notes as metadata of a collection."""
+    return {PREFIX + key: value for key, value in changes.items()}
