@@ -200,6 +200,8 @@ def _create(stub: QdrantStub, name: str, body: Any) -> bool:
         metadata=wanted.metadata,
     )
     stub.given[name], stub.indexes[name], stub.discarded[name] = deepcopy(body), {}, 0
+    if _before(stub, 1, 16):
+        stub.given[name].pop("metadata", None)
     return True
 
 
@@ -212,7 +214,7 @@ def _in_collection(
         case "GET", []:
             return _info(stub, name)
         case "PATCH", []:
-            _change(stub.given[name], body)
+            _change(stub, name, body)
             return True
         case "DELETE", []:
             for kept in (stub.given, stub.indexes, stub.discarded):
@@ -239,7 +241,7 @@ def _in_collection(
 
 
 def _create_vector(stub: QdrantStub, name: str, vector: str, body: Any, status: str) -> Any:
-    if tuple(map(int, stub.version.split(".")[:2])) < (1, 18):
+    if _before(stub, 1, 18):
         raise Refused(404, "")  # what a server says to a path that it does not know
     stub.db.create_vector_name(name, vector, _parse(wire.VectorNameConfig, body))
     kinds = stub.given[name]
@@ -274,6 +276,8 @@ def _points(stub: QdrantStub, verb: str, name: str, rest: list[str], body: Any, 
                 with_vectors=asked.with_vector or False,
             )
             return {"points": _dump(points), "next_page_offset": after}
+        case "PUT", ["points", "vectors"]:
+            return _write_vectors(stub, name, body, status)
         case "POST", ["points", "delete"]:
             db.delete(name, _parse(wire.PointsSelector, body))
             return {"operation_id": 0, "status": status}
@@ -325,9 +329,28 @@ def _write(stub: QdrantStub, name: str, body: Any, status: str) -> Any:
     return {"operation_id": stub.writes, "status": status}
 
 
-def _change(given: dict[str, Any], body: Any) -> None:
+def _write_vectors(stub: QdrantStub, name: str, body: Any, status: str) -> Any:
+    points = _parse(wire.UpdateVectors, body).points
+    there = {each.id for each in stub.db.retrieve(name, [point.id for point in points])}
+    for point in points:
+        if point.id not in there:
+            raise Refused(404, f"Not found: No point with id {point.id} found")
+    stub.db.update_vectors(name, points)
+    return {"operation_id": stub.writes, "status": status}
+
+
+def _before(stub: QdrantStub, *version: int) -> bool:
+    """Whether the server is older than a version."""
+    return tuple(map(int, stub.version.split(".")[:2])) < version
+
+
+def _change(stub: QdrantStub, name: str, body: Any) -> None:
     """PATCH: ``vectors`` and ``params`` merge into what was given; ``""`` is the vector without a name."""
-    body = deepcopy(body)
+    given, body = stub.given[name], deepcopy(body)
+    metadata = body.pop("metadata", None) or {}
+    if not _before(stub, 1, 16):  # an older server does not know the field, and says nothing
+        kept = (given.get("metadata") or {}) | metadata
+        given["metadata"] = {key: value for key, value in kept.items() if value is not None}
     for key, changes in (body.pop("vectors", None) or {}).items():
         _merge(given["vectors"] if key == "" else given["vectors"][key], changes)
     for key, value in (body.pop("params", None) or {}).items():
