@@ -32,7 +32,7 @@ import numpy as np
 from common import markdown_table
 
 from qembed.evaluation.eval_sets.bundled import find_eval_set
-from qembed.evaluation.eval_sets.trec import read_run
+from qembed.evaluation.eval_sets.runs import read_run
 from qembed.evaluation.measures import evaluate
 from qembed.evaluation.statistics.compare import mean_interval
 

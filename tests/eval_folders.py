@@ -61,3 +61,11 @@ LAYOUTS = {
     "no header, commas": "q1,d1,1\nq1,d2,0\nq2,d3,2\n",
 }
 """One eval set's judgements as different tools write them."""
+
+IN_ONE_PIECE = {
+    "a list": '[{"query_id": "q1", "doc_id": "d1", "relevance": 1},\n'
+    ' {"query_id": "q1", "doc_id": "d2", "relevance": 0},\n'
+    ' {"query_id": "q2", "doc_id": "d3", "relevance": 2}]\n',
+    "ranx": '{"q1": {"d1": 1, "d2": 0},\n "q2": {"d3": 2}}\n',
+}
+"""The same as one JSON document, to which no line can be added."""

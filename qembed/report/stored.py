@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from qembed.errors import InputNotFound, Mismatch
-from qembed.evaluation.eval_sets.trec import read_run
+from qembed.evaluation.eval_sets.runs import read_run
 from qembed.evaluation.retrieve.ordering import ranked
 from qembed.evaluation.statistics.verdict import Comparison
 from qembed.report.names import display_names

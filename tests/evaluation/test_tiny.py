@@ -12,7 +12,7 @@ from eval_collections import collection_of
 
 from qembed.evaluation.eval_sets.check import check_against
 from qembed.evaluation.eval_sets.eval_set import EvalSet, load_eval_set
-from qembed.evaluation.eval_sets.trec import read_run
+from qembed.evaluation.eval_sets.runs import read_run
 from qembed.evaluation.measures import evaluate, missing_queries
 from qembed.evaluation.retrieve.units import Units, units_of
 from qembed.records import Qrels, Run

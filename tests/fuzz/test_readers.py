@@ -24,6 +24,7 @@ from qembed.corpus.layouts import TEXT_KEYS
 from qembed.errors import QembedError
 from qembed.evaluation.eval_sets.beir import read_qrels, read_queries
 from qembed.evaluation.eval_sets.card import read_card
+from qembed.evaluation.eval_sets.runs import read_run
 from qembed.records import Finding, Place
 from qembed.store import BadLine, find_embeddings, open_writer, read_journal, read_manifest, read_records
 from qembed.store.cache import VectorCache
@@ -195,6 +196,7 @@ def test_any_bytes_as_an_eval_set(folder: Path, content: bytes) -> None:
         "queries.jsonl": read_queries,
         "r.tsv": read_qrels,
         "r.txt": read_qrels,
+        "run.trec": read_run,
         "j.tsv": read_judgements,
     }
     for name, reader in readers.items():

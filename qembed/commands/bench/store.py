@@ -22,7 +22,7 @@ from qembed.evaluation.diagnose.agreement import PERSISTENCE, Agreement
 from qembed.evaluation.diagnose.decisive import Unjudged
 from qembed.evaluation.eval_sets.eval_set import CARD, EvalSet
 from qembed.evaluation.eval_sets.groups import repeated
-from qembed.evaluation.eval_sets.trec import write_run, write_run_qrels
+from qembed.evaluation.eval_sets.trec import write_runs
 from qembed.evaluation.systems.rows import Row
 from qembed.evaluation.systems.side import Side, describe_side
 from qembed.models.device import device_name
@@ -124,10 +124,11 @@ def store_bench(result: BenchResult, reports: Path, name: str | None = None) -> 
         OSError: The disk is full.
     """
     folder = _new_folder(reports, name or result.eval_set.card.name)
-    (folder / "runs").mkdir()
-    for row, file in zip(result.rows, _run_files(result.rows), strict=True):
-        write_run(folder / file, row.system.run, name=file_name(row.system.name))
-    write_run_qrels(folder / QRELS, result.qrels)
+    runs = {
+        file: (file_name(row.system.name), row.system.run)
+        for row, file in zip(result.rows, _run_files(result.rows), strict=True)
+    }
+    write_runs(folder, runs, result.qrels, QRELS)
     measures = [str(measure) for measure in result.measures]
     _write_csv(
         folder / "per_query.csv",

@@ -9,7 +9,7 @@ from typing import Any
 
 from qembed.errors import Mismatch, UsageError
 from qembed.evaluation.eval_sets.beir import read_qrels
-from qembed.evaluation.eval_sets.foreign_runs import read_foreign_run
+from qembed.evaluation.eval_sets.runs import read_run
 from qembed.evaluation.measures import Measure
 from qembed.evaluation.systems.measured import Measured, measure_runs, parse_measures
 from qembed.records import Finding
@@ -84,7 +84,7 @@ def compare_runs(
     """Compare runs of any tool, paired by query, with the statistics of ``bench``.
 
     Args:
-        runs: Two or more files (``foreign_runs.read_foreign_run``); the others are compared with the first.
+        runs: Two or more files (``runs.read_run``); the others are compared with the first.
         qrels: A file of judgements, in any layout that eval sets have.
         options: What is measured.
 
@@ -107,8 +107,10 @@ def compare_runs(
             f"no item has a grade of {measures[0].rel} or more, so {measures[0]} is not defined",
             where=str(qrels),
         )
-    loaded = [read_foreign_run(Path(path)) for path in runs]
+    loaded = [read_run(Path(path)) for path in runs]
     for path, run in zip(runs, loaded, strict=True):
+        if not run:
+            raise Mismatch("the run is empty", where=str(path), remedy="give a run with at least one result")
         if run.keys().isdisjoint(judged):
             raise Mismatch(
                 f"no query of the run is judged: its first is {next(iter(run))!r}, "

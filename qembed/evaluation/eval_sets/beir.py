@@ -20,22 +20,16 @@ from typing import Any, Literal, TypeAlias
 import orjson
 
 from qembed.errors import Mismatch, UsageError
-from qembed.evaluation.eval_sets.columns import (
-    BEIR_COLUMNS,
-    RUN_COLUMNS,
-    Layout,
-    json_row,
-    layout_of,
-    split,
-)
+from qembed.evaluation.eval_sets.columns import BEIR_COLUMNS, RUN_COLUMNS, Layout
 from qembed.evaluation.eval_sets.findings import finding, refuse
 from qembed.evaluation.eval_sets.lines import text_lines, write_lines
+from qembed.evaluation.eval_sets.rows import Fields, rows_of
+from qembed.evaluation.eval_sets.run_ids import Names, original_ids
 from qembed.records import OnFinding, Qrels
 
 Form: TypeAlias = Literal["beir", "trec"]
 
 HEADER = "query-id\tcorpus-id\tscore"
-_WIDTHS = {3: "query id, item id, grade", 4: "query id, iteration, item id, grade"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,23 +154,23 @@ def qrels_rows(path: Path, on_finding: OnFinding) -> Iterator[Row]:
         InputNotFound: The file is not there.
         Mismatch: The file is a run.
     """
-    layout: Layout | Literal["json"] | None = None
-    for number, line in text_lines(path, on_finding):
-        if layout is None:
-            layout = "json" if line.startswith("{") else layout_of(line)
-            if layout is None and len(line.split()) == RUN_COLUMNS:
-                raise Mismatch(
-                    "the file is a run (six columns), not qrels", where=str(path), remedy="give the qrels"
-                )
-            if isinstance(layout, Layout) and layout.header:
-                continue
-            if isinstance(layout, Layout) and layout.width == BEIR_COLUMNS:
-                on_finding(finding("no-header", path, "the header is missing", line=number))
-        row = _json_row(number, line) if layout == "json" else _columns(number, line, layout)
+
+    def decided(number: int, line: str, layout: Layout | None) -> None:
+        if layout is None and len(line.split()) == RUN_COLUMNS:
+            raise Mismatch(
+                "the file is a run (six columns), not qrels", where=str(path), remedy="give the qrels"
+            )
+        if layout is not None and not layout.header and layout.width == BEIR_COLUMNS:
+            on_finding(finding("no-header", path, "the header is missing", line=number))
+
+    original = original_ids(path.parent)
+    for number, fields in rows_of(text_lines(path, on_finding), decided=decided):
+        row = fields if isinstance(fields, str) else _row(number, fields, original)
         if isinstance(row, Row):
             yield row
         else:
-            on_finding(finding(row[0], path, row[1], line=number))
+            kind = "bad-grade" if row.startswith("the grade") else "bad-row"
+            on_finding(finding(kind, path, row, line=number))
 
 
 def write_qrels(path: Path, qrels: Qrels, *, form: Form = "beir") -> None:
@@ -248,30 +242,15 @@ def _tsv_query(line: str) -> tuple[str, str] | str:
     return query_id.strip(), text.strip()
 
 
-def _json_row(number: int, line: str) -> Row | tuple[str, str]:
-    found = json_row(line)
-    return _row(number, found) if isinstance(found, tuple) else ("bad-row", found)
-
-
-def _columns(number: int, line: str, layout: Layout | None) -> Row | tuple[str, str]:
-    if layout is None:
-        return "bad-row", f"{len(line.split())} columns; expected 3 (BEIR) or 4 (TREC)"
-    fields = split(line, layout.separator, quoted=layout.quoted)
-    if len(fields) != layout.width:
-        return "bad-row", f"{len(fields)} columns; expected {_WIDTHS.get(layout.width) or layout.width}"
-    query_id, item_id, grade = layout.places
-    return _row(number, (fields[query_id], fields[item_id], fields[grade]))
-
-
-def _row(number: int, found: tuple[Any, Any, Any]) -> Row | tuple[str, str]:
-    query_id, item_id = (str(name).strip() for name in found[:2])
+def _row(number: int, fields: Fields, original: Names) -> Row | str:
+    query_id, item_id = (str(name).strip() for name in fields[:2])
     if not query_id or not item_id:
-        return "bad-row", "an id is empty"
-    grade = parse_grade(found[2])
+        return "an id is empty"
+    grade = parse_grade(fields[2])
     if grade is None:
-        reason = f"the grade {str(found[2]).strip()!r} is not an integer"
-        return "bad-grade", reason + ("" if number > 1 else " (a header has query-id, corpus-id, score)")
-    return Row(number, query_id, item_id, grade)
+        reason = f"the grade {str(fields[2]).strip()!r} is not an integer"
+        return reason + ("" if number > 1 else " (a header has query-id, corpus-id, score)")
+    return Row(number, original(query_id), original(item_id), grade)
 
 
 def parse_grade(text: Any) -> int | None:

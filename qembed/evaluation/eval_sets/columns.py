@@ -1,7 +1,8 @@
-"""How a file of judgements is laid out, decided once from its first line.
+"""How a file of judgements or a run is laid out, decided once from its first line.
 
     query-id <tab> corpus-id <tab> score     BEIR; also other names or order, more columns, quotes, commas
     q1 0 item 2                              TREC: query, iteration, item, grade; separated by tabs or blanks
+    q1 Q0 item 1 3.25 name                   TREC: a run
     {"query-id": ..., "corpus-id": ..., "score": ...}    JSON lines, as MTEB writes them
 
 Quotes are removed only where the whole first line is quoted, or where commas separate: elsewhere they are
@@ -14,9 +15,11 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
+
+from qembed.errors import UsageError
 
 QUERY_NAMES: Final = ("query_id", "qid", "query", "queryid", "q_id", "topic", "topic_id", "topicid")
 ITEM_NAMES: Final = (
@@ -47,20 +50,25 @@ GRADE_NAMES: Final = (
 )
 
 BEIR_COLUMNS: Final = 3
-TREC_COLUMNS: Final = 4
 RUN_COLUMNS: Final = 6
+
+Bare: TypeAlias = Mapping[int, tuple[int, int, int]]
+QRELS: Final[Bare] = {BEIR_COLUMNS: (0, 1, 2), 4: (0, 2, 3)}
+"""Judgements without a first line that names the columns: BEIR's three, TREC's four."""
+RUNS: Final[Bare] = {RUN_COLUMNS: (0, 2, 4)}
+"""Runs without one: TREC's six."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Columns of a file of judgements.
+    """Columns of a file of judgements, or of a run.
 
     Attributes:
         separator: Between columns; None for any white space.
         quoted: Fields may stand in double quotes.
         width: Number of columns.
-        places: Positions of query id, item id and grade.
-        header: The first line names the columns and is no judgement.
+        places: Positions of query id, item id, and grade or score.
+        header: The first line names the columns and is no row.
     """
 
     separator: str | None
@@ -114,33 +122,47 @@ class JsonLayout:
     def regraded(self, line: str, grade: int) -> str:
         """The line with another grade."""
         value = orjson.loads(line)
-        key = next(key for key in value if _plain(key) in GRADE_NAMES)
+        key = next(key for key in value if plain(key) in GRADE_NAMES)
         return orjson.dumps({**value, key: grade}).decode()
 
 
 def layout_to_write(first: str) -> Layout | JsonLayout:
     """How to add lines to a file of judgements that begins with ``first``, which can be read."""
-    if not first.startswith("{"):
+    if not first.lstrip().startswith(("{", "[")):
         found = layout_of(first)
         assert found is not None
         return found
-    keys = [
-        next(key for name in names for key in orjson.loads(first) if _plain(key) == name)
-        for names in (QUERY_NAMES, ITEM_NAMES, GRADE_NAMES)
-    ]
-    return JsonLayout((keys[0], keys[1], keys[2]))
+    try:
+        value = orjson.loads(first)
+    except orjson.JSONDecodeError:
+        value = {}
+    named = {plain(str(key)): key for key in value} if isinstance(value, dict) else {}
+    query, item, grade = (first_of(named, names) for names in (QUERY_NAMES, ITEM_NAMES, GRADE_NAMES))
+    if query is None or item is None or grade is None:
+        raise UsageError(
+            "no line can be added to JSON in one piece",
+            remedy="convert the file first: qembed evalset convert FILE NEW --to beir",
+        )
+    return JsonLayout((query, item, grade))
 
 
-def layout_of(first: str) -> Layout | None:
-    """Layout of a file that begins with the line ``first``; None if it is none of the known ones."""
+def layout_of(first: str, bare: Bare = QRELS) -> Layout | None:
+    """Layout of a file that begins with the line ``first``; None if it is none of the known ones.
+
+    Args:
+        first: The first line that is not blank.
+        bare: Layouts without names of columns: number of columns -> places of query id, item id and value.
+    """
     separator, quoted = _separator(first)
     fields = split(first, separator, quoted=quoted)
-    places = _places([_plain(field) for field in fields])
+    places = _places([plain(field) for field in fields])
     if places is not None:
         return Layout(separator, quoted, len(fields), places, header=True)
-    if len(fields) not in (BEIR_COLUMNS, TREC_COLUMNS):
+    if len(fields) not in bare and bare is RUNS:
+        separator, fields = None, first.split()  # tabs and blanks mixed
+    if len(fields) not in bare:
         return None
-    return Layout(separator, quoted, len(fields), (0, len(fields) - 2, len(fields) - 1), header=False)
+    return Layout(separator, quoted, len(fields), bare[len(fields)], header=False)
 
 
 def split(line: str, separator: str | None, *, quoted: bool) -> list[str]:
@@ -149,27 +171,6 @@ def split(line: str, separator: str | None, *, quoted: bool) -> list[str]:
         return line.split()
     fields = next(csv.reader([line], delimiter=separator)) if quoted else line.split(separator)
     return [field.strip() for field in fields]
-
-
-def run_columns(line: str) -> list[str]:
-    """Columns of a run: between tabs where there are six, which may hold blanks; else between white space."""
-    return line.split("\t") if line.count("\t") == RUN_COLUMNS - 1 else line.split()
-
-
-def json_row(line: str) -> tuple[Any, Any, Any] | str:
-    """Query id, item id and grade of a JSON object; or what is wrong with it."""
-    try:
-        value = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        return f"invalid JSON: {error.msg}, column {error.colno}"
-    if not isinstance(value, dict):
-        return "the line is no JSON object"
-    named = {_plain(str(key)): item for key, item in value.items()}
-    found = [_first(named, names) for names in (QUERY_NAMES, ITEM_NAMES, GRADE_NAMES)]
-    if any(item is None for item in found):
-        return f"the object has the keys {', '.join(map(str, value))}; expected query-id, corpus-id and score"
-    query, item, grade = found
-    return query, item, grade
 
 
 def _separator(first: str) -> tuple[str | None, bool]:
@@ -185,13 +186,15 @@ def _separator(first: str) -> tuple[str | None, bool]:
 
 def _places(names: Sequence[str]) -> tuple[int, int, int] | None:
     positions = {name: at for at, name in reversed(list(enumerate(names)))}
-    query, item, grade = (_first(positions, known) for known in (QUERY_NAMES, ITEM_NAMES, GRADE_NAMES))
+    query, item, grade = (first_of(positions, known) for known in (QUERY_NAMES, ITEM_NAMES, GRADE_NAMES))
     return None if query is None or item is None or grade is None else (query, item, grade)
 
 
-def _first(values: Mapping[str, Any], names: Sequence[str]) -> Any:
+def first_of(values: Mapping[str, Any], names: Sequence[str]) -> Any:
+    """The value of the first of ``names`` that is there; None if none is."""
     return next((values[name] for name in names if name in values), None)
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """The name of a column or key as ``QUERY_NAMES``, ``ITEM_NAMES`` and ``GRADE_NAMES`` spell it."""
     return name.strip().lower().replace("-", "_").replace(" ", "_")

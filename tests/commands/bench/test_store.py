@@ -36,7 +36,7 @@ from qembed.evaluation.diagnose.decisive import Unjudged
 from qembed.evaluation.diagnose.waterfall import STAGES
 from qembed.evaluation.eval_sets.bundled import bundled_eval_sets
 from qembed.evaluation.eval_sets.eval_set import EvalSet, load_eval_set
-from qembed.evaluation.eval_sets.trec import read_run
+from qembed.evaluation.eval_sets.runs import read_run
 from qembed.evaluation.measures import evaluate
 from qembed.evaluation.retrieve.ordering import ranked
 from qembed.records import Qrels, Run
@@ -363,7 +363,7 @@ class TestFolders:
     def test_file_names(self, system: str, file: str) -> None:
         assert file_name(system) == file
 
-    @pytest.mark.parametrize("step", ["write_run", "_write_csv", "write_hits", "write_json"])
+    @pytest.mark.parametrize("step", ["write_runs", "_write_csv", "write_hits", "write_json"])
     def test_an_interrupted_write_leaves_no_document(
         self, result: BenchResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
     ) -> None:

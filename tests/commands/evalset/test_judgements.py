@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from eval_folders import HEADER, LAYOUTS, eval_folder
+from eval_folders import HEADER, IN_ONE_PIECE, LAYOUTS, eval_folder
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qembed.commands.evalset import judgements
 from qembed.commands.evalset.judgements import merge_judgements, read_judgements
-from qembed.errors import InputNotFound, Mismatch, QembedError
+from qembed.errors import InputNotFound, Mismatch, QembedError, UsageError
 from qembed.evaluation.eval_sets.beir import read_qrels
 from qembed.evaluation.eval_sets.columns import layout_of
 from qembed.evaluation.eval_sets.eval_set import load_eval_set
@@ -156,6 +156,16 @@ def test_every_layout_of_qrels_keeps_its_form(eval_set: Path, tmp_path: Path, te
     assert set(before) - set(after) <= {before[0 if before[0].startswith(("q1", "{")) else 1]}
     assert (after[0][0] == "{") == (before[0][0] == "{")
     assert before[0][0] == "{" or layout_of(after[0]) == layout_of(before[0])
+
+
+@pytest.mark.parametrize("text", IN_ONE_PIECE.values(), ids=list(IN_ONE_PIECE))
+def test_json_in_one_piece_takes_no_line(eval_set: Path, tmp_path: Path, text: str) -> None:
+    path = eval_set / "qrels" / "test.tsv"
+    path.write_text(text)
+    with pytest.raises(UsageError, match="JSON in one piece") as caught:
+        merge_judgements(eval_set, [exported(tmp_path, "q1 d9 2")])
+    assert "evalset convert" in (caught.value.remedy or "")
+    assert path.read_text() == text
 
 
 def test_three_columns_and_a_judge_who_is_named(eval_set: Path, tmp_path: Path) -> None:

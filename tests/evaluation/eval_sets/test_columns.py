@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from eval_folders import LAYOUTS
+from eval_folders import IN_ONE_PIECE, LAYOUTS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +18,7 @@ from qembed.records import Finding
 READ = {"q1": {"d1": 1, "d2": 0}, "q2": {"d3": 2}}
 
 
-@pytest.mark.parametrize("text", LAYOUTS.values(), ids=list(LAYOUTS))
+@pytest.mark.parametrize("text", [*LAYOUTS.values(), *IN_ONE_PIECE.values()], ids=[*LAYOUTS, *IN_ONE_PIECE])
 def test_a_layout_is_read_as_it_is_meant(tmp_path: Path, text: str) -> None:
     path = tmp_path / "qrels"
     path.write_text(text, encoding="utf-8")

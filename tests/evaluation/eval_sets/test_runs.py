@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -10,8 +11,8 @@ import pytest
 import ranx
 
 from qembed.errors import InputNotFound, Mismatch, QembedError
-from qembed.evaluation.eval_sets.foreign_runs import read_foreign_run
-from qembed.evaluation.eval_sets.trec import write_run
+from qembed.evaluation.eval_sets.runs import read_run
+from qembed.evaluation.eval_sets.trec import write_runs
 
 RUN = {"q1": {"d1": 3.5, "d2": 1.25}, "q2": {"d3": -0.5}}
 TREC = "q1 Q0 d1 1 3.5 x\nq1 Q0 d2 2 1.25 x\nq2 Q0 d3 1 -0.5 x\n"
@@ -21,12 +22,12 @@ def test_what_ranx_writes(tmp_path: Path) -> None:
     run = ranx.Run(RUN, name="x")
     for name in ("run.json", "run.trec"):
         run.save(str(tmp_path / name))
-        assert read_foreign_run(tmp_path / name) == RUN
+        assert read_run(tmp_path / name) == RUN
 
 
 def test_what_qembed_writes(tmp_path: Path) -> None:
-    write_run(tmp_path / "run.trec", {"q 1": {"d 1": 2.0, "d2": 1.0}}, name="two words")
-    assert read_foreign_run(tmp_path / "run.trec") == {"q 1": {"d 1": 2.0, "d2": 1.0}}
+    write_runs(tmp_path, {"run.trec": ("two words", {"q 1": {"d 1": 2.0, "d2": 1.0}})}, {}, "qrels.txt")
+    assert read_run(tmp_path / "run.trec") == {"q 1": {"d 1": 2.0, "d2": 1.0}}
 
 
 @pytest.mark.parametrize("separator", [",", "\t"])
@@ -34,7 +35,7 @@ def test_a_table_of_ir_measures(tmp_path: Path, separator: str) -> None:
     rows = [(query, item, score) for query, scores in RUN.items() for item, score in scores.items()]
     frame = pd.DataFrame(rows, columns=["query_id", "doc_id", "score"])
     frame.to_csv(tmp_path / "run.csv", sep=separator, index=False)
-    assert read_foreign_run(tmp_path / "run.csv") == RUN
+    assert read_run(tmp_path / "run.csv") == RUN
 
 
 def test_json_lines(tmp_path: Path) -> None:
@@ -44,15 +45,40 @@ def test_json_lines(tmp_path: Path) -> None:
         for item, score in scores.items()
     )
     (tmp_path / "run.jsonl").write_text("".join(lines))
-    assert read_foreign_run(tmp_path / "run.jsonl") == RUN
+    assert read_run(tmp_path / "run.jsonl") == RUN
+
+
+def test_a_list_of_json(tmp_path: Path) -> None:
+    rows = [
+        {"query_id": query, "doc_id": item, "score": score}
+        for query, scores in RUN.items()
+        for item, score in scores.items()
+    ]
+    (tmp_path / "run.json").write_text(json.dumps(rows, indent=1))
+    assert read_run(tmp_path / "run.json") == RUN
+
+
+def test_runs_of_other_tools_are_read_by_score(tmp_path: Path) -> None:
+    (tmp_path / "r").write_text("1 Q0 a 1 3.5 bm25\n1 Q0 b 2 9 bm25\n2  Q0 a 1\t-1e3 bm25\n")
+    assert read_run(tmp_path / "r") == {"1": {"a": 3.5, "b": 9.0}, "2": {"a": -1000.0}}
+
+
+def test_tabs_keep_blanks_in_ids(tmp_path: Path) -> None:
+    (tmp_path / "r").write_text("q 1\tQ0\td 1\t1\t3.5\tx\nq2\tQ0\td2\t1\t3.5\tx\n")
+    assert read_run(tmp_path / "r") == {"q 1": {"d 1": 3.5}, "q2": {"d2": 3.5}}
+
+
+def test_a_run_without_a_result_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "r").touch()
+    assert read_run(tmp_path / "r") == {}
 
 
 def test_packed(tmp_path: Path) -> None:
     (tmp_path / "run.trec.gz").write_bytes(gzip.compress(TREC.encode()))
-    assert read_foreign_run(tmp_path / "run.trec.gz") == RUN
+    assert read_run(tmp_path / "run.trec.gz") == RUN
     (tmp_path / "run.trec.gz").write_bytes(gzip.compress(TREC.encode())[:-9])
     with pytest.raises(QembedError, match="cannot unpack"):
-        read_foreign_run(tmp_path / "run.trec.gz")
+        read_run(tmp_path / "run.trec.gz")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +86,8 @@ def test_packed(tmp_path: Path) -> None:
     [
         ("run.lz4", "x", "are not read", None),
         ("run.pkl", "x", "are not read", None),
-        ("run.trec", "", "empty", None),
+        ("run.csv", "query_id,doc_id,score\nq1,,1\n", "an id is empty", "line 2"),
+        ("run.trec", TREC + "q2 Q0 d4 2 high x\n", "not a finite number", "line 4"),
         ("run.trec", "q1 0 d1 1\n", "4 columns", "line 1"),
         ("run.trec", TREC + "q2 Q0 d4 2 nan x\n", "not a finite number", "line 4"),
         ("run.trec", TREC + "q2 Q0 d4 2 inf x\n", "not a finite number", "line 4"),
@@ -76,7 +103,7 @@ def test_what_is_no_run_is_refused(
 ) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(Mismatch, match=words) as caught:
-        read_foreign_run(tmp_path / name)
+        read_run(tmp_path / name)
     assert caught.value.where == (f"{tmp_path / name}, {where}" if where else str(tmp_path / name))
     assert caught.value.remedy
 
@@ -84,4 +111,4 @@ def test_what_is_no_run_is_refused(
 @pytest.mark.parametrize("name", ["run.trec", "run.trec.gz"])
 def test_no_file(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputNotFound):
-        read_foreign_run(tmp_path / name)
+        read_run(tmp_path / name)
