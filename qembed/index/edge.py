@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,10 +23,10 @@ import numpy.typing as npt
 
 from qembed.corpus import point_id
 from qembed.errors import QembedError, UsageError
-from qembed.index.filters import Condition, matches
+from qembed.index.filters import Condition
 from qembed.index.points import blocks, checked_queries, comparable
 from qembed.index.protocol import SCORE_DECIMALS, Hit, Point, Similarity
-from qembed.index.qdrant_filters import qdrant_filter
+from qembed.index.qdrant_filters import Engine, for_engine
 from qembed.index.ties import SPARE, deepen, in_order
 
 if TYPE_CHECKING:
@@ -129,13 +130,9 @@ class EdgeIndex:
         """The ``depth`` nearest points that meet all conditions, best first, ties by chunk id."""
         queries = checked_queries(np.asarray(vector)[None], self.dimension)
         (query,) = comparable(queries, self.similarity).tolist()
-        # The binding (0.9) hands true and false to the engine as 1 and 0, which match neither.
-        here = [each for each in where if isinstance(each.value, bool) or each.beyond_floats]
-        there = [each for each in where if each not in here]
+        meant, keep = for_engine(where, _edge_engine())
         return deepen(
-            lambda limit: self._nearest([query], limit, there, full_scan=bool(where))[0],
-            depth,
-            keep=lambda hit: all(matches(hit.payload, condition) for condition in here),
+            lambda limit: self._nearest([query], limit, meant, full_scan=bool(where))[0], depth, keep=keep
         )
 
     def search_many(self, vectors: npt.NDArray[np.float32], *, depth: int) -> list[list[Hit]]:
@@ -160,7 +157,7 @@ class EdgeIndex:
         self,
         queries: list[list[float]],
         limit: int,
-        where: Sequence[Condition] = (),
+        meant: Any = None,
         *,
         full_scan: bool = False,
     ) -> list[list[Hit]]:
@@ -170,7 +167,7 @@ class EdgeIndex:
             edge.QueryRequest(
                 limit=limit,
                 query=edge.Query.Nearest(query),
-                filter=qdrant_filter(where, edge, edge.RangeFloat),
+                filter=meant,
                 with_payload=True,
                 params=edge.SearchParams(
                     exact=self.exact or full_scan,
@@ -222,6 +219,16 @@ def _config(
         wal_enabled=False,
     )
     return config
+
+
+def _edge_engine() -> Engine:
+    import qdrant_edge as edge
+
+    def moments(**bounds: datetime) -> Any:
+        return edge.RangeDateTime(**{name: bound.isoformat() for name, bound in bounds.items()})
+
+    # The binding (0.9) hands true and false to the engine as 1 and 0, which match neither.
+    return Engine(edge, edge.RangeFloat, moments, booleans=False)
 
 
 @contextmanager

@@ -1,31 +1,40 @@
-"""Conditions on payload fields, as typed on a command line: ``chunk_index>=3``, ``kind=class``. Pure."""
+"""Conditions on payload fields, as typed on a command line: ``chunk_index>=3``, ``kind=class``. Pure.
+
+What a condition means is decided here, by ``matches``; ``qdrant_filters`` says what of it engines do alike.
+"""
 
 from __future__ import annotations
 
+import math
 import operator
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 from qembed.errors import UsageError
+from qembed.index.dates import microseconds
 
 Operator: TypeAlias = Literal["!=", ">=", "<=", "=", ">", "<"]
 Value: TypeAlias = str | int | float | bool
-_KEY = r"[\w\-:@/]+|\"[^\"]+\""
+_KEY = r'[\w\-:@/]+|"(?:[^"\\]|\\.)*"'
 _PATTERN = re.compile(
     rf"\s*((?:{_KEY})(?:\.(?:{_KEY}))*)\s*({'|'.join(get_args(Operator))})\s*(.*?)\s*$", re.DOTALL
 )
-_EXACT_FLOAT = 2**53
-"""From here on a float does not tell every integer from the next."""
+_ESCAPED = re.compile(r'\\(["\\])')
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 """As JSON writes numbers: 007, 1_000 and NaN stay words."""
-_SIZES: dict[str, Callable[[float, float], bool]] = {
+SIZES: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
     "<": operator.lt,
     "<=": operator.le,
 }
+"""The operators that compare sizes."""
+FLOAT_ERROR = 1e-14
+"""How far two floats that count as one may be apart, in proportion. When Qdrant's engine reads a payload, it
+changes the last digit of one in ten floats of 16 or 17 digits; those of 15 stay as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,59 +42,86 @@ class Condition:
     """One condition.
 
     Attributes:
-        field: Name of a payload field; dots go into nested objects (``original.token_count``), and a name
-            in quotes is taken as it is (``"Header 1"``, ``"a.b"``).
-        operator: ``=``, ``!=``, ``>``, ``>=``, ``<``, ``<=``; the last four compare numbers.
-        value: To compare with.
+        field: Name of a payload field; dots go into nested objects (``original.token_count``). A name in
+            quotes is taken as it is (``"Header 1"``, ``"a.b"``), but for ``\\"`` and ``\\\\`` in it.
+        operator: ``=``, ``!=``, ``>``, ``>=``, ``<``, ``<=``; the last four compare numbers, or dates.
+        value: What to compare with; a date is a string (``index.dates``).
+
+    Raises:
+        UsageError: The last four compare with what is neither a number nor a date, or a text is not valid
+            Unicode.
     """
 
     field: str
     operator: Operator
     value: Value
 
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning."""
+        for text in (self.field, self.value):
+            if isinstance(text, str) and any("\ud800" <= character <= "\udfff" for character in text):
+                raise UsageError(f"{text!r} is not valid Unicode", remedy="type it in UTF-8")
+        _check_sizes(self.operator, self.value, f"{self.field}{self.operator}{self.value}")
+
     @property
     def path(self) -> list[str]:
         """The names on the way to the field, outermost first."""
-        return [name.strip('"') for name in re.findall(_KEY, self.field)]
-
-    @property
-    def beyond_floats(self) -> bool:
-        """Whether it compares sizes with an integer that engines, which compare floats, would round."""
-        return self.operator in _SIZES and isinstance(self.value, int) and abs(self.value) >= _EXACT_FLOAT
+        return [_name(found) for found in re.findall(_KEY, self.field)]
 
 
 def parse_condition(text: str) -> Condition:
     """Read ``field operator value``; true, false and numbers are taken as such, quotes make a string.
 
     Raises:
-        UsageError: It is no condition, or compares sizes of what is not a number.
+        UsageError: It is no condition, or compares sizes of what is neither a number nor a date.
     """
     match = _PATTERN.match(text)
     if match is None or not match[3] or match[3][0] == "=":  # == is no operator; quotes protect a value
         raise UsageError(
-            f"{text!r} is not a condition", remedy="write FIELD=VALUE, e.g. --filter subdirectory=docs"
+            f"{text!r} is not a condition",
+            remedy="write FIELD=VALUE, e.g. --filter subdirectory=docs; a name with blanks or other signs "
+            "stands in quotes: --filter '\"Header 1\"=Intro'",
         )
     operator: Operator = match[2]  # type: ignore[assignment]  # the pattern allows no other
     value = _value(match[3])
     if operator in ("=", "!=") and isinstance(value, int) and not -(2**63) <= value < 2**63:
         value = match[3]  # what metadata holds of such integers (corpus.normal)
-    if operator not in ("=", "!=") and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise UsageError(f"{text!r} compares sizes, but {match[3]!r} is not a number", remedy="use = or !=")
+    _check_sizes(operator, value, text)
     return Condition(match[1], operator, value)
 
 
+def _check_sizes(operator: Operator, value: Value, text: str) -> None:
+    measurable = is_number(value) and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
+    if operator in SIZES and not measurable and microseconds(value) is None:
+        raise UsageError(
+            f"{text!r} compares sizes, but {str(value)!r} is not a number or a date",
+            remedy="use = or !=; dates are written 2024-01-31 or 2024-01-31T12:00:00Z",
+        )
+
+
 def matches(payload: Mapping[str, Any], condition: Condition) -> bool:
-    """Whether a payload meets a condition, as Qdrant decides it.
+    """Whether a payload meets a condition.
 
     One of several values in a list is enough. ``!=`` is met wherever ``=`` is not, also without the field.
+    Integers compare exactly, floats to 14 digits, dates as moments, to the microsecond.
     """
     values = _values_at(payload, condition.path)
-    if condition.operator in _SIZES:
-        compare, bound = _SIZES[condition.operator], condition.value
-        assert not isinstance(bound, str)  # ``parse_condition`` compares sizes of numbers only
-        return any(_is_number(value) and compare(value, bound) for value in values)
+    if condition.operator in SIZES:
+        return any(_is_of_size(value, condition.operator, condition.value) for value in values)
     equal = any(_equal(value, condition.value) for value in values)
     return equal if condition.operator == "=" else not equal
+
+
+def same_number(one: float, other: float) -> bool:
+    """Whether two numbers are one: integers exactly, floats to 14 digits (``FLOAT_ERROR``)."""
+    if isinstance(one, int) and isinstance(other, int):
+        return one == other
+    return math.isclose(one, other, rel_tol=FLOAT_ERROR, abs_tol=sys.float_info.min)
+
+
+def is_number(value: object) -> bool:
+    """Whether JSON calls it a number: true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _values_at(payload: Mapping[str, Any], path: list[str]) -> list[Any]:
@@ -97,14 +133,23 @@ def _values_at(payload: Mapping[str, Any], path: list[str]) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+def _is_of_size(value: Any, operator: Operator, bound: Value) -> bool:
+    if isinstance(bound, str):
+        moment, than = microseconds(value), microseconds(bound)
+        return moment is not None and than is not None and SIZES[operator](moment, than)
+    if not is_number(value):
+        return False
+    return operator in (">=", "<=") if same_number(value, bound) else SIZES[operator](value, bound)
+
+
 def _equal(value: Any, wanted: Value) -> bool:
     if isinstance(wanted, float):
-        return _is_number(value) and bool(value == wanted)
+        return is_number(value) and same_number(value, wanted)
     return type(value) is type(wanted) and bool(value == wanted)  # True is no 1, and 1.0 is no 1
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _name(written: str) -> str:
+    return _ESCAPED.sub(r"\1", written[1:-1]) if written.startswith('"') else written
 
 
 def _value(text: str) -> Value:

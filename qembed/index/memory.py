@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qembed.corpus import point_id
-from qembed.index.filters import Condition, matches
+from qembed.index.filters import Condition
 from qembed.index.points import blocks, checked_queries, comparable, longest
 from qembed.index.protocol import SCORE_DECIMALS, Hit, Point, Similarity
-from qembed.index.qdrant_filters import qdrant_filter
+from qembed.index.qdrant_filters import client_engine, for_engine
 from qembed.index.ties import deepen, float32_error, in_order
 
 _COLLECTION = "qembed"
@@ -76,14 +77,8 @@ class MemoryIndex:
             checked_queries(np.asarray(vector)[None], self.dimension), self.similarity
         )
         error = float32_error(self.dimension, self._longest * longest(queries))
-        here = [condition for condition in where if condition.beyond_floats]
-        there = [condition for condition in where if not condition.beyond_floats]
-        return deepen(
-            lambda limit: self._nearest(query, limit, there),
-            depth,
-            error=error,
-            keep=lambda hit: all(matches(hit.payload, condition) for condition in here),
-        )
+        meant, keep = for_engine(where, client_engine())
+        return deepen(lambda limit: self._nearest(query, limit, meant), depth, error=error, keep=keep)
 
     def search_many(self, vectors: npt.NDArray[np.float32], *, depth: int) -> list[list[Hit]]:
         """For every query, float32 (queries, dimension), its ``depth`` nearest points as ``search`` gives.
@@ -92,13 +87,11 @@ class MemoryIndex:
         """
         return [self.search(vector, depth=depth) for vector in checked_queries(vectors, self.dimension)]
 
-    def _nearest(self, query: npt.NDArray[np.float32], limit: int, where: Sequence[Condition]) -> list[Hit]:
-        from qdrant_client import models
-
+    def _nearest(self, query: npt.NDArray[np.float32], limit: int, meant: Any) -> list[Hit]:
         response = self._client.query_points(
             _COLLECTION,
             query=query.tolist(),
-            query_filter=qdrant_filter(where, models, models.Range),
+            query_filter=meant,
             limit=limit,
             with_payload=True,
         )

@@ -19,6 +19,7 @@ import orjson
 
 from qembed.corpus import content_sha256
 from qembed.corpus.metadata import complete
+from qembed.index.filters import is_number, same_number
 from qembed.index.protocol import Point
 from qembed.store import Record
 
@@ -65,3 +66,17 @@ def metadata_of(payload: Mapping[str, Any]) -> dict[str, Any]:
     A record of them, the payload's text and its chunk id has the same payload again.
     """
     return {key: val for key, val in payload.items() if key not in (TEXT, POINT_SHA256)}
+
+
+def same_payload(sent: Any, found: Any) -> bool:
+    """Whether an engine returned a payload, or a value in it, as it was sent.
+
+    Floats may differ in their last digits (``filters.same_number``); 1, 1.0 and true are three values.
+    """
+    if type(sent) is not type(found):
+        return False
+    if isinstance(sent, dict):
+        return sent.keys() == found.keys() and all(same_payload(sent[key], found[key]) for key in sent)
+    if isinstance(sent, list):
+        return len(sent) == len(found) and all(map(same_payload, sent, found))
+    return same_number(sent, found) if is_number(sent) else bool(sent == found)

@@ -1,45 +1,120 @@
-"""Conditions in Qdrant's own words; the client and the embedded engine have them under like names."""
+"""Conditions in Qdrant's own words, and what of them is decided here because engines do it otherwise.
+
+``filters.matches`` says what a condition means. Engines compare sizes as floats, which do not tell integers
+beyond 2^53 apart; they keep the last digit of a float only roughly, read more strings as dates, and take no name
+with quotes or backslashes in it. So an engine gets a filter that lets through *at least* what meets the
+conditions, and the rest is decided on the payloads that it returns.
+"""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import Any
 
-from qembed.index.filters import Condition
-
-_BOUNDS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
-
+from qembed.index.dates import datetime_at, microseconds
+from qembed.index.filters import FLOAT_ERROR, SIZES, Condition, matches
+from qembed.index.protocol import Hit
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def qdrant_filter(conditions: Sequence[Condition], words: Any, range_type: Any) -> Any:
-    """A filter that all conditions must meet; None without any.
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """How an engine calls things.
+
+    Attributes:
+        words: The module with ``Filter``, ``FieldCondition`` and ``MatchValue``.
+        numbers: Its range of numbers, called with ``gte``, ``lte`` or both.
+        moments: Its range of dates, likewise, with ``datetime``.
+        booleans: Whether it matches true and false.
+    """
+
+    words: Any
+    numbers: Callable[..., Any]
+    moments: Callable[..., Any]
+    booleans: bool = True
+
+
+def client_engine() -> Engine:
+    """Words of qdrant-client, for its in-memory mode and for servers."""
+    from qdrant_client import models
+
+    return Engine(models, models.Range, models.DatetimeRange)
+
+
+def for_engine(conditions: Sequence[Condition], engine: Engine) -> tuple[Any, Callable[[Hit], bool] | None]:
+    """A filter for the engine, and the test of its hits that decides the rest.
 
     Args:
-        conditions: What to ask.
-        words: The module with ``Filter``, ``FieldCondition`` and ``MatchValue``.
-        range_type: Its range of numbers, e.g. ``models.Range``.
+        conditions: All must be met.
+        engine: Whose filter.
+
+    Returns:
+        The filter (None: all points), through which comes at least what meets the conditions; and the test,
+        None where the filter is exact.
     """
-    if not conditions:
+    must, must_not, here = [], [], []
+    for condition in conditions:
+        field = _field(condition, engine)
+        exact = field is not None and not _has_range(condition)
+        if not exact:
+            here.append(condition)
+        if field is not None and condition.operator != "!=":
+            must.append(field)
+        elif exact:
+            must_not.append(field)
+    meant = engine.words.Filter(must=must, must_not=must_not) if must or must_not else None
+    return meant, partial(_all_met, here) if here else None
+
+
+def _all_met(conditions: Sequence[Condition], hit: Hit) -> bool:
+    return all(matches(hit.payload, condition) for condition in conditions)
+
+
+def _has_range(condition: Condition) -> bool:
+    """Qdrant matches integers, words and booleans; an equal float is a range around it, as sizes are."""
+    return condition.operator in SIZES or isinstance(condition.value, float)
+
+
+def _field(condition: Condition, engine: Engine) -> Any:
+    """The condition, wider where it is a range; None where the engine has nothing like it."""
+    key, value = _key(condition.path), condition.value
+    if key is None or (isinstance(value, bool) and not engine.booleans):
         return None
-
-    def field(condition: Condition) -> Any:
-        value, key = condition.value, ".".join(map(_quoted, condition.path))
-        if condition.operator in _BOUNDS:
-            bounds = range_type(**{_BOUNDS[condition.operator]: float(value)})
-            return words.FieldCondition(key=key, range=bounds)
-        if isinstance(value, float):
-            # Qdrant matches integers, words and booleans; an equal float is an empty range around it.
-            return words.FieldCondition(key=key, range=range_type(gte=value, lte=value))
-        return words.FieldCondition(key=key, match=words.MatchValue(value=value))
-
-    must = [field(condition) for condition in conditions if condition.operator != "!="]
-    must_not = [field(condition) for condition in conditions if condition.operator == "!="]
-    return words.Filter(must=must, must_not=must_not)
+    if _has_range(condition):
+        bounds = _moments(condition) if isinstance(value, str) else _numbers(condition)
+        make = engine.moments if isinstance(value, str) else engine.numbers
+        return engine.words.FieldCondition(key=key, range=make(**bounds)) if bounds else None
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return None
+    return engine.words.FieldCondition(key=key, match=engine.words.MatchValue(value=value))
 
 
-def _quoted(name: str) -> str:
-    """A name in a path of Qdrant: in quotes where it has other characters than its own paths take."""
-    return name if _PLAIN.fullmatch(name) else f'"{name}"'
+def _numbers(condition: Condition) -> dict[str, float]:
+    bound = float(condition.value)
+    margin = max(4 * FLOAT_ERROR * abs(bound), sys.float_info.min)
+    bounds = {"gte": bound - margin, "lte": bound + margin}
+    if condition.operator in SIZES:
+        del bounds["lte" if condition.operator[0] == ">" else "gte"]
+    return bounds if all(map(math.isfinite, bounds.values())) else {}
+
+
+def _moments(condition: Condition) -> dict[str, datetime]:
+    moment = microseconds(condition.value)
+    assert moment is not None  # a condition would not have been made of it
+    name, bound = ("gte", moment) if condition.operator[0] == ">" else ("lte", moment + 1)
+    at = datetime_at(bound)
+    return {} if at is None else {name: at}
+
+
+def _key(path: list[str]) -> str | None:
+    """The names as a path of Qdrant, in quotes where they need them; None where it cannot have one."""
+    if any('"' in name or "\\" in name for name in path):
+        return None
+    return ".".join(name if _PLAIN.fullmatch(name) else f'"{name}"' for name in path)
