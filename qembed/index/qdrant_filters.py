@@ -1,8 +1,8 @@
 """Conditions in Qdrant's own words, and what of them is decided here because engines do it otherwise.
 
 ``filters.matches`` says what a condition means. Engines compare sizes as floats, which do not tell integers
-beyond 2^53 apart; they keep the last digit of a float only roughly, read more strings as dates, and take no name
-with quotes or backslashes in it. So an engine gets a filter that lets through *at least* what meets the
+beyond 2^53 apart; they keep the last digit of a float only roughly, read more strings as dates, and take no
+name with quotes or backslashes in it. So an engine gets a filter that lets through *at least* what meets the
 conditions, and the rest is decided on the payloads that it returns.
 """
 
