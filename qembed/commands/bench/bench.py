@@ -23,7 +23,7 @@ from qembed.evaluation.retrieve.units import absent_relevant
 from qembed.evaluation.systems.diagnosis import ceilings_of, frontier_of, means_of, waterfall_of
 from qembed.evaluation.systems.gating import check_gates, hold_gates
 from qembed.evaluation.systems.judged import Judged, ask, load_judged
-from qembed.evaluation.systems.measured import parse_measures
+from qembed.evaluation.systems.measured import check_grades, parse_measures
 from qembed.evaluation.systems.rows import answerability_of, measure_rows
 from qembed.evaluation.systems.side import Side, SideOptions, open_side
 from qembed.evaluation.systems.system import build_systems, system_names
@@ -60,7 +60,7 @@ def bench(
     measures, gates = _asked_for(options, embeddings)
     loaded = eval_set if isinstance(eval_set, EvalSet) else load_judged(Path(eval_set), options.split)
     if loaded.qrels:
-        _check_grades(loaded, measures[0])
+        check_grades(loaded.qrels, measures[0], loaded.folder)
     elif gates:
         raise UsageError("a gate needs judgements", remedy="judge first, then give --eval-set FOLDER")
     else:
@@ -231,14 +231,3 @@ def _open_baseline(first: Judged, options: BenchOptions, progress: Progress) -> 
             'judge pages: level = "page" in card.toml',
         )
     return [side]
-
-
-def _check_grades(eval_set: EvalSet, measure: Measure) -> None:
-    """The measure that decides has a value for at least one query."""
-    if any(grade >= measure.rel for grades in eval_set.qrels.values() for grade in grades.values()):
-        return
-    raise UsageError(
-        f"no item has a grade of {measure.rel} or more, so {measure} is not defined",
-        where=str(eval_set.folder),
-        remedy="take a lower rel=, or put another --measure first; qembed evalset stats shows the grades",
-    )

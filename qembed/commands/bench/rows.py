@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from qembed.report.words import milliseconds, number
 from qembed.terminal.options import Form
 from qembed.terminal.output import Column, aside, print_rows, quantity
-from qembed.terminal.quality import comparison_columns, estimate_columns
+from qembed.terminal.quality import measured_columns
 
 if TYPE_CHECKING:
     from qembed.commands.bench.result import BenchResult
@@ -36,8 +36,7 @@ def print_systems(result: BenchResult, folder: Path | None, form: Form) -> None:
 
 def _columns(result: BenchResult) -> Iterator[Column[Row]]:
     yield Column("system", lambda row: row.system.name)
-    for at, measure in enumerate(map(str, result.measures)):
-        yield from _measure(measure, result, detail=at > 0)
+    yield from measured_columns(map(str, result.measures), result.rows, lambda row: row)
     for k in dict.fromkeys(k for found in result.agreements.values() for k in found.overlaps):
         yield _agreement(f"overlap@{k}", result, partial(_overlap, k=k))
     if result.agreements:
@@ -50,12 +49,6 @@ def _columns(result: BenchResult) -> Iterator[Column[Row]]:
     if any(row.latency and row.latency.p95 is not None for row in result.rows):
         yield Column("latency_p95_ms", partial(_latency, name="p95"), milliseconds)
     yield Column("pairs_per_second", lambda row: row.pairs_per_second, quantity, True)
-
-
-def _measure(measure: str, result: BenchResult, *, detail: bool) -> Iterator[Column[Row]]:
-    yield from estimate_columns(measure, lambda row: row.estimates[measure], detail=detail)
-    if any(measure in row.comparisons for row in result.rows):
-        yield from comparison_columns(measure, lambda row: row.comparisons.get(measure), detail=detail)
 
 
 def _latency(row: Row, name: str) -> float | None:

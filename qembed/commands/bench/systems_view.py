@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from qembed.evaluation.eval_sets.groups import repeated, same_answers
 from qembed.terminal.output import quantity, share, table
@@ -131,16 +131,6 @@ def unread(rows: Sequence[Row]) -> Iterator[RenderableType]:
                 f"{work.failures[0]}\n",
                 style="yellow",
             )
-
-
-def figure(value: float) -> str:
-    """Three decimals, or "-" where it is not known."""
-    return "-" if value != value else f"{value:.3f}"
-
-
-def interval(estimate: Any) -> str:
-    """ "low-high", or "-" where it is not known."""
-    return "-" if estimate.low != estimate.low else f"{estimate.low:.3f}-{estimate.high:.3f}"
 
 
 def milliseconds(value: float | None) -> str:

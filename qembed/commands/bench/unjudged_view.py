@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qembed.commands.bench.systems_view import about_words, facts, figure, interval, latencies, unread
+from qembed.commands.bench.systems_view import about_words, facts, latencies, unread
 from qembed.commands.bench.view import show_parts
 from qembed.terminal.output import quantity, table
+from qembed.terminal.quality import figure, interval
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,6 @@ from qembed.commands.bench.systems_view import (
     about_queries,
     about_words,
     facts,
-    figure,
-    interval,
     latencies,
     milliseconds,
     unread,
@@ -20,7 +17,7 @@ from qembed.commands.bench.systems_view import (
 from qembed.evaluation.eval_sets.findings import severity
 from qembed.evaluation.systems.rows import judged_without_answer
 from qembed.terminal.output import console, quantity, table
-from qembed.terminal.quality import verdict_table
+from qembed.terminal.quality import figure, interval, limits, quality_table, verdict_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -28,7 +25,6 @@ if TYPE_CHECKING:
     from qembed.commands.bench.result import BenchResult
     from qembed.evaluation.diagnose.frontier import Frontier
     from qembed.evaluation.systems.gating import Gated
-    from qembed.evaluation.systems.rows import Row
 
 _STAGES = {
     "cut": ("truncated", "missed, and half or more of its texts are truncated"),
@@ -69,9 +65,11 @@ def _parts(result: BenchResult) -> Iterator[RenderableType]:
     for system in (row.system for row in result.rows if row.system.info.get("weights_note")):
         yield Text(f"{system.name}: {system.info['id']}, {system.info['weights_note']}\n")
     if len(result.rows) > 1:
-        yield Text(f"compared with {result.rows[0].system.name}, {result.measures[0]}", style="bold")
-        yield _verdicts(result)
-        yield from _limits(result)
+        named = [(row.system.name, row) for row in result.rows]
+        yield Text(f"compared with {named[0][0]}, {result.measures[0]}", style="bold")
+        yield verdict_table("system", str(result.measures[0]), named)
+        yield from limits(str(result.measures[0]), named, "unjudged.csv")
+        yield Text()
     if any(row.latency for row in result.rows):
         yield from latencies(result.rows)
     from qembed.evaluation.diagnose.frontier import advice
@@ -139,79 +137,24 @@ def _basis(result: BenchResult) -> Iterator[RenderableType]:
 
 
 def _scores(result: BenchResult) -> RenderableType:
-    from rich.text import Text
-
-    primary, *others = [str(measure) for measure in result.measures]
-    heads = [name.replace("@", "\n@") for name in others]
-    made = table(
+    made = quality_table(
         "system",
-        f">{primary.replace('@', chr(10) + '@')}",
-        ">95 %\ninterval",
-        *(f">{head}" for head in heads),
-        ">p50\nms",
+        [str(measure) for measure in result.measures],
+        (
+            (row.system.name, row, ["-" if row.latency is None else milliseconds(row.latency.p50)])
+            for row in result.rows
+        ),
+        [">p50\nms"],
     )
-    for row in result.rows:
-        made.add_row(
-            Text(row.system.name),
-            figure(row.estimates[primary].mean),
-            interval(row.estimates[primary]),
-            *(figure(row.estimates[name].mean) for name in others),
-            "-" if row.latency is None else milliseconds(row.latency.p50),
-        )
     if result.ceilings:
         depth = max(result.ceilings)
         made.add_row(
             f"best order of the first {depth}",
             figure(result.ceilings[depth]),
-            *([""] * (len(others) + 2)),
+            *([""] * (len(result.measures) + 1)),
             style="dim",
         )
     return made
-
-
-def _verdicts(result: BenchResult) -> RenderableType:
-    primary = str(result.measures[0])
-    rows = ((row.system.name, row.comparisons[primary], row.pool) for row in result.rows[1:])
-    return verdict_table("system", rows)
-
-
-def _limits(result: BenchResult) -> Iterator[RenderableType]:
-    """What these queries can show at all, and where unjudged items could turn a verdict."""
-    from rich.text import Text
-
-    primary = str(result.measures[0])
-    found = [(row, row.comparisons[primary]) for row in result.rows[1:]]
-    shown = [
-        comparison.detectable_difference for _, comparison in found if comparison.detectable_difference > 0
-    ]
-    if shown:
-        span = f"{min(shown):.3f}" if len(shown) == 1 else f"{min(shown):.3f} to {max(shown):.3f}"
-        yield Text(f"Smallest detectable difference (80 % power, {found[0][1].n:,} queries): {span}.")
-    for row, _ in found:
-        if row.pool is not None and row.pool.condensed is not None:
-            yield Text(f"{row.system.name}: {_pool(row, result.rows[0].system.name)}.", style="yellow")
-    yield Text()
-
-
-def _pool(row: Row, first: str) -> str:
-    """What the verdict owes to who was judged, with the comparison on judged results as a check."""
-    from qembed.evaluation.statistics.pool import unjudged
-    from qembed.evaluation.statistics.verdict import brief
-
-    pool = row.pool
-    assert pool is not None
-    assert pool.condensed is not None
-    found = pool.condensed
-    words = f"on judged results alone it differs by {found.difference:+.3f}"
-    if found.low == found.low:
-        words += f" ({found.low:+.3f} to {found.high:+.3f})"
-    words += f", {brief(replace(found, queries_needed=None, small=False))}"
-    if pool.one_sided:
-        words += f"; of the first ten of {first}, {unjudged(pool.judged_baseline)} are unjudged"
-    if pool.could_turn and row.holes is not None:
-        low, high = row.holes
-        words += f"; judging the others (unjudged.csv) could bring {low:+.3f} to {high:+.3f}"
-    return words
 
 
 def _depths(found: Frontier) -> RenderableType:

@@ -11,7 +11,7 @@ from qembed.errors import Mismatch, UsageError
 from qembed.evaluation.eval_sets.beir import read_qrels
 from qembed.evaluation.eval_sets.runs import read_run
 from qembed.evaluation.measures import Measure
-from qembed.evaluation.systems.measured import Measured, measure_runs, parse_measures
+from qembed.evaluation.systems.measured import Measured, check_grades, measure_runs, parse_measures
 from qembed.records import Finding
 from qembed.store import describe_finding
 
@@ -101,12 +101,8 @@ def compare_runs(
         query: {item: max(grade, 0) for item, grade in grades.items()}
         for query, grades in read_qrels(Path(qrels), findings.append).items()
     }
+    check_grades(judged, measures[0], Path(qrels))
     answerable = sum(any(grade >= measures[0].rel for grade in grades.values()) for grades in judged.values())
-    if not answerable:
-        raise UsageError(
-            f"no item has a grade of {measures[0].rel} or more, so {measures[0]} is not defined",
-            where=str(qrels),
-        )
     loaded = [read_run(Path(path)) for path in runs]
     for path, run in zip(runs, loaded, strict=True):
         if not run:

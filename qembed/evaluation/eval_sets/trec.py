@@ -33,7 +33,7 @@ def write_runs(folder: Path, runs: Mapping[str, tuple[str, Run]], qrels: Qrels, 
     Args:
         folder: Where the files go, all into one folder; those that are there are replaced.
         runs: File -> name of the run, in which white space becomes ``_``, and query id -> item id -> score.
-        qrels: Of the items of the runs.
+        qrels: Query id -> item id -> grade.
         qrels_file: Its file.
 
     Raises:

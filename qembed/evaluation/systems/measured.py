@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
@@ -75,6 +76,21 @@ def parse_measures(texts: Iterable[str]) -> tuple[Measure, ...]:
             "the first measure is the one that decides; judged@k cannot", remedy="--measure nDCG@10 first"
         )
     return measures
+
+
+def check_grades(qrels: Qrels, measure: Measure, where: Path) -> None:
+    """The measure that decides has a value for at least one query.
+
+    Raises:
+        UsageError: No grade reaches its ``rel``.
+    """
+    if any(grade >= measure.rel for grades in qrels.values() for grade in grades.values()):
+        return
+    raise UsageError(
+        f"no item has a grade of {measure.rel} or more, so {measure} is not defined",
+        where=str(where),
+        remedy="take a lower rel=, or put another --measure first; qembed evalset stats shows the grades",
+    )
 
 
 def measure_runs(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
@@ -12,43 +12,26 @@ from qembed.evaluation.diagnose.latency import Latency, latency_of, total
 from qembed.evaluation.eval_sets.groups import Groups, labels_of
 from qembed.evaluation.measures import Measure
 from qembed.evaluation.retrieve.ordering import ranked
-from qembed.evaluation.statistics.compare import Comparison, Estimate
-from qembed.evaluation.statistics.pool import Pool
 from qembed.evaluation.systems.measured import Measured, Settings, measure_runs
 from qembed.evaluation.systems.system import System
 from qembed.records import Qrels
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LEAST_UNANSWERABLE: Final = 5
 """With fewer unanswerable queries nothing is said about how well scores tell them apart."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A system with its numbers.
+class Row(Measured):
+    """A system with its numbers, compared with the first row.
 
     Attributes:
         system: The system.
-        values: Index query id, a column for each measure.
-        estimates: Measure -> mean with interval.
-        comparisons: Measure -> comparison with the first row; none for the first row itself and judged@k.
-        holes: Lowest and highest difference to the first row in the primary measure, whatever the unjudged
-            items are; None for the first row, and for measures without bounds.
-        pool: How well this row and the first were judged, and whether the verdict rests on that; None for the
-            first row, and where nothing is judged.
         stages: Stage -> latency.
         latency: Latency of all stages together; None where nothing was timed.
         pairs_per_second: Pairs that the reranker scored per second; None without a reranker.
     """
 
     system: System
-    values: pd.DataFrame
-    estimates: dict[str, Estimate]
-    comparisons: dict[str, Comparison]
-    holes: tuple[float, float] | None
-    pool: Pool | None
     stages: dict[str, Latency]
     latency: Latency | None
     pairs_per_second: float | None
