@@ -31,7 +31,7 @@ from qembed.models import EncoderOptions
 from qembed.models.info import EncoderInfo
 from qembed.models.tokens import Tokenized
 from qembed.store import Spool
-from qembed.store.formats import open_writer
+from qembed.store.writing import open_writer
 
 CHUNKS_A_FILE = 1000
 WORDS = 8

@@ -8,9 +8,8 @@ from qembed.store.formats import (
     FORMATS,
     Embeddings,
     Format,
-    Writer,
+    ReadFormat,
     find_embeddings,
-    open_writer,
     placed_records,
     read_records,
     written_files,
@@ -18,6 +17,7 @@ from qembed.store.formats import (
 from qembed.store.hashed import OutputFile
 from qembed.store.journal import Journal, check_journal, read_journal, write_journal
 from qembed.store.jsonl import BadLine, Record, record_line
+from qembed.store.keys import USUAL, Keys
 from qembed.store.manifest import (
     ChunksFingerprint,
     Inputs,
@@ -31,9 +31,11 @@ from qembed.store.manifest import (
 from qembed.store.spool import Spool
 from qembed.store.summary import EncodingWork, build_summary, describe_finding, subdirectory_stats
 from qembed.store.work import check_published, discard, forget, publish, staging, work_folder
+from qembed.store.writing import Writer, open_writer
 
 __all__ = [
     "FORMATS",
+    "USUAL",
     "BadLine",
     "ChunksFingerprint",
     "Embeddings",
@@ -41,10 +43,12 @@ __all__ = [
     "Format",
     "Inputs",
     "Journal",
+    "Keys",
     "Manifest",
     "Output",
     "OutputFile",
     "OutputFiles",
+    "ReadFormat",
     "Record",
     "Spool",
     "Writer",

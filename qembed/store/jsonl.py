@@ -20,16 +20,25 @@ from qembed.corpus.exact_json import Digits, load_bytes, loads
 from qembed.corpus.normal import normal_form
 from qembed.records import Vectors
 from qembed.store.hashed import HashedFile, OutputFile
+from qembed.store.keys import (
+    ID_KEYS,
+    METADATA_KEYS,
+    USUAL,
+    USUALLY,
+    VECTOR_KEYS,
+    BadRecordError,
+    Keys,
+    ReadFrom,
+    chosen,
+    identity_of,
+    only,
+    text_of,
+)
 
-_ID_KEYS = ("id", "chunk_id", "_id", "custom_id", "id_")
-VECTOR_KEYS = ("embedding", "vector", "values", "embeddings", "dense_vector")
-_TEXT_KEYS = ("text", "content", "page_content", "document")
-METADATA_KEYS = ("metadata", "payload")
-_UTF8_BOM = b"\xef\xbb\xbf"
+UTF8_BOM = b"\xef\xbb\xbf"
 _LINES_A_BLOCK = 64
 """Lines joined into one write: few enough that the memory of the last block is used again."""
 
-_EXACT_FLOAT = 2.0**53
 _JSON_NAMES = {str: "a string", bool: "true or false", list: "a list", dict: "an object"}
 
 
@@ -39,11 +48,12 @@ class Record:
 
     Attributes:
         line: Line number, from 1.
-        id: As the file has it: a string, or the number of another tool.
+        id: Chunk id; or as the file has it, a string or the number of another tool (``keys.identity_of``).
         text: None where the file has no text.
         vector: float32 (dimension,).
         metadata: In the normal form (``corpus.normal``); empty where there is none.
         changes: What the normal form changed, as sentences of ``corpus.normal``.
+        read_from: The keys that it was read from.
     """
 
     line: int
@@ -52,6 +62,7 @@ class Record:
     vector: npt.NDArray[np.float32]
     metadata: dict[str, Any]
     changes: tuple[str, ...] = ()
+    read_from: ReadFrom = USUALLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +79,6 @@ class BadLine:
     line: int
     reason: str
     kind: str
-
-
-class BadRecordError(ValueError):
-    """JSON that is no record; ``kind`` as in ``BadLine``."""
-
-    def __init__(self, kind: str, reason: str) -> None:
-        super().__init__(reason)
-        self.kind = kind
 
 
 def record_line(chunk_id: str, text: str, vector: npt.NDArray[np.float32], metadata: dict[str, Any]) -> bytes:
@@ -109,31 +112,31 @@ class JsonlPart:
         self._file.abandon()
 
 
-def jsonl_records(path: Path) -> Iterator[Record | BadLine]:
+def jsonl_records(path: Path, keys: Keys = USUAL) -> Iterator[Record | BadLine]:
     """The records of a file, streamed; a line that cannot be read comes as ``BadLine``."""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
-                yield parse_line(line, number)
+                yield parse_line(line, number, keys)
 
 
-def parse_line(line: bytes, number: int) -> Record | BadLine:
+def parse_line(line: bytes, number: int, keys: Keys = USUAL) -> Record | BadLine:
     """One line, with its newline where it has one; JSON null in a vector is read as NaN.
 
     What Python's ``json.dump`` writes although it is no JSON (NaN, Infinity) is read too, and numbers that
     no 64 bits hold are read exactly.
     """
-    return parsed_line(line, number)[1]
+    return parsed_line(line, number, keys)[1]
 
 
-def parsed_line(line: bytes, number: int) -> tuple[Any, Record | BadLine]:
+def parsed_line(line: bytes, number: int, keys: Keys = USUAL) -> tuple[Any, Record | BadLine]:
     """What ``parse_line`` gives, and the JSON that it was made of; None where it is none."""
     if number == 1:
-        line = line.removeprefix(_UTF8_BOM)
+        line = line.removeprefix(UTF8_BOM)
     value = None
     try:
         value = load_json(line)
-        return value, parse_value(value, number)
+        return value, parse_value(value, number, keys)
     except orjson.JSONDecodeError as error:
         return value, not_json(line, number, error)
     except BadRecordError as error:
@@ -168,7 +171,7 @@ def not_json(line: bytes, number: int, error: orjson.JSONDecodeError) -> BadLine
     return BadLine(number, f"not valid JSON at column {error.colno}: {error.msg}", "not-json")
 
 
-def parse_value(value: Any, number: int) -> Record:
+def parse_value(value: Any, number: int, keys: Keys = USUAL) -> Record:
     """One parsed line as a record.
 
     Raises:
@@ -176,16 +179,21 @@ def parse_value(value: Any, number: int) -> Record:
     """
     if not isinstance(value, dict):
         raise BadRecordError("not-an-object", _no_object(value))
-    numbers = _first(value, VECTOR_KEYS)
-    if isinstance(numbers, dict) and len(numbers) == 1:
-        (numbers,) = numbers.values()  # Qdrant's named vectors, of which there is one
+    key = next((key for key in VECTOR_KEYS if value.get(key) is not None), VECTOR_KEYS[0])
+    found = value.get(key)
+    name, numbers = chosen(found, keys) if isinstance(found, dict) else ("", only(found, keys))
     if isinstance(numbers, str) and numbers.lstrip().startswith("["):
         numbers = _written_list(numbers)
     if not isinstance(numbers, list):
-        named = f": {', '.join(numbers)}" if isinstance(numbers, dict) else ""
-        what = f"several vectors{named}" if isinstance(numbers, dict) else _keys_of(value)
-        raise BadRecordError("no-vector", f"no vector: none of {', '.join(VECTOR_KEYS)} is a list; {what}")
-    return record_of(value, _vector(numbers), number)
+        remedy = without_vectors(value)
+        reason = f"no vector: none of {', '.join(VECTOR_KEYS)} is a list; {_keys_of(value)}{remedy}"
+        raise BadRecordError("no-vector", reason)
+    return record_of(value, _vector(numbers), number, keys, key + (f".{name}" if name else ""))
+
+
+def without_vectors(value: dict[str, Any]) -> str:
+    """What to do about points of Qdrant that were exported without their vectors; empty for other records."""
+    return '; scroll the collection with "with_vector": true' if "payload" in value else ""
 
 
 def _no_object(value: Any) -> str:
@@ -206,33 +214,43 @@ def _written_list(text: str) -> Any:
         return None
 
 
-def record_of(value: Any, vector: npt.NDArray[np.float32], number: int) -> Record:
+def record_of(
+    value: Any,
+    vector: npt.NDArray[np.float32],
+    number: int,
+    keys: Keys = USUAL,
+    vector_key: str = VECTOR_KEYS[0],
+) -> Record:
     """A record from its vector and an object with all the rest.
+
+    Args:
+        value: With id, text and metadata, as far as they are there.
+        vector: float32 (dimension,).
+        number: Line number, from 1.
+        keys: What the user says about its keys.
+        vector_key: Where the vector was.
 
     Raises:
         BadRecordError: It is no object, or has no id.
     """
     if not isinstance(value, dict):
         raise BadRecordError("not-an-object", _no_object(value))
-    identity = _first(value, _ID_KEYS)
-    if isinstance(identity, float) and identity.is_integer() and abs(identity) < _EXACT_FLOAT:
-        identity = int(identity)  # pandas makes floats of ids where one is missing
-    if not isinstance(identity, str | int) or isinstance(identity, bool):
-        said = f"id is {identity!r}" if identity is not None else _keys_of(value)
-        raise BadRecordError(
-            "no-id", f"no id: none of {', '.join(_ID_KEYS)} is a string or an integer; {said}"
-        )
     metadata = _first(value, METADATA_KEYS)
     changes: set[str] = set()
     try:
         metadata = normal_form(metadata if isinstance(metadata, dict) else {}, changes.add)
     except RecursionError:
         raise BadRecordError("not-json", "the metadata is nested too deeply") from None
-    text = _first(value, _TEXT_KEYS)
-    if text is None:
-        text = _first(metadata, _TEXT_KEYS)
-    written = text if isinstance(text, str) else None
-    return Record(number, identity, written, vector, metadata, tuple(sorted(changes)))
+    identity, id_key = identity_of(value, metadata, keys)
+    if identity is None:
+        there = value.get(id_key)
+        said = f"id is {there!r}" if there is not None else _keys_of(value)
+        raise BadRecordError(
+            "no-id", f"no id: none of {', '.join(ID_KEYS)} is a string or an integer; {said}"
+        )
+    text, text_key = text_of(value, metadata, keys)
+    read_from = ReadFrom(id_key, vector_key, text_key)
+    return Record(number, identity, text, vector, metadata, tuple(sorted(changes)), read_from)
 
 
 def _is_cut_off(line: bytes, error: orjson.JSONDecodeError) -> bool:

@@ -17,7 +17,8 @@ import orjson
 
 from qembed.records import Vectors
 from qembed.store.hashed import HashedFile, OutputFile
-from qembed.store.jsonl import BadLine, BadRecordError, Record, load_json, not_json, record_of
+from qembed.store.jsonl import BadLine, Record, load_json, not_json, record_of
+from qembed.store.keys import USUAL, BadRecordError, Keys, only
 
 IDS_SUFFIX = ".ids.jsonl"
 
@@ -67,8 +68,8 @@ class NpyPart:
 class NpyRows:
     """The records of a ``.npy`` with its ``.ids.jsonl``; the vectors stay on the disk, mapped."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, keys: Keys = USUAL) -> None:
+        self._path, self._keys = path, keys
 
     def __iter__(self) -> Iterator[tuple[int, Record | BadLine]]:
         """(offset of the line in the file of ids, record)."""
@@ -80,7 +81,7 @@ class NpyRows:
         number = offset = 0
         with ids_file(self._path).open("rb") as lines:
             for number, line in enumerate(lines, start=1):
-                yield offset, _row(line, number, vectors, promised)
+                yield offset, _row(line, number, vectors, promised, self._keys)
                 offset += len(line)
         for row in range(number + 1, len(vectors) + 1):
             yield offset, BadLine(row, f"{ids_file(self._path).name} has no line for this row", "no-id")
@@ -94,7 +95,7 @@ class NpyRows:
         vectors, promised = _open(self._path)
         with ids_file(self._path).open("rb") as lines:
             lines.seek(offset)
-            return _row(lines.readline(), line, vectors, promised)
+            return _row(lines.readline(), line, vectors, promised, self._keys)
 
 
 def array_rows(path: Path) -> int:
@@ -106,7 +107,7 @@ def array_rows(path: Path) -> int:
     return promised if promised == len(vectors) else -1
 
 
-def _row(line: bytes, number: int, vectors: npt.NDArray[Any], promised: int) -> Record | BadLine:
+def _row(line: bytes, number: int, vectors: npt.NDArray[Any], promised: int, keys: Keys) -> Record | BadLine:
     try:
         value = load_json(line)
         if number > len(vectors):
@@ -114,7 +115,7 @@ def _row(line: bytes, number: int, vectors: npt.NDArray[Any], promised: int) -> 
             raise BadRecordError(kind, f"the array ends after row {len(vectors):,}")
         with np.errstate(over="ignore"):
             vector = np.array(vectors[number - 1], dtype=np.float32)
-        return record_of(value, vector, number)
+        return record_of(value, only(vector, keys), number, keys)
     except orjson.JSONDecodeError as error:
         return not_json(line, number, error)
     except BadRecordError as error:

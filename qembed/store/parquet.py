@@ -18,20 +18,26 @@ from qembed.corpus.files import pyarrow
 from qembed.corpus.tables import check_inflation
 from qembed.records import Vectors
 from qembed.store.hashed import HashedFile, OutputFile
-from qembed.store.jsonl import (
+from qembed.store.jsonl import BadLine, Record, load_json, record_of, without_vectors
+from qembed.store.keys import (
+    ID_KEYS,
     METADATA_KEYS,
+    TEXT_KEYS,
+    USUAL,
     VECTOR_KEYS,
-    BadLine,
     BadRecordError,
-    Record,
-    load_json,
-    record_of,
+    Keys,
+    chosen,
+    only,
 )
 
 ROW_GROUP_BYTES = 1 << 25
 """32 MiB of vectors a row group; that much, and its texts, is held in memory while writing."""
 
 _ROWS_A_BATCH = 512
+_VECTOR_PREFIX, _PAYLOAD_PREFIX = "vector.", "payload."
+"""Of columns, where an exporter made one of each name or key."""
+_OWN_COLUMNS = frozenset((ID_KEYS[0], *TEXT_KEYS))
 
 
 class ParquetPart:
@@ -132,8 +138,8 @@ class ParquetRows:
         UsageError: pyarrow is not installed.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, keys: Keys = USUAL) -> None:
+        self._path, self._keys = path, keys
         self._arrow = pyarrow("compute", "parquet")
 
     def __iter__(self) -> Iterator[tuple[int, Record | BadLine]]:
@@ -144,7 +150,7 @@ class ParquetRows:
             with self._open() as file:
                 check_inflation(self._path.name, file.metadata)
                 for batch in file.iter_batches(_ROWS_A_BATCH):
-                    for record in _records(self._arrow, batch, number):
+                    for record in _records(self._arrow, batch, number, self._keys):
                         number += 1
                         yield 0, record
         except (OSError, ValueError, self._arrow.ArrowException) as error:
@@ -162,7 +168,8 @@ class ParquetRows:
             start = starts[group]
             for batch in file.iter_batches(_ROWS_A_BATCH, row_groups=[group]):
                 if line - 1 < start + len(batch):
-                    return next(_records(self._arrow, batch.slice(line - 1 - start, 1), line - 1))
+                    row = batch.slice(line - 1 - start, 1)
+                    return next(_records(self._arrow, row, line - 1, self._keys))
                 start += len(batch)
         return BadLine(line, "the row has gone", "not-readable")
 
@@ -172,26 +179,75 @@ class ParquetRows:
         )
 
 
-def _records(pa: Any, batch: Any, before: int) -> Iterator[Record | BadLine]:
+def _records(pa: Any, batch: Any, before: int, keys: Keys) -> Iterator[Record | BadLine]:
     """The records of a batch; ``before`` rows of the file stand before it."""
-    name = next((key for key in VECTOR_KEYS if key in batch.schema.names), None)
-    vectors = _vectors(pa, batch.column(name)) if name else [None] * len(batch)
-    others = batch.drop_columns([name]) if name else batch
+    columns: list[str] = []
+    vectors: Sequence[Vectors | None] = [None] * len(batch)
+    key, why = "", None
+    try:
+        columns, key, column = _vector_column(pa, batch, keys)
+        vectors = _vectors(pa, column)
+    except BadRecordError as error:
+        why = error
+    others = batch.drop_columns(columns)
     for number, (value, vector) in enumerate(zip(others.to_pylist(), vectors, strict=True), before + 1):
         try:
             if vector is None:
-                raise BadRecordError("no-vector", f"no vector: none of {', '.join(VECTOR_KEYS)} has numbers")
-            yield record_of(_with_metadata(value), vector, number)
+                raise why or _no_vector(value)
+            yield record_of(_with_metadata(value), vector, number, keys, key)
         except BadRecordError as error:
             yield BadLine(number, str(error), error.kind)
 
 
-def _vectors(pa: Any, column: Any) -> list[Vectors | None]:
+def _no_vector(value: dict[str, Any]) -> BadRecordError:
+    reason = f"no vector: none of {', '.join(VECTOR_KEYS)} has numbers{without_vectors(value)}"
+    return BadRecordError("no-vector", reason)
+
+
+def _vector_column(pa: Any, batch: Any, keys: Keys) -> tuple[list[str], str, Any]:
+    """The columns that hold vectors, where the wanted one is, and that one.
+
+    Named vectors are a struct with a field for each, or columns ``vector.NAME``.
+
+    Raises:
+        BadRecordError: There is none, or not the one that is wanted.
+    """
+    names: list[str] = batch.schema.names
+    key = next((key for key in VECTOR_KEYS if key in names), None)
+    if key is not None:
+        column = batch.column(key)
+        if not pa.types.is_struct(column.type):
+            return [key], key, only(_shown(pa, column), keys)
+        fields = [field.name for field in column.type]
+        named = dict(zip(fields, column.flatten(), strict=True))
+        columns = [key]
+    else:
+        key = "vector"
+        columns = [name for name in names if name.startswith(_VECTOR_PREFIX)]
+        if not columns:
+            raise _no_vector(dict.fromkeys(names))
+        named = {name.removeprefix(_VECTOR_PREFIX): batch.column(name) for name in columns}
+    name, column = chosen({name: _shown(pa, column) for name, column in named.items()}, keys)
+    return columns, f"{key}.{name}" if name else key, column
+
+
+def _shown(pa: Any, column: Any) -> Any:
+    """A column as ``keys.chosen`` tells vectors apart: an object is sparse, a list of lists a multivector."""
+    if pa.types.is_struct(column.type):
+        return {}
+    inner = getattr(column.type, "value_type", None)
+    return [[]] if inner is not None and _is_list(pa, inner) else column
+
+
+def _is_list(pa: Any, kind: Any) -> bool:
     types = pa.types
-    lists = types.is_list(column.type) or types.is_large_list(column.type)
-    if not (lists or types.is_fixed_size_list(column.type)):
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
+def _vectors(pa: Any, column: Any) -> list[Vectors | None]:
+    if not _is_list(pa, column.type):
         return [None] * len(column)
-    kind = column.type.value_type
+    types, kind = pa.types, column.type.value_type
     if not (types.is_floating(kind) or types.is_integer(kind)):
         return [None] * len(column)
     lengths = pa.compute.fill_null(pa.compute.list_value_length(column), 0).to_numpy(zero_copy_only=False)
@@ -202,7 +258,10 @@ def _vectors(pa: Any, column: Any) -> list[Vectors | None]:
 
 
 def _with_metadata(value: dict[str, Any]) -> dict[str, Any]:
-    """Metadata as an object, where it is a string of JSON."""
+    """Metadata as an object: where it is a string of JSON, and where its keys are columns of their own.
+
+    Such columns are called ``payload.KEY``, or by the bare key.
+    """
     for key in METADATA_KEYS:
         if isinstance(value.get(key), str):
             try:
@@ -211,4 +270,11 @@ def _with_metadata(value: dict[str, Any]) -> dict[str, Any]:
                 raise BadRecordError("not-json", f"{key} is not valid JSON: {error.msg}") from None
             except RecursionError:
                 raise BadRecordError("not-json", f"{key} is nested too deeply") from None
-    return value
+    if any(key in value for key in METADATA_KEYS):
+        return value
+    flat = {
+        name.removeprefix(_PAYLOAD_PREFIX): held
+        for name, held in value.items()
+        if held is not None and name not in _OWN_COLUMNS
+    }
+    return {**value, "payload": flat}

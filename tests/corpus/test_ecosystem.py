@@ -333,7 +333,7 @@ class TestPassedOver:
 def test_embeddings_of_qembed_are_read_again(tmp_path: Path, format: Any) -> None:
     import numpy as np
 
-    from qembed.store.formats import open_writer
+    from qembed.store.writing import open_writer
 
     if format == "parquet":
         pytest.importorskip("pyarrow")

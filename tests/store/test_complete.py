@@ -12,7 +12,7 @@ import pytest
 from qembed.errors import Mismatch, QembedError
 from qembed.store import Inputs, Manifest, Output, OutputFiles, find_embeddings, manifest_of, write_json
 from qembed.store.complete import check_complete
-from qembed.store.formats import open_writer
+from qembed.store.writing import open_writer
 
 each_set = pytest.mark.parametrize(
     ("format", "shards"), [(format, shards) for format in ("jsonl", "npy", "parquet") for shards in (None, 2)]

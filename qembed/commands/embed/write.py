@@ -15,9 +15,9 @@ from qembed.corpus import complete
 from qembed.corpus.survey import Groups
 from qembed.engine import Rows
 from qembed.progress import Progress
-from qembed.store import ChunksFingerprint, Output, Spool
+from qembed.store import ChunksFingerprint, Output, Spool, open_writer
 from qembed.store.complete import check_complete
-from qembed.store.formats import Format, open_writer
+from qembed.store.formats import Format
 from qembed.store.hashed import OutputFile
 
 _BLOCK_CHUNKS = 256

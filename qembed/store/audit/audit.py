@@ -24,9 +24,10 @@ from qembed.errors import QembedError
 from qembed.progress import Progress
 from qembed.records import REQUIRED_METADATA, Vectors
 from qembed.store.audit.findings import Findings
-from qembed.store.formats import Embeddings, format_of, rows
+from qembed.store.formats import Embeddings, rows
 from qembed.store.hashed import OutputFile
 from qembed.store.jsonl import BadLine, Record, parse_line, parsed_line
+from qembed.store.keys import Keys
 from qembed.store.manifest import ChunksFingerprint
 
 MAX_LINE_BYTES = 1 << 24
@@ -138,7 +139,7 @@ def scan(embeddings: Embeddings, findings: Findings, progress: Progress = Progre
     Raises:
         QembedError: A file cannot be read.
     """
-    kept, files, before = _Kept(findings), [], []
+    kept, files, before = _Kept(findings, embeddings.keys), [], []
     part = embeddings.path
     try:
         total = sum(file.stat().st_size for file in embeddings.files)
@@ -146,8 +147,10 @@ def scan(embeddings: Embeddings, findings: Findings, progress: Progress = Progre
         for part in embeddings.parts:
             before.append(kept.lines)
             with np.errstate(all="ignore"):
-                read = _scan_lines if embeddings.format == "jsonl" else _scan_rows
-                files += read(part, kept, progress)
+                if embeddings.format == "jsonl":
+                    files += _scan_lines(part, kept, progress)
+                else:
+                    files += _scan_rows(replace(embeddings, parts=(part,)), kept, progress)
     except OSError as error:
         raise QembedError(f"cannot read: {error.strerror or error}", where=str(part)) from error
     return Scan(
@@ -173,10 +176,9 @@ def _scan_lines(path: Path, kept: _Kept, progress: Progress) -> list[OutputFile]
     return [OutputFile(path.name, lines.end, lines.sha256.hexdigest(), len(kept.columns) - records)]
 
 
-def _scan_rows(path: Path, kept: _Kept, progress: Progress) -> list[OutputFile]:
-    part = Embeddings(format_of(path), (path,))
+def _scan_rows(part: Embeddings, kept: _Kept, progress: Progress) -> list[OutputFile]:
     before, records, files = kept.lines, len(kept.columns), []
-    for offset, row in rows(path, part.format):
+    for offset, row in rows(part.path, part.format, part.keys):
         kept.take(replace(row, line=before + row.line), offset)
     for name in part.files:
         with name.open("rb") as file:
@@ -190,7 +192,8 @@ def _scan_rows(path: Path, kept: _Kept, progress: Progress) -> list[OutputFile]:
 class _Kept:
     """Takes the lines and rows of one pass."""
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: Findings, keys: Keys) -> None:
+        self._keys = keys
         self.columns = Columns()
         self.lines = 0
         self.bad_lines = 0
@@ -204,7 +207,7 @@ class _Kept:
             reason = f"longer than {MAX_LINE_BYTES / 1e6:.0f} MB: this is not one record per line"
             self.take(BadLine(number, reason, "line-too-long"), offset)
         elif not line.isspace():
-            value, record = parsed_line(line, number)
+            value, record = parsed_line(line, number, self._keys)
             self.take(record, offset)
             if isinstance(record, Record) and (repeated := repeated_keys(line, value)):
                 keys = ", ".join(map(shown, repeated[:3]))
@@ -274,9 +277,9 @@ class Lookup:
             if seen.embeddings.format == "jsonl":
                 with part.open("rb") as file:
                     file.seek(offset)
-                    record = parse_line(file.readline(MAX_LINE_BYTES), line)
+                    record = parse_line(file.readline(MAX_LINE_BYTES), line, seen.embeddings.keys)
             else:
-                record = rows(part, seen.embeddings.format).at(line, offset)
+                record = rows(part, seen.embeddings.format, seen.embeddings.keys).at(line, offset)
         except (OSError, ValueError) as error:
             record = BadLine(line, str(error), "not-readable")
         if isinstance(record, BadLine):

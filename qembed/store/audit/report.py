@@ -12,7 +12,7 @@ import orjson
 
 from qembed.errors import Mismatch, QembedError
 from qembed.progress import Progress
-from qembed.store import Format, Manifest, OutputFile, OutputFiles, find_embeddings, read_manifest
+from qembed.store import Manifest, OutputFile, OutputFiles, ReadFormat, find_embeddings, read_manifest
 from qembed.store.audit.audit import Columns, Lookup, Scan, place_of, scan
 from qembed.store.audit.checks import (
     Expected,
@@ -69,7 +69,7 @@ class AuditReport:
 
     Attributes:
         file: The file of embeddings; of several, the first.
-        format: ``jsonl``, ``parquet`` or ``npy``.
+        format: ``jsonl``, ``parquet``, ``npy`` or ``json``.
         files: Every file as it is now, with the records that could be read.
         bytes: Size of all of them.
         sha256: SHA-256 of the whole file, hex; of several files, as ``manifest.sha256_of``.
@@ -88,7 +88,7 @@ class AuditReport:
     """
 
     file: Path
-    format: Format
+    format: ReadFormat
     files: tuple[OutputFile, ...]
     bytes: int
     sha256: str
