@@ -149,8 +149,8 @@ def find_embeddings(path: Path, keys: Keys = USUAL) -> Embeddings:
         InputNotFound: Nothing there, a shard is missing, or an array without its ids.
         UsageError: Several in the folder, a run has not finished writing them, or a snapshot of Qdrant.
     """
-    name, _, vector = path.name.rpartition("#")
-    if vector and not path.exists():
+    name, mark, vector = path.name.rpartition("#")
+    if mark and vector and not path.exists():
         return find_embeddings(path.with_name(name) if name else path.parent, replace(keys, vector=vector))
     return replace(_found(path), keys=keys)
 

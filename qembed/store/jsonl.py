@@ -72,8 +72,8 @@ class BadLine:
     Attributes:
         line: Line number, from 1.
         reason: Why, in words.
-        kind: ``not-json``, ``cut-off``, ``not-an-object``, ``no-vector``, ``no-id``, ``not-numbers``, or
-            ``not-readable`` (the file from here on).
+        kind: ``not-json``, ``cut-off``, ``not-an-object``, ``no-vector``, ``several-vectors``, ``no-id``,
+            ``not-numbers``, or ``not-readable`` (the file from here on).
     """
 
     line: int

@@ -15,6 +15,7 @@ VECTOR_KEYS = ("embedding", "vector", "values", "embeddings", "dense_vector")
 TEXT_KEYS = ("text", "content", "page_content", "document")
 METADATA_KEYS = ("metadata", "payload")
 CHUNK_ID = "chunk_id"
+SEVERAL = "several-vectors"
 
 _UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 _EXACT_FLOAT = 2.0**53
@@ -121,7 +122,8 @@ def chosen(named: dict[str, Any], keys: Keys = USUAL) -> tuple[str, Any]:
     if not dense:
         raise _no_vector(f"only sparse vectors: {listed(named)}" if named else "no named vector")
     if len(dense) > 1:
-        raise _no_vector(f"several vectors: {', '.join(dense)}; choose one with #NAME, e.g. #{dense[0]}")
+        names = ", ".join(dense)
+        raise BadRecordError(SEVERAL, f"several vectors: {names}; choose one with #NAME, e.g. #{dense[0]}")
     return dense[0], _dense(named[dense[0]], f" {dense[0]!r}")
 
 

@@ -23,6 +23,7 @@ from qembed.store import (
     FORMATS,
     BadLine,
     Format,
+    Keys,
     OutputFile,
     Record,
     find_embeddings,
@@ -382,6 +383,45 @@ class TestParquetOfOtherTools:
             (7, "t", np.float32([1, 2]).tobytes(), np.float32, {"a": 1}),
             (8, None, np.float32([3.5]).tobytes(), np.float32, {}),
         ]
+
+    def test_points_of_qdrant_with_the_payload_in_columns(self, tmp_path: Path) -> None:
+        found = self.save(tmp_path, id=[7], vector=[[1.0]], chunk_id=["c"], text=["t"], page=[None], n=[3])
+        assert [comparable(record) for record in found] == [
+            ("c", "t", np.float32([1]).tobytes(), np.float32, {"chunk_id": "c", "n": 3})
+        ]
+
+    def test_points_of_qdrant_with_every_path_a_column(self, tmp_path: Path) -> None:
+        columns = {"payload.chunk_id": ["c"], "payload.text": ["t"], "vector.dense": [[1.0]]}
+        found = self.save(tmp_path, id=[7], **columns)
+        assert [comparable(record) for record in found] == [
+            ("c", "t", np.float32([1]).tobytes(), np.float32, {"chunk_id": "c", "text": "t"})
+        ]
+        assert isinstance(found[0], Record)
+        assert found[0].read_from == ("payload.chunk_id", "vector.dense", "payload.text")
+
+    @pytest.mark.parametrize(
+        ("vectors", "said"),
+        [
+            ({"a": [1.0], "b": [2.0]}, "several vectors: a, b"),
+            ({"words": {"indices": [1], "values": [2.0]}}, "only sparse vectors: 'words'"),
+            ([[1.0], [2.0]], "a multivector"),
+            (None, 'scroll the collection with "with_vector": true'),
+        ],
+    )
+    def test_vectors_that_are_not_taken(self, tmp_path: Path, vectors: Any, said: str) -> None:
+        (bad,) = self.save(
+            tmp_path, id=[7], payload=["{}"], **({} if vectors is None else {"vector": [vectors]})
+        )
+        assert isinstance(bad, BadLine)
+        assert said in bad.reason
+
+    def test_named_vectors_are_a_struct(self, tmp_path: Path) -> None:
+        vectors = [{"a": [1.0], "b": [2.0, 3.0]}, {"a": [4.0], "b": None}]
+        self.save(tmp_path, id=[7, 8], payload=["{}", "{}"], vector=vectors)
+        first, second = read_records(tmp_path / "x.parquet", Keys(vector="b"))
+        assert isinstance(first, Record)
+        assert (first.vector.tolist(), first.read_from.vector) == ([2, 3], "vector.b")
+        assert isinstance(second, BadLine)
 
     def test_every_bad_row_is_named_and_the_rest_goes_on(self, tmp_path: Path) -> None:
         found = self.save(

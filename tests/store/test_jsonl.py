@@ -149,7 +149,9 @@ def test_a_bad_line_is_named_and_the_rest_goes_on(tmp_path: Path, line: bytes, k
         (b'{"id": "a", "vector": {"dense": [1], "title": [2]}}', "several vectors: dense, title"),
         (b'{"name": "a", "embedding": [1]}', "the keys are 'name', 'embedding'"),
         (b'{"id": 1.5, "embedding": [1]}', "id is 1.5"),
-        (b'[{"id": "a", "embedding": [1]}]', "a list of 1: write one record per line"),
+        (b'{"id": 7, "payload": {"text": "t"}}', 'scroll the collection with "with_vector": true'),
+        (b'{"id": 7, "vector": {"words": {"indices": [1], "values": [2]}}}', "only sparse vectors: 'words'"),
+        (b'{"id": 7, "vector": [[1, 2], [3, 4]]}', "a multivector"),
     ],
 )
 def test_the_reason_names_what_is_there(tmp_path: Path, line: bytes, said: str) -> None:

@@ -71,6 +71,7 @@ KINDS = {
     "not-an-object": _error("lines", _FIX_SOURCE),
     "no-id": _error("lines", _FIX_SOURCE),
     "no-vector": _error("lines", _FIX_SOURCE),
+    "several-vectors": _error("lines", "choose one of the named vectors: FILE#NAME"),
     "not-numbers": _error("lines", _FIX_SOURCE),
     "not-readable": _error("lines", _COPY_AGAIN),
     "line-too-long": _error("lines", "write one record per line (JSON lines), not one JSON document"),

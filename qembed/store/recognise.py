@@ -1,0 +1,51 @@
+"""What embeddings of another tool were taken for, in words, before they are read."""
+
+from __future__ import annotations
+
+from qembed.errors import UsageError
+from qembed.store.formats import Embeddings, read_records
+from qembed.store.jsonl import BadLine, Record
+from qembed.store.keys import SEVERAL, USUALLY, listed
+
+_FORMS = {
+    "jsonl": "JSON lines",
+    "parquet": "Parquet",
+    "npy": "a NumPy array",
+    "json": "JSON documents (a scroll of Qdrant, or a list)",
+}
+
+
+def recognise(embeddings: Embeddings) -> str:
+    """From which keys the records are read, as one sentence; empty where they are named as qembed names them.
+
+    Raises:
+        UsageError: Several named vectors and none is chosen, or the one that is chosen is not there.
+    """
+    first = next(read_records(embeddings.path, embeddings.keys), None)
+    if isinstance(first, BadLine):
+        if first.kind == SEVERAL or embeddings.keys.vector is not None:
+            raise UsageError(
+                first.reason, where=str(embeddings.path), remedy=f"{embeddings.path}#NAME takes one of them"
+            )
+        return ""
+    if first is None or (embeddings.format in ("jsonl", "npy") and _usual(first)):
+        return ""
+    return f"{_FORMS[embeddings.format]}: {keys_of(first)}"
+
+
+def keys_of(record: Record) -> str:
+    """Where a record's id, vector and text were found."""
+    found = record.read_from
+    return f"id from {found.id}, vector from {found.vector}, {text_of(record)}"
+
+
+def text_of(record: Record) -> str:
+    """Where a record's text was found; which keys there are where it was not."""
+    if record.read_from.text is not None:
+        return f"text from {record.read_from.text}"
+    return f"no text (keys of the metadata: {listed(record.metadata)})"
+
+
+def _usual(record: Record) -> bool:
+    found = record.read_from
+    return (found.id, found.vector, found.text) in ((*USUALLY[:2], "text"), USUALLY)
