@@ -28,6 +28,7 @@ from qembed.evaluation.eval_sets.runs import read_run
 from qembed.records import Finding, Place
 from qembed.store import BadLine, find_embeddings, open_writer, read_journal, read_manifest, read_records
 from qembed.store.cache import VectorCache
+from qembed.store.json_points import is_document
 from qembed.store.work import MARKER
 
 KEYS = st.sampled_from(
@@ -183,7 +184,9 @@ def test_damaged_embeddings_are_read_or_named(
 def test_any_json_as_embeddings(folder: Path, value: Any) -> None:
     file = folder / "any_embeddings.jsonl"
     file.write_bytes(json.dumps(value).encode("utf-8", "surrogatepass"))
-    assert len(list(read_records(file))) == 1
+    found = list(read_records(file))
+    assert found
+    assert len(found) == 1 or is_document(file)  # a list of objects holds one record each
 
 
 WORDS = st.text(st.characters(codec="utf-8"), max_size=80).map(str.encode)

@@ -1,4 +1,4 @@
-"""Which key holds what: chunk ids before point ids, named vectors, the user's own keys; and how it is said."""
+"""Which key holds what: chunk ids before point ids, named vectors, the user's own keys; how it is said."""
 
 from __future__ import annotations
 
