@@ -31,7 +31,7 @@ class Dense:
         distance: ``Cosine``, ``Dot``, ``Euclid`` or ``Manhattan``.
         quantization: ``none``, ``scalar``, ``binary``, ``turbo`` or ``product``; None for any.
         on_disk: Whether the vectors are read from the disk, not kept in memory; None for either.
-        datatype: What stores a component; ``float32`` alone keeps what is sent.
+        datatype: What stores a component, e.g. ``float32``, ``float16`` or ``uint8``.
         multivector: Whether a point holds several vectors under this name.
     """
 
@@ -158,7 +158,7 @@ def _dense_differences(need: Dense, found: Dense) -> Iterable[Difference]:
         yield Difference("distance", found.distance, need.distance)
     if found.multivector:
         yield Difference("vectors per point", "several (multivector)", "one")
-    if found.datatype != need.datatype:
+    if found.datatype == "uint8":  # whole numbers from 0 to 255: of the vectors of a model nothing is left
         yield Difference("datatype", found.datatype, need.datatype)
     if need.quantization is not None and found.quantization != need.quantization:
         yield Difference("quantisation", found.quantization or "none", need.quantization)

@@ -152,6 +152,11 @@ class TestDifferences:
         (row,) = differences(wanted(3584, "cosine", vector="b"), have, alone=False)
         assert row == Difference("dimension", "768", "3,584")
 
+    @pytest.mark.parametrize("datatype", ["float16", "turbo8"])
+    def test_the_owner_chose_how_a_component_is_stored(self, datatype: str) -> None:
+        have = Configuration({"": Dense(384, "Cosine", datatype=datatype)})
+        assert differences(wanted(384, "cosine"), have) == ()
+
     @given(DENSE)
     def test_what_was_made_as_wanted_never_differs(self, dense: Dense) -> None:
         want = Configuration({"v": dense})

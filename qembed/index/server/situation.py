@@ -1,0 +1,95 @@
+"""What a server has before anything is changed: version, collections, aliases, and what matters of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qembed.index.server.alias import aliases_of
+from qembed.index.server.client import version
+from qembed.index.server.configuration import Configuration, configuration_of
+from qembed.index.server.notes import Notes, keeps_metadata
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A collection.
+
+    Attributes:
+        configuration: Its vectors.
+        points: How many it holds, counted exactly.
+        notes: What qembed remembers of it; empty where another tool made it.
+        status: ``green``, ``yellow``, ``grey`` or ``red``.
+        fields: Payload indexes: field -> type.
+    """
+
+    configuration: Configuration
+    points: int = 0
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    status: str = "green"
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """A server, as far as a plan needs it.
+
+    Attributes:
+        url: Its address.
+        version: Major and minor.
+        names: All collections.
+        aliases: All aliases -> the collection that each points to.
+        found: The collections that were looked at.
+    """
+
+    url: str
+    version: tuple[int, int]
+    names: frozenset[str] = frozenset()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    found: Mapping[str, Found] = field(default_factory=dict)
+
+    def resolve(self, name: str) -> str:
+        """The collection that a name or an alias stands for."""
+        return self.aliases.get(name, name)
+
+
+def notes_of(client: QdrantClient, url: str, collection: str, file: Path | None = None) -> Notes:
+    """The notes of a collection.
+
+    Args:
+        client: Of the server.
+        url: Its address.
+        collection: Its own name, not an alias.
+        file: Where they are where the server keeps none.
+    """
+    return Notes(client, collection, url, keeps_metadata(client, version(client)), file)
+
+
+def look(client: QdrantClient, url: str, names: Iterable[str], file: Path | None = None) -> Situation:
+    """Ask the server; changes nothing.
+
+    Args:
+        client: Of the server.
+        url: Its address.
+        names: Collections and aliases to look at; those that do not exist are left out.
+        file: Notes of servers that keep none.
+    """
+    there = frozenset(each.name for each in client.get_collections().collections)
+    aliases = aliases_of(client)
+    wanted = {aliases.get(name, name) for name in names} & there
+    found = {}
+    for name in sorted(wanted):
+        info = client.get_collection(name)
+        found[name] = Found(
+            configuration_of(info),
+            client.count(name, exact=True).count,
+            notes_of(client, url, name, file).read(),
+            str(info.status),
+            {key: index.data_type.value for key, index in info.payload_schema.items()},
+        )
+    return Situation(url, version(client), there, aliases, found)
