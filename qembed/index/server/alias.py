@@ -9,13 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qembed.errors import QembedError, UsageError
-from qembed.index.server.notes import Notes
+from qembed.index.server.notes import ALIAS, Notes
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
-
-ALIAS = "alias."
-"""Key of the note of an alias, followed by its name."""
 
 
 def aliases_of(client: QdrantClient) -> dict[str, str]:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qembed.index.server.notes import Notes
+from qembed.index.server.notes import THRESHOLD, Notes
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-THRESHOLD = "indexing_threshold"
 DEFAULT_KB = 10_000
 """What a server takes where its configuration names no threshold, in kB of vectors per segment."""
 

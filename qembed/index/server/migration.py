@@ -16,17 +16,13 @@ from typing import Literal, TypeAlias
 from qembed.errors import UsageError
 from qembed.index.server.alias import name_is_taken
 from qembed.index.server.configuration import Configuration, Difference, differences, does_not_fit
-from qembed.index.server.indexing import THRESHOLD
+from qembed.index.server.notes import MADE, MODEL, REPLACES, SHA256, THRESHOLD
 from qembed.index.server.situation import Found, Situation
 
 Migrate: TypeAlias = Literal["collection", "vector"]
 
 ADDS_VECTORS = (1, 18)
 """First version of a server that adds a named vector to a collection."""
-MADE = "made_by"
-REPLACES = "replaces"
-MODEL = "model."
-"""Keys of notes: the version of qembed that made a collection, what it replaces, the model of each vector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +99,7 @@ class Plan:
         if self.replaces is not None:
             notes[REPLACES] = self.replaces
         if embeddings_sha256 is not None:
-            notes["embeddings_sha256"] = embeddings_sha256
+            notes[SHA256] = embeddings_sha256
         return notes
 
 
@@ -283,8 +279,8 @@ def _with_alias(plan: Plan, there: Situation) -> Plan:
     else:
         remark = (
             f"applications that ask for {plan.replaces} keep reading the old vectors: it is a collection, "
-            f"and no alias can have its name. Either let them ask for an alias (--alias NAME), or delete the old "
-            f"collection when the new one is loaded and give its name to an alias: qembed upload --url "
-            f"{there.url} --collection {plan.target} --alias {plan.replaces} --drop-old"
+            "and no alias can have its name. Either let them ask for an alias (--alias NAME), or delete the "
+            "old collection when the new one is loaded and give its name to an alias: qembed upload "
+            f"--url {there.url} --collection {plan.target} --alias {plan.replaces} --drop-old"
         )
     return replace(plan, remarks=(*plan.remarks, remark))

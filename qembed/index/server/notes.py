@@ -3,10 +3,13 @@
 There it survives this machine, so that another one can restore the indexing or roll an alias back. A server
 before 1.16 keeps no metadata; then it is a file beside the embeddings, if there are embeddings.
 
+    made_by              version of the qembed that made it; absent where another tool did
     indexing_threshold   what it was before it was held back; absent once it is restored
-    alias.NAME           the collection that the alias NAME pointed to before it moved here; empty for none
+    model.VECTOR         name of the model whose vectors these are; VECTOR is empty for the unnamed one
+    embeddings_sha256    hash of the embeddings that were uploaded last (``manifest.sha256_of``)
+    points               how many there were once they had been checked
     replaces             the collection that this one was made to replace
-    embeddings_sha256    what was uploaded last
+    alias.NAME           the collection that the alias NAME pointed to before it moved here; empty for none
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
 PREFIX = "qembed."
+MADE, THRESHOLD, MODEL = "made_by", "indexing_threshold", "model."
+SHA256, POINTS, REPLACES, ALIAS = "embeddings_sha256", "points", "replaces", "alias."
 KEEPS_METADATA = (1, 16)
 """First version of a server that keeps metadata with a collection."""
 

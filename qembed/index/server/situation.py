@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qembed.index.server.alias import aliases_of
 from qembed.index.server.client import version
 from qembed.index.server.configuration import Configuration, configuration_of
-from qembed.index.server.notes import Notes, keeps_metadata
+from qembed.index.server.notes import ALIAS, REPLACES, Notes, keeps_metadata
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -71,7 +71,7 @@ def notes_of(client: QdrantClient, url: str, collection: str, file: Path | None 
 
 
 def look(client: QdrantClient, url: str, names: Iterable[str], file: Path | None = None) -> Situation:
-    """Ask the server; changes nothing.
+    """Ask the server, also about the collections that those replace; changes nothing.
 
     Args:
         client: Of the server.
@@ -81,9 +81,11 @@ def look(client: QdrantClient, url: str, names: Iterable[str], file: Path | None
     """
     there = frozenset(each.name for each in client.get_collections().collections)
     aliases = aliases_of(client)
-    wanted = {aliases.get(name, name) for name in names} & there
-    found = {}
-    for name in sorted(wanted):
+    wanted = [aliases.get(name, name) for name in names]
+    found: dict[str, Found] = {}
+    for name in wanted:
+        if name in found or name not in there:
+            continue
         info = client.get_collection(name)
         found[name] = Found(
             configuration_of(info),
@@ -92,4 +94,6 @@ def look(client: QdrantClient, url: str, names: Iterable[str], file: Path | None
             str(info.status),
             {key: index.data_type.value for key, index in info.payload_schema.items()},
         )
+        notes = found[name].notes
+        wanted += [str(value) for key, value in notes.items() if key == REPLACES or key.startswith(ALIAS)]
     return Situation(url, version(client), there, aliases, found)
