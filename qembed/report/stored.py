@@ -19,7 +19,7 @@ from qembed.report.names import display_names
 
 SCHEMA = "qembed.bench/2"
 DOCUMENT = "bench.json"
-_NUMBERED = re.compile(r"(\d{4,})_.*")
+NUMBERED = re.compile(r"(\d{4,})_.*")
 _NUMBERS = (
     "difference",
     "low",
@@ -138,7 +138,7 @@ def stored_benches(reports: Path) -> list[Path]:
     found = [path for path in reports.iterdir() if (path / DOCUMENT).is_file()]
 
     def place(path: Path) -> tuple[int, str]:
-        numbered = _NUMBERED.fullmatch(path.name)
+        numbered = NUMBERED.fullmatch(path.name)
         return (int(numbered[1]) if numbered else 0, path.name)
 
     return sorted(found, key=place)

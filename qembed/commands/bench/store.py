@@ -1,69 +1,65 @@
-"""A bench as files: one JSON document, values by query, losses, unjudged items, and runs for other tools."""
+"""A bench as files: what ``report.storing`` writes, and what only a bench knows."""
 
 from __future__ import annotations
 
-import csv
-import io
-import os
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
-from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from qembed.commands.bench.hits import write_hits
 from qembed.commands.bench.result import BenchResult
-from qembed.errors import UsageError
 from qembed.evaluation.diagnose.agreement import PERSISTENCE, Agreement
-from qembed.evaluation.diagnose.decisive import Unjudged
 from qembed.evaluation.eval_sets.eval_set import CARD, EvalSet
-from qembed.evaluation.eval_sets.groups import repeated
-from qembed.evaluation.eval_sets.trec import write_runs
 from qembed.evaluation.systems.rows import Row
 from qembed.evaluation.systems.side import Side, describe_side
-from qembed.models.device import device_name
-from qembed.store import atomic_file, describe_finding, environment, locked, write_json
+from qembed.report.hits import Shown, Used
+from qembed.report.storing import (
+    Contents,
+    document_of,
+    eval_set_entry,
+    hash_of,
+    run_files,
+    system_entry,
+    write_folder,
+)
 
-SCHEMA = "qembed.bench/2"
-_LIBRARIES = ("qdrant-client", "qdrant-edge-py", "ranx", "scipy", "pandas", "numba", "bm25s", "PyStemmer")
-QRELS = "runs/qrels.txt"
-"""Judgements of the runs' units; with them trec_eval computes the bench's numbers."""
 _LENGTH_BINS = 24
-_LONGEST_NAME = 100
-_NUMBERED = re.compile(r"(\d{4,})_.*")
 
 
 def as_document(result: BenchResult) -> dict[str, Any]:
     """The result as one JSON document; docs/bench.md lists its keys."""
-    return {
-        "schema": SCHEMA,
-        "created": result.created,
-        "seconds": round(result.seconds, 3),
-        "passed": result.passed,
-        "judged": bool(result.measures),
-        "eval_set": _eval_set(result),
-        "sides": [
+    files = run_files(row.system.name for row in result.rows)
+    return document_of(
+        command="bench",
+        created=result.created,
+        seconds=result.seconds,
+        passed=result.passed,
+        eval_set=eval_set_entry(
+            result.eval_set.folder,
+            result.eval_set.card,
+            result.qrels,
+            result.eval_set.judged,
+            result.eval_set.groups,
+            _hash_of(result.eval_set),
+        ),
+        sides=[
             {**describe_side(side), "relevant_absent": absent, "lengths": _lengths(side)}
             for side, absent in zip(result.sides, result.absent, strict=True)
         ],
-        "measures": [str(measure) for measure in result.measures],
-        "systems": [
-            _system(row, file) for row, file in zip(result.rows, _run_files(result.rows), strict=True)
-        ],
-        "ceilings": {str(depth): value for depth, value in result.ceilings.items()},
-        "waterfalls": {
+        measures=[str(measure) for measure in result.measures],
+        systems=[_system(row, file) for row, file in zip(result.rows, files, strict=True)],
+        ceilings={str(depth): value for depth, value in result.ceilings.items()},
+        waterfalls={
             name: {"k": found.k, "shares": found.shares} for name, found in result.waterfalls.items()
         },
-        "frontiers": {name: asdict(found) for name, found in result.frontiers.items()},
-        "answerability": result.answerability,
-        "unjudged": len(result.unjudged),
-        "qrels": QRELS,
-        "agreements": {name: _agreement(found) for name, found in result.agreements.items()},
-        "gates": [
+        frontiers={name: asdict(found) for name, found in result.frontiers.items()},
+        answerability=result.answerability,
+        unjudged=len(result.unjudged),
+        agreements={name: _agreement(found) for name, found in result.agreements.items()},
+        gates=[
             {
                 "gate": gated.result.gate.text,
                 "system": gated.system,
@@ -73,32 +69,9 @@ def as_document(result: BenchResult) -> dict[str, Any]:
             }
             for gated in result.gates
         ],
-        "findings": [describe_finding(finding) for finding in result.findings],
-        "options": _options(result),
-        "environment": {
-            **environment(),
-            "evaluation_libraries": {name: _version(name) for name in _LIBRARIES},
-            "cpu": device_name("cpu"),
-            "cores": os.cpu_count(),
-            # Of the last minute: far above the cores, others were at work while queries were timed.
-            "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        },
-    }
-
-
-def _eval_set(result: BenchResult) -> dict[str, Any]:
-    answered = [q for q, grades in result.qrels.items() if any(grade > 0 for grade in grades.values())]
-    return {
-        "folder": str(result.eval_set.folder),
-        **asdict(result.eval_set.card),
-        "queries": len(result.qrels),
-        "answerable": len(answered),
-        "judgements": sum(map(len, result.qrels.values())),
-        "groups": len(set(result.eval_set.groups.values())),
-        "queries_in_groups": len(result.eval_set.groups),
-        "repeated_queries": repeated(result.eval_set.judged),
-        "sha256": _hash_of(result.eval_set),
-    }
+        findings=result.findings,
+        options=asdict(result.options),
+    )
 
 
 def _agreement(found: Agreement) -> dict[str, Any]:
@@ -123,85 +96,60 @@ def store_bench(result: BenchResult, reports: Path, name: str | None = None) -> 
         UsageError: The name cannot be part of a folder's.
         OSError: The disk is full.
     """
-    folder = _new_folder(reports, name or result.eval_set.card.name)
-    runs = {
-        file: (file_name(row.system.name), row.system.run)
-        for row, file in zip(result.rows, _run_files(result.rows), strict=True)
-    }
-    write_runs(folder, runs, result.qrels, QRELS)
-    measures = [str(measure) for measure in result.measures]
-    _write_csv(
-        folder / "per_query.csv",
-        ["query_id", "query", "system", *measures],
-        (
-            [query, result.eval_set.queries.get(query, ""), row.system.name, *_numbers(row, query, measures)]
-            for row in result.rows
-            for query in row.values.index
-        ),
-    )
-    _write_csv(
-        folder / "losses.csv",
-        ["system", "query_id", "unit", "relevance", "stage", "rank_before", "rank_after"],
-        (
+    contents = Contents(
+        shown=[_shown(row, result.sides.index(row.system.side)) for row in result.rows],
+        qrels=result.qrels,
+        queries=result.eval_set.queries,
+        measures=[str(measure) for measure in result.measures],
+        unjudged=result.unjudged,
+        texts=partial(_texts, result),
+        losses=(
             [system, loss.query_id, loss.unit, loss.relevance, loss.stage, loss.rank_before, loss.rank_after]
             for system, found in result.waterfalls.items()
             for loss in found.losses
         ),
     )
-    systems = [row.system for row in result.rows]
-    write_hits(folder, systems, result.sides, result.qrels, result.eval_set.queries)
-    _write_csv(folder / "unjudged.csv", list(Unjudged._fields), result.unjudged)
-    write_json(folder / "bench.json", as_document(result))
-    return folder
+    return write_folder(reports, name or result.eval_set.card.name, contents, partial(as_document, result))
 
 
-def file_name(system: str) -> str:
-    """A system's name as part of a file name: ``vectors > maxsim:minilm`` is ``vectors-maxsim-minilm``."""
-    return re.sub(r"[^\w.]+", "-", system).strip("-")[:_LONGEST_NAME]
+def _shown(row: Row, side: int) -> Shown:
+    system = row.system
+
+    def found_by(query: str) -> dict[str, str]:
+        return system.side.units.best_texts(system.texts.get(query, {}))
+
+    return Shown(system.name, system.run, row.values, side, found_by)
 
 
-def _run_files(rows: Sequence[Row]) -> list[str]:
-    """The file of each system's run, below the report's folder; no two are the same."""
-    files: list[str] = []
-    for row in rows:
-        name = file_name(row.system.name)
-        taken = sum(re.fullmatch(rf"runs/{re.escape(name)}(-\d+)?\.trec", file) is not None for file in files)
-        files.append(f"runs/{name}-{taken + 1}.trec" if taken else f"runs/{name}.trec")
-    return files
-
-
-def _new_folder(reports: Path, name: str) -> Path:
-    part = file_name(name)
-    if not part:
-        raise UsageError(f"{name!r} cannot name a report", remedy="--name with letters or digits")
-    reports.mkdir(parents=True, exist_ok=True)
-    with locked(reports / "numbers"):  # two benches of different names would take one number
-        while True:
-            taken = [int(found[1]) for path in reports.iterdir() if (found := _NUMBERED.fullmatch(path.name))]
-            folder = reports / f"{max(taken, default=0) + 1:04d}_{part}"
-            try:
-                folder.mkdir()
-            except FileExistsError:  # somebody else made it
-                continue
-            return folder
+def _texts(result: BenchResult, used: Used) -> Iterator[dict[str, Any]]:
+    for number, side in enumerate(result.sides):
+        collection = side.collection
+        for at, chunk_id in enumerate(collection.ids):
+            if (number, chunk_id) in used:
+                yield {
+                    "side": number,
+                    "chunk_id": chunk_id,
+                    "text": collection.texts[at],
+                    "pages": collection.pages[at],
+                    "chunks": len(collection.chunks[at]),
+                    "tokens": int(collection.tokens[at]),
+                }
 
 
 def _system(row: Row, file: str) -> dict[str, Any]:
     system = row.system
     work = system.reranking.work if system.reranking else None
-    return {
-        "name": system.name,
-        "kind": system.kind,
-        "run": file,
-        "estimates": {name: asdict(found) for name, found in row.estimates.items()},
-        "comparisons": {name: asdict(found) for name, found in row.comparisons.items()},
-        "difference_whatever_the_holes": row.holes,
-        "pool": None if row.pool is None else asdict(row.pool),
-        "latency_ms": {
+    return system_entry(
+        system.name,
+        system.kind,
+        file,
+        row,
+        system.info,
+        latency_ms={
             "stages": {stage: asdict(found) for stage, found in row.stages.items()},
             "total": None if row.latency is None else asdict(row.latency),
         },
-        "reranking": None
+        reranking=None
         if work is None
         else {
             "pairs": work.pairs,
@@ -213,8 +161,7 @@ def _system(row: Row, file: str) -> dict[str, Any]:
             "splits": work.splits,
             "failures": list(work.failures),
         },
-        "info": system.info,
-    }
+    )
 
 
 def _lengths(side: Side) -> dict[str, Any] | None:
@@ -238,38 +185,12 @@ def _lengths(side: Side) -> dict[str, Any] | None:
     return {"edges": edges, "counts": counts.tolist(), "longest": longest}
 
 
-def _options(result: BenchResult) -> dict[str, Any]:
-    options = asdict(result.options)
-    return {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
-
-
-def _numbers(row: Row, query: str, measures: Sequence[str]) -> list[str]:
-    values = row.values.loc[query]
-    return ["" if values[name] != values[name] else f"{values[name]:.6f}" for name in measures]
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    with atomic_file(path) as file:
-        file.write(text.getvalue().encode())
-
-
 def _hash_of(eval_set: EvalSet) -> str:
-    """SHA-256 over the names and bytes of the queries, of the qrels that were read, and of the card."""
-    digest = sha256()
+    """SHA-256 over the queries, the qrels that were read, and the card."""
     judged = (eval_set.qrels_file, eval_set.folder / CARD) if eval_set.qrels else ()
-    for path in (eval_set.queries_file, *judged):
-        if path.is_file():
-            name = path.relative_to(eval_set.folder).as_posix() if eval_set.qrels else path.name
-            digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+    return hash_of(
+        {
+            path.relative_to(eval_set.folder).as_posix() if eval_set.qrels else path.name: path
+            for path in (eval_set.queries_file, *judged)
+        }
+    )

@@ -189,7 +189,7 @@ class TestStored:
         def full(*_: Any) -> None:
             raise QembedError("cannot write: No space left on device", where="there", remedy="make room")
 
-        monkeypatch.setattr("qembed.commands.bench.store.write_json", full)
+        monkeypatch.setattr("qembed.report.storing.write_json", full)
         ran = run_cli(arguments(shelf))
         assert ran.code == 1
         assert "No space left" in ran.err

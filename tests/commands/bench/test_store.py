@@ -26,11 +26,9 @@ from bench_folders import (
     write_query_vectors,
 )
 
-from qembed.commands.bench import store as bench_store
 from qembed.commands.bench.bench import bench
-from qembed.commands.bench.hits import SHOWN
 from qembed.commands.bench.result import BenchResult
-from qembed.commands.bench.store import _new_folder, as_document, file_name, store_bench
+from qembed.commands.bench.store import as_document, store_bench
 from qembed.errors import QembedError, UsageError
 from qembed.evaluation.diagnose.decisive import Unjudged
 from qembed.evaluation.diagnose.waterfall import STAGES
@@ -40,6 +38,9 @@ from qembed.evaluation.eval_sets.runs import read_run
 from qembed.evaluation.measures import evaluate
 from qembed.evaluation.retrieve.ordering import ranked
 from qembed.records import Qrels, Run
+from qembed.report import storing
+from qembed.report.hits import SHOWN
+from qembed.report.storing import file_name, new_folder
 
 FAKES: dict[str, Callable[[str, str], float]] = {"good": oracle, "bad": by_length}
 
@@ -96,6 +97,7 @@ class TestDocument:
         found = document(folder)
         assert list(found) == [
             "schema",
+            "command",
             "created",
             "seconds",
             "passed",
@@ -342,7 +344,7 @@ class TestFolders:
 
     def test_benches_at_once_get_numbers_of_their_own(self, tmp_path: Path) -> None:
         with ThreadPoolExecutor(8) as pool:
-            folders = list(pool.map(lambda at: _new_folder(tmp_path, f"name{at}"), range(24)))
+            folders = list(pool.map(lambda at: new_folder(tmp_path, f"name{at}"), range(24)))
         assert sorted(folder.name[:4] for folder in folders) == [f"{at:04d}" for at in range(1, 25)]
 
     @pytest.mark.parametrize("name", ["/", "  ", " - "])
@@ -370,7 +372,7 @@ class TestFolders:
         def full(*args: Any, **more: Any) -> None:
             raise QembedError("cannot write: no space left on device")
 
-        monkeypatch.setattr(bench_store, step, full)
+        monkeypatch.setattr(storing, step, full)
         with pytest.raises(QembedError, match="no space"):
             store_bench(result, tmp_path)
         assert list(tmp_path.glob("*/bench.json")) == []
