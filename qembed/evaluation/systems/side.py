@@ -268,6 +268,7 @@ def describe_side(side: Side) -> dict[str, Any]:
     info = side.encoder.info if side.encoder else None
     return {
         "embeddings": str(side.path),
+        "embeddings_sha256": side.manifest.output.sha256 if side.manifest else None,
         "chunks": side.collection.records,
         "texts": len(side.collection),
         "texts_with_two_vectors": side.collection.disagreeing,

@@ -279,6 +279,8 @@ class TestDescription:
         assert described["texts_cut"] == cut
         assert described["query_encoder"]["prompt"] == "query: "
         assert len(described["weights_sha256"]) == 64
+        assert side.manifest is not None
+        assert described["embeddings_sha256"] == side.manifest.output.sha256
 
     def test_without_anything(self, tmp_path: Path) -> None:
         options = SideOptions(
@@ -290,6 +292,7 @@ class TestDescription:
         unknown = ("model", "revision", "weights_sha256", "dtype", "max_tokens", "query_encoder")
         assert [described[key] for key in unknown] == [None] * 6
         assert described["texts_cut"] == 0
+        assert described["embeddings_sha256"] is None
 
     def test_what_the_manifest_says_of_the_limit(self, folder: Path, tmp_path: Path) -> None:
         copy = shutil.copytree(folder, tmp_path / "out")
