@@ -12,12 +12,12 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
-from time import time
+from time import sleep, time
 from typing import TYPE_CHECKING, Any
 
 from qembed.errors import DimensionMismatch, InputNotFound, Mismatch, QembedError, Unreachable
 from qembed.index.server.address import Address
-from qembed.index.server.retry import Again, GaveUp
+from qembed.index.server.retry import Again, GaveUp, Patience, retrying
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -40,6 +40,9 @@ def connect(
     api_key: str | None = None,
     timeout_seconds: int = TIMEOUT_SECONDS,
     note: Callable[[str], None] = lambda _: None,
+    patience: Patience | None = None,
+    retry: Callable[[Again, float], None] = lambda *_: None,
+    wait: Callable[[float], object] = sleep,
 ) -> QdrantClient:
     """A client of a server, over REST. Nothing is sent yet.
 
@@ -48,6 +51,10 @@ def connect(
         api_key: Key of the server; that in ``QDRANT_API_KEY`` when None.
         timeout_seconds: For one request.
         note: Told where the key would travel unencrypted.
+        patience: How long every request is tried again while it fails in a way that may pass; once when None.
+            A request may then be applied twice, so it must be idempotent.
+        retry: Told of every such failure and of the wait, from the thread of the request.
+        wait: Waits for some seconds; may raise in order to stop.
 
     Raises:
         Unreachable: The URL is none that the client takes.
@@ -58,7 +65,7 @@ def connect(
     if key and address.url.startswith("http://") and not address.loopback:
         note(f"the API key goes to {address.host} unencrypted; use https where the server has it")
     try:
-        return QdrantClient(
+        client = QdrantClient(
             url=address.url,
             timeout=timeout_seconds,
             # As a header: the client warns of every key over http, also on loopback.
@@ -67,6 +74,27 @@ def connect(
         )
     except Exception as error:  # httpx.InvalidURL, or whatever the version of the client raises
         raise Unreachable(f"{address.url!r} cannot be used: {error}") from error
+    if patience is not None:
+        client.http.client.add_middleware(_patient(patience, retry, wait))
+    return client
+
+
+def _patient(
+    patience: Patience, retry: Callable[[Again, float], None], wait: Callable[[float], object]
+) -> Callable[[Any, Callable[[Any], Any]], Any]:
+    """Middleware of the client that tries a request again."""
+    from qdrant_client.http.exceptions import UnexpectedResponse
+
+    def middleware(request: Any, send: Callable[[Any], Any]) -> Any:
+        def once() -> Any:
+            response = send(request)
+            if response.status_code in _PASSING:
+                raise UnexpectedResponse.for_response(response)
+            return response
+
+        return retrying(once, passing=passing, patience=patience, retry=retry, sleep=wait)
+
+    return middleware
 
 
 def version(client: QdrantClient) -> tuple[int, int]:

@@ -1,0 +1,1 @@
+"""``qembed upload``: embeddings into a collection on a Qdrant server."""

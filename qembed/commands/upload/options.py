@@ -1,0 +1,58 @@
+"""What a user may choose about an upload."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qembed.index.server.batches import BATCH_BYTES, BATCH_POINTS, LIMIT_BYTES
+from qembed.index.server.client import TIMEOUT_SECONDS
+from qembed.index.server.send import STREAMS
+from qembed.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class UploadOptions:
+    """How embeddings are uploaded.
+
+    Attributes:
+        vector: Name of the vector in the collection; empty for a collection with one unnamed vector.
+        changed_only: Ask the server first which points it holds, and send only those that differ.
+        prune: Delete points of this corpus that are not among the embeddings any more.
+        streams: Requests at a time, 1 to 16.
+        batch_points: Points per request at most.
+        batch_bytes: Size of a request at most; a single point may take more.
+        timeout_seconds: For one request.
+        patience_seconds: How long a request is tried again while the server fails.
+        green_seconds: How long to wait until the server has indexed everything.
+        sample: Points that are read back and compared, vector and payload.
+    """
+
+    vector: str = ""
+    changed_only: bool = False
+    prune: bool = False
+    streams: int = STREAMS
+    batch_points: int = BATCH_POINTS
+    batch_bytes: int = BATCH_BYTES
+    timeout_seconds: int = TIMEOUT_SECONDS
+    patience_seconds: float = 300.0
+    green_seconds: float = 900.0
+    sample: int = 100
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            UsageError: A number is out of range.
+        """
+        ranges = {
+            "streams": (1, 16),
+            "batch_points": (1, 100_000),
+            "batch_bytes": (1024, LIMIT_BYTES),
+            "timeout_seconds": (1, 3600),
+            "patience_seconds": (0, 86_400),
+            "green_seconds": (0, 7 * 86_400),
+            "sample": (0, 100_000),
+        }
+        for name, (least, most) in ranges.items():
+            if not least <= getattr(self, name) <= most:
+                raise UsageError(f"{name} is {getattr(self, name):,}; it can be {least:,} to {most:,}")

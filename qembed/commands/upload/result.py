@@ -1,0 +1,57 @@
+"""What an upload has done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class UploadResult:
+    """What an upload has done; all of it is checked on the server.
+
+    Attributes:
+        url: The server.
+        collection: The collection.
+        vector: Name of the vector; empty where vectors have no name.
+        embeddings: The file that was uploaded; of several, the first.
+        dimension: Dimension of the vectors.
+        created: Whether the collection was made by this upload.
+        resumed: Records that an interrupted upload had sent already.
+        records: Records of the embeddings, and so points of theirs in the collection.
+        sent: Points that were sent.
+        unchanged: Points that the server held already, so that they were not sent.
+        retried: Requests that failed and were tried again.
+        halved: Batches that were too large for the server.
+        pruned: Points that were deleted because their chunks vanished from the corpus.
+        other_points: Points of the collection that are not of these embeddings.
+        sampled: Points that were read back and compared.
+        green: Whether the server has indexed everything.
+        bytes_sent: Size of all requests that were taken.
+        seconds_sending: Wall time of sending.
+        seconds: Wall time of everything.
+    """
+
+    url: str
+    collection: str
+    vector: str
+    embeddings: str
+    dimension: int
+    created: bool
+    resumed: int
+    records: int
+    sent: int
+    unchanged: int
+    retried: int
+    halved: int
+    pruned: int
+    other_points: int
+    sampled: int
+    green: bool
+    bytes_sent: int
+    seconds_sending: float
+    seconds: float
+
+    @property
+    def points_per_second(self) -> float:
+        """Points sent per second of sending; 0 where none was sent."""
+        return self.sent / self.seconds_sending if self.seconds_sending else 0.0

@@ -1,0 +1,214 @@
+"""Is everything there? The server has settled, every point is held, a sample reads back as it was sent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qembed.errors import CheckFailed, QembedError
+from qembed.index.points import comparable
+from qembed.index.protocol import Point, Similarity
+from qembed.index.server.send import held_sha256
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+PAGE = 1000
+"""Points that are asked for in one request."""
+TOLERANCES = {"float32": 1e-5, "float16": 2e-3}
+"""How far a component may be off, relative to the longest one, by what the collection stores."""
+
+_POLL_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class Roll:
+    """All points of an upload, 16 bytes each.
+
+    Attributes:
+        ids: Point ids; uint64 (points,).
+        marks: The first 64 bits of ``point_sha256``; uint64 (points,).
+    """
+
+    ids: npt.NDArray[np.uint64]
+    marks: npt.NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, records: int) -> Roll:
+        """One for a number of records, to be filled."""
+        return cls(np.zeros(records, np.uint64), np.zeros(records, np.uint64))
+
+    def put(self, number: int, id: int, sha256: str) -> None:
+        """Note the point of a record."""
+        self.ids[number] = id
+        self.marks[number] = mark(sha256)
+
+
+def mark(sha256: str) -> int:
+    """The first 64 bits of a hash in hex; -1, which is no mark, where it is none."""
+    try:
+        return int(sha256[:16], 16)
+    except ValueError:
+        return -1
+
+
+def wait_for_green(
+    client: QdrantClient,
+    collection: str,
+    *,
+    limit_seconds: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+) -> bool:
+    """Wait until the server has applied and indexed everything; False where it still indexes at the limit.
+
+    Raises:
+        QembedError: The server reports an error (red); mostly, its disk or memory is full.
+    """
+    began = clock()
+    while True:
+        info = client.get_collection(collection)
+        status = str(getattr(info.status, "value", info.status))
+        if status == "red":
+            raise QembedError(
+                f"the server reports an error of the collection: {_why(info.optimizer_status)}",
+                where=collection,
+                remedy="see to the server (its log, its disk), then run the same command again",
+            )
+        if status == "green":
+            return True
+        if clock() - began >= limit_seconds:
+            return False
+        sleep(_POLL_SECONDS)
+
+
+def _why(status: Any) -> str:
+    return str(getattr(status, "error", None) or getattr(status, "value", status))
+
+
+def absent(
+    client: QdrantClient, collection: str, roll: Roll, *, advance: Callable[[int], None] = lambda _: None
+) -> list[int]:
+    """Numbers of the records whose point the server does not hold, or holds in another state."""
+    numbers: list[int] = []
+    for start in range(0, len(roll.ids), PAGE):
+        ids = roll.ids[start : start + PAGE].tolist()
+        held = held_sha256(client, collection, ids)
+        for offset, id in enumerate(ids):
+            if id not in held or mark(held[id]) != int(roll.marks[start + offset]):
+                numbers.append(start + offset)
+        advance(len(ids))
+    return numbers
+
+
+def check_sample(
+    client: QdrantClient,
+    collection: str,
+    sample: Sequence[tuple[int, Point]],
+    *,
+    vector: str = "",
+    similarity: Similarity,
+    datatype: str = "float32",
+) -> None:
+    """Read points back, and compare their vectors and payloads with what was sent.
+
+    The cosine's vectors are compared after normalising, because a server stores them so.
+
+    Args:
+        client: Of the server.
+        collection: Its name.
+        sample: Point ids and points.
+        vector: Name of the vector; empty where vectors have no name.
+        similarity: By which they compare.
+        datatype: What the collection stores.
+
+    Raises:
+        CheckFailed: A point is absent, or differs.
+    """
+    wrong: list[str] = []
+    for start in range(0, len(sample), 100):
+        part = sample[start : start + 100]
+        found = client.retrieve(
+            collection, [id for id, _ in part], with_payload=True, with_vectors=[vector] if vector else True
+        )
+        held = {int(point.id): point for point in found}
+        for id, point in part:
+            if reason := _differs(point, held.get(id), vector, similarity, TOLERANCES.get(datatype)):
+                wrong.append(f"{point.chunk_id!r}: {reason}")
+    if wrong:
+        raise CheckFailed(
+            f"{len(wrong)} of {len(sample)} points read back differ from what was sent, e.g. {wrong[0]}",
+            where=collection,
+            remedy="see who else writes into this collection, then run the same command again",
+        )
+
+
+def _differs(
+    sent: Point, held: Any, vector: str, similarity: Similarity, tolerance: float | None
+) -> str | None:
+    """How a point differs, in words; None where it does not."""
+    if held is None:
+        return "absent"
+    if (payload := held.payload or {}) != sent.payload:
+        keys = payload.keys() | sent.payload.keys()
+        return (
+            f"payload differs in {sorted(key for key in keys if payload.get(key) != sent.payload.get(key))}"
+        )
+    found = held.vector.get(vector) if vector and held.vector else held.vector
+    if found is None or np.shape(found) != np.shape(sent.vector):
+        return f"vector of shape {np.shape(found)}, sent was {np.shape(sent.vector)}"
+    if tolerance is None:
+        return None
+    pair = comparable(np.array([sent.vector, found], dtype=np.float32), similarity).astype(np.float64)
+    off = float(np.abs(pair[0] - pair[1]).max() / np.abs(pair[0]).max())
+    return f"a component of the vector is off by {off:.1g}" if off > tolerance else None
+
+
+def vanished(
+    client: QdrantClient, collection: str, roll: Roll, corpora: Iterable[str | None]
+) -> Iterator[tuple[int, str]]:
+    """Points that uploads of these corpora left and that are not among the present ones: ids, chunk ids.
+
+    A point is theirs if its payload has ``point_sha256``, its id is that of its chunk id, and its
+    ``collection`` is one of ``corpora``. Other points of the collection are nobody's business.
+    """
+    from qembed.corpus import point_id
+    from qembed.index.payload import CHUNK_ID, POINT_SHA256
+
+    known, names = np.sort(roll.ids), frozenset(corpora)
+    after: Any = None
+    while True:
+        points, after = client.scroll(
+            collection,
+            limit=PAGE,
+            offset=after,
+            with_payload=[CHUNK_ID, POINT_SHA256, "collection"],
+            with_vectors=False,
+        )
+        for point in points:
+            payload = point.payload or {}
+            chunk_id = payload.get(CHUNK_ID)
+            ours = POINT_SHA256 in payload and isinstance(chunk_id, str) and point_id(chunk_id) == point.id
+            if ours and payload.get("collection") in names and not _among(known, int(point.id)):
+                yield int(point.id), str(chunk_id)
+        if after is None:
+            return
+
+
+def _among(known: npt.NDArray[np.uint64], id: int) -> bool:
+    at = int(np.searchsorted(known, np.uint64(id)))
+    return at < len(known) and int(known[at]) == id
+
+
+def delete(client: QdrantClient, collection: str, ids: Sequence[int]) -> None:
+    """Delete points by id; they are gone when this returns."""
+    from qdrant_client import models
+
+    for start in range(0, len(ids), PAGE):
+        part = models.PointIdsList(points=list(ids[start : start + PAGE]))
+        client.delete(collection, points_selector=part, wait=True)
