@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from qembed.commands.search.search import search as search
     from qembed.commands.sweep.sweep import SweepOptions as SweepOptions
     from qembed.commands.sweep.sweep import sweep as sweep
+    from qembed.commands.upload.options import UploadOptions as UploadOptions
+    from qembed.commands.upload.upload import upload as upload
     from qembed.commands.verify.ranking import RankingOptions as RankingOptions
     from qembed.commands.verify.verify import verify as verify
     from qembed.corpus import CorpusOptions as CorpusOptions
@@ -71,6 +73,7 @@ _EXPORTS = {
     "RankingOptions": "qembed.commands.verify.ranking",
     "ReportOptions": "qembed.commands.report.report",
     "SweepOptions": "qembed.commands.sweep.sweep",
+    "UploadOptions": "qembed.commands.upload.options",
     "audit": "qembed.store.audit.report",
     "bench": "qembed.commands.bench.bench",
     "check_eval_set": "qembed.commands.evalset.evalset",
@@ -98,6 +101,7 @@ _EXPORTS = {
     "store_bench": "qembed.commands.bench.store",
     "sweep": "qembed.commands.sweep.sweep",
     "unjudged_set": "qembed.evaluation.eval_sets.eval_set",
+    "upload": "qembed.commands.upload.upload",
     "verify": "qembed.commands.verify.verify",
 }
 

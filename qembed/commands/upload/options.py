@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qembed.errors import UsageError
 from qembed.index.server.batches import BATCH_BYTES, BATCH_POINTS, LIMIT_BYTES
 from qembed.index.server.client import TIMEOUT_SECONDS
+from qembed.index.server.configuration import Quantization
 from qembed.index.server.send import STREAMS
-from qembed.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,10 @@ class UploadOptions:
         vector: Name of the vector in the collection; empty for a collection with one unnamed vector.
         changed_only: Ask the server first which points it holds, and send only those that differ.
         prune: Delete points of this corpus that are not among the embeddings any more.
+        index_fields: Payload indexes, each ``FIELD`` or ``FIELD:TYPE``; made before the points.
+        quantization: Of a collection that is made, and what an existing one must have; None for any.
+        on_disk: Whether vectors are read from the disk; as above.
+        hold_indexing: Hold indexing back also in a collection that existed. It always is in one that is made.
         streams: Requests at a time, 1 to 16.
         batch_points: Points per request at most.
         batch_bytes: Size of a request at most; a single point may take more.
@@ -30,6 +35,10 @@ class UploadOptions:
     vector: str = ""
     changed_only: bool = False
     prune: bool = False
+    index_fields: tuple[str, ...] = ()
+    quantization: Quantization | None = None
+    on_disk: bool | None = None
+    hold_indexing: bool = False
     streams: int = STREAMS
     batch_points: int = BATCH_POINTS
     batch_bytes: int = BATCH_BYTES

@@ -10,18 +10,12 @@ from contextlib import closing
 from pathlib import Path
 from time import perf_counter
 
+from qembed.commands.upload.collection import indexing_held, prepare_collection
 from qembed.commands.upload.connection import Retries, open_server
 from qembed.commands.upload.options import UploadOptions
+from qembed.commands.upload.points import Points, state_of
 from qembed.commands.upload.result import UploadResult
-from qembed.commands.upload.steps import (
-    Points,
-    check_points,
-    prepare_collection,
-    prune_points,
-    send_points,
-    settle,
-    state_of,
-)
+from qembed.commands.upload.steps import check_points, prune_points, send_points, settle
 from qembed.errors import CheckFailed
 from qembed.index.server.address import Address
 from qembed.index.server.client import explained
@@ -80,13 +74,18 @@ def upload(
                 address, options, retries, api_key=api_key, ask_key=ask_key, note=progress.note
             )
             with closing(client), explained(address, client):
-                created = prepare_collection(client, address, points, version)
+                target = prepare_collection(
+                    client, address, points, options, version=version, embeddings=found.path
+                )
                 journal = UploadJournal(found.path, Head(str(address), report.sha256, report.records))
                 try:
-                    totals = send_points(client, address, points, journal, options, retries.stop, progress)
+                    with indexing_held(client, target, options):
+                        totals = send_points(
+                            client, address, points, journal, options, retries.stop, progress
+                        )
                     points.unchanged_since(before)
                     green = settle(client, address, options, progress)
-                    others, sampled = check_points(client, address, points, options, progress)
+                    others, sampled = check_points(client, address, points, target.datatype, progress)
                     journal.close(finished=True)
                 finally:
                     journal.close(finished=False)
@@ -102,7 +101,7 @@ def upload(
         vector=address.vector,
         embeddings=str(found.path),
         dimension=points.dimension,
-        created=created,
+        created=target.created,
         resumed=totals.resumed,
         records=report.records,
         sent=totals.sent,

@@ -1,0 +1,98 @@
+"""The points of the embeddings, read from their files while they are sent."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from qembed.commands.upload.options import UploadOptions
+from qembed.errors import Mismatch
+from qembed.index import Point
+from qembed.index.payload import point_of
+from qembed.index.server.batches import Encoded, encode
+from qembed.index.server.check import Roll
+from qembed.store import Embeddings, placed_records
+from qembed.store.audit.report import AuditReport
+from qembed.store.manifest import similarity_of
+
+State: TypeAlias = tuple[tuple[str, int, int], ...]
+
+
+def state_of(embeddings: Embeddings) -> State:
+    """What tells whether the files have changed: name, size and time of change."""
+    return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in embeddings.files)
+
+
+class Points:
+    """The points of embeddings that an audit found sound, read as often as they are asked for.
+
+    Attributes:
+        records: Number of them.
+        dimension: Dimension of the vectors.
+        similarity: By which they compare.
+        roll: Ids and hashes, filled by the last reading.
+        sample: Points to be read back, filled by the last reading.
+        corpora: Names of their corpora, as their payloads have them.
+    """
+
+    def __init__(self, embeddings: Embeddings, report: AuditReport, options: UploadOptions) -> None:
+        assert report.dimension is not None
+        self.records = report.records
+        self.dimension = report.dimension
+        self.similarity = similarity_of(report.manifest)
+        self.vector = options.vector
+        self._embeddings = embeddings
+        chosen = random.Random(report.sha256).sample(range(self.records), min(options.sample, self.records))
+        self._chosen = frozenset(chosen)
+        self._begin()
+
+    def encoded(self, compare: Callable[[int], bool]) -> Iterator[Encoded]:
+        """All points as the server takes them.
+
+        Args:
+            compare: Whether the point of a record may be on the server already.
+
+        Raises:
+            Mismatch: The files have changed since the audit.
+        """
+        self._begin()
+        number = -1
+        for number, (record, place) in enumerate(placed_records(self._embeddings)):
+            point = point_of(record)
+            if number >= self.records:
+                raise self._changed(place)
+            if point.vector.shape != (self.dimension,) or not np.isfinite(point.vector).all():
+                raise self._changed(place)
+            made = encode(number, point, self.vector, compare=compare(number))
+            self.roll.put(number, made.id, made.sha256)
+            self.corpora.add(point.payload.get("collection"))
+            if number in self._chosen:
+                self.sample.append((made.id, point))
+            yield made
+        if number + 1 != self.records:
+            raise self._changed(str(self._embeddings.path))
+
+    def unchanged_since(self, state: State) -> None:
+        """Check that the files are still those that the audit saw.
+
+        Raises:
+            Mismatch: They have changed.
+        """
+        if state_of(self._embeddings) != state:
+            raise self._changed(str(self._embeddings.path))
+
+    def _begin(self) -> None:
+        self.roll = Roll.of(self.records)
+        self.sample: list[tuple[int, Point]] = []
+        self.corpora: set[Any] = set()
+
+    @staticmethod
+    def _changed(place: str) -> Mismatch:
+        return Mismatch(
+            "the embeddings have changed while they were uploaded",
+            where=place,
+            remedy="wait until nothing writes them, then run the same command again",
+        )

@@ -1,0 +1,67 @@
+"""What an upload has done, for people and as JSON."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from qembed.terminal.output import duration, file_size, grid, quantity
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from qembed.commands.upload.result import UploadResult
+
+SCHEMA = "qembed.upload/1"
+
+
+def as_document(result: UploadResult) -> dict[str, Any]:
+    """The result as one JSON document; docs/upload.md lists its keys."""
+    rounded = {
+        "seconds_sending": round(result.seconds_sending, 3),
+        "seconds": round(result.seconds, 3),
+        "points_per_second": round(result.points_per_second, 1),
+    }
+    return {"schema": SCHEMA, **asdict(result), **rounded, "next": next_command(result)}
+
+
+def render(result: UploadResult) -> Iterator[RenderableType]:
+    """The result for people, part by part."""
+    from rich.text import Text
+
+    yield Text.assemble(("uploaded", "bold green"), f": {result.embeddings}")
+    yield grid(list(_facts(result)), indent=2)
+    yield Text(f"next: {next_command(result)}")
+
+
+def next_command(result: UploadResult) -> str:
+    """What to do now."""
+    return f'qembed search {shlex.quote(result.embeddings)} "QUESTION"'
+
+
+def _facts(result: UploadResult) -> Iterator[tuple[str, str]]:
+    named = f", vector {result.vector}" if result.vector else ""
+    made = " (new)" if result.created else ""
+    yield "collection", f"{result.collection}{named} at {result.url}{made}"
+    back = f"; {quantity(result.sampled)} read back and compared" if result.sampled else ""
+    yield "points", f"{quantity(result.records)} of {quantity(result.dimension)} dimensions, all there{back}"
+    sent = quantity(result.sent)
+    if result.sent:
+        rate = f"{quantity(result.points_per_second)} points/s"
+        sent += f" in {duration(result.seconds_sending)} ({rate}, {file_size(result.bytes_sent)})"
+    yield "sent", sent
+    if result.unchanged:
+        resumed = f", {quantity(result.resumed)} of them by an interrupted upload" if result.resumed else ""
+        yield "unchanged", f"{quantity(result.unchanged)} were there already{resumed}"
+    if result.retried or result.halved:
+        halved = f", {quantity(result.halved)} batches halved" if result.halved else ""
+        yield "tried again", f"{quantity(result.retried)} requests{halved}"
+    if result.pruned:
+        yield "deleted", f"{quantity(result.pruned)} of chunks that vanished from the corpus"
+    if result.other_points:
+        yield "other points", f"{quantity(result.other_points)} in the collection are not of these embeddings"
+    if not result.green:
+        yield "index", "the server still indexes"
+    yield "time", duration(result.seconds)
