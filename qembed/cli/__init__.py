@@ -28,7 +28,7 @@ COMMANDS = {
     "compare": "Which run is better? Runs of any tool, on judged queries.",
     "report": "Turn a bench into one HTML page.",
     "sweep": "Measure what shorter or quantised vectors cost in quality.",
-    "upload": "Upload embeddings to a Qdrant server, and check them there.",
+    "upload": "Upload embeddings to a Qdrant server.",
     "search": "Search a file of embeddings.",
     "evalset": "Check, convert and draft eval sets; merge judgements.",
     "models": "List the known models.",

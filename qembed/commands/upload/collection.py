@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qembed.commands.upload.options import UploadOptions
@@ -20,8 +19,8 @@ from qembed.index.server.configuration import (
     wanted,
 )
 from qembed.index.server.fields import index_fields, parse_field
-from qembed.index.server.indexing import THRESHOLD, hold_indexing, restore_indexing
-from qembed.index.server.notes import Notes, keeps_metadata, notes_file
+from qembed.index.server.indexing import hold_indexing, restore_indexing
+from qembed.index.server.notes import THRESHOLD, Notes, keeps_metadata, notes_file
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -49,17 +48,15 @@ def prepare_collection(
     options: UploadOptions,
     *,
     version: tuple[int, int],
-    embeddings: Path,
 ) -> Target:
     """Make the collection, or compare it with what the points need; then make its payload indexes.
 
     Args:
-        client: Of the server.
+        client: The server.
         address: The collection, or an alias of it.
         points: What goes into it.
         options: Quantisation, place and indexes.
-        version: That of the server.
-        embeddings: File of the embeddings, beside which notes are kept where the server keeps none.
+        version: Version of the server.
 
     Raises:
         DimensionMismatch, Mismatch: It exists and does not fit; with a table of the differences.
@@ -89,7 +86,7 @@ def prepare_collection(
         index_fields(client, address.collection, fields)
     name = aliases_of(client).get(address.collection, address.collection)
     on_server = keeps_metadata(client, version)
-    notes = Notes(client, name, address.url, on_server, None if on_server else notes_file(embeddings))
+    notes = Notes(client, name, address.url, on_server, None if on_server else notes_file(points.path))
     return Target(notes, created, have.vectors[points.vector].datatype)
 
 

@@ -20,8 +20,8 @@ class UploadOptions:
         changed_only: Ask the server first which points it holds, and send only those that differ.
         prune: Delete points of this corpus that are not among the embeddings any more.
         index_fields: Payload indexes, each ``FIELD`` or ``FIELD:TYPE``; made before the points.
-        quantization: Of a collection that is made, and what an existing one must have; None for any.
-        on_disk: Whether vectors are read from the disk; as above.
+        quantization: Quantisation of a new collection, and what an existing one must have; None for any.
+        on_disk: Whether the server reads vectors from the disk; None for either.
         hold_indexing: Hold indexing back also in a collection that existed. It always is in one that is made.
         streams: Requests at a time, 1 to 16.
         batch_points: Points per request at most.

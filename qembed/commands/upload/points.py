@@ -30,6 +30,8 @@ class Points:
     """The points of embeddings that an audit found sound, read as often as they are asked for.
 
     Attributes:
+        path: File of the embeddings; of several, the first.
+        sha256: Hash of the files, as the audit read them.
         records: Number of them.
         dimension: Dimension of the vectors.
         similarity: By which they compare.
@@ -38,13 +40,17 @@ class Points:
         corpora: Names of their corpora, as their payloads have them.
     """
 
-    def __init__(self, embeddings: Embeddings, report: AuditReport, options: UploadOptions) -> None:
+    def __init__(
+        self, embeddings: Embeddings, report: AuditReport, state: State, options: UploadOptions
+    ) -> None:
+        """``state`` is that of the files before the audit."""
         assert report.dimension is not None
+        self.path, self.sha256 = embeddings.path, report.sha256
         self.records = report.records
         self.dimension = report.dimension
         self.similarity = similarity_of(report.manifest)
         self.vector = options.vector
-        self._embeddings = embeddings
+        self._embeddings, self._state = embeddings, state
         chosen = random.Random(report.sha256).sample(range(self.records), min(options.sample, self.records))
         self._chosen = frozenset(chosen)
         self._begin()
@@ -72,17 +78,8 @@ class Points:
             if number in self._chosen:
                 self.sample.append((made.id, point))
             yield made
-        if number + 1 != self.records:
-            raise self._changed(str(self._embeddings.path))
-
-    def unchanged_since(self, state: State) -> None:
-        """Check that the files are still those that the audit saw.
-
-        Raises:
-            Mismatch: They have changed.
-        """
-        if state_of(self._embeddings) != state:
-            raise self._changed(str(self._embeddings.path))
+        if number + 1 != self.records or state_of(self._embeddings) != self._state:
+            raise self._changed(str(self.path))
 
     def _begin(self) -> None:
         self.roll = Roll.of(self.records)

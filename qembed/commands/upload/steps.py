@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from qembed.errors import CheckFailed, QembedError
 from qembed.index.server.address import Address
 from qembed.index.server.batches import batches
 from qembed.index.server.check import absent, check_sample, delete, vanished, wait_for_green
-from qembed.index.server.journal import UploadJournal
+from qembed.index.server.journal import Head, UploadJournal
 from qembed.index.server.send import Sent, Writer, send
 from qembed.progress import Progress
 
@@ -41,6 +42,18 @@ class Totals:
     halved: int = 0
     bytes: int = 0
     seconds: float = 0.0
+
+
+@contextmanager
+def opened_journal(address: Address, points: Points) -> Iterator[UploadJournal]:
+    """The journal of an upload, removed where it ends well."""
+    journal = UploadJournal(points.path, Head(str(address), points.sha256, points.records))
+    try:
+        yield journal
+    except BaseException:
+        journal.close(finished=False)
+        raise
+    journal.close(finished=True)
 
 
 def send_points(

@@ -15,14 +15,14 @@ from qembed.commands.upload.connection import Retries, open_server
 from qembed.commands.upload.options import UploadOptions
 from qembed.commands.upload.points import Points, state_of
 from qembed.commands.upload.result import UploadResult
-from qembed.commands.upload.steps import check_points, prune_points, send_points, settle
+from qembed.commands.upload.steps import check_points, opened_journal, prune_points, send_points, settle
 from qembed.errors import CheckFailed
 from qembed.index.server.address import Address
 from qembed.index.server.client import explained
-from qembed.index.server.journal import Head, UploadJournal, only_one
+from qembed.index.server.journal import only_one
 from qembed.progress import Progress
 from qembed.store import find_embeddings
-from qembed.store.audit.report import AuditReport, audit
+from qembed.store.audit.report import audit
 
 
 def upload(
@@ -61,11 +61,7 @@ def upload(
     """
     started = perf_counter()
     address = Address.of(url, collection, options.vector)
-    found = find_embeddings(Path(embeddings))
-    before = state_of(found)
-    report = audit(found.path, progress=progress)
-    _refuse_unsound(report)
-    points = Points(found, report, options)
+    points = _audited(Path(embeddings), options, progress)
     retries = Retries(progress)
     try:
         with only_one(address):
@@ -74,21 +70,14 @@ def upload(
                 address, options, retries, api_key=api_key, ask_key=ask_key, note=progress.note
             )
             with closing(client), explained(address, client):
-                target = prepare_collection(
-                    client, address, points, options, version=version, embeddings=found.path
-                )
-                journal = UploadJournal(found.path, Head(str(address), report.sha256, report.records))
-                try:
+                target = prepare_collection(client, address, points, options, version=version)
+                with opened_journal(address, points) as journal:
                     with indexing_held(client, target, options):
                         totals = send_points(
                             client, address, points, journal, options, retries.stop, progress
                         )
-                    points.unchanged_since(before)
                     green = settle(client, address, options, progress)
                     others, sampled = check_points(client, address, points, target.datatype, progress)
-                    journal.close(finished=True)
-                finally:
-                    journal.close(finished=False)
                 pruned = (
                     prune_points(client, address, points, confirm_prune, progress) if options.prune else 0
                 )
@@ -99,11 +88,11 @@ def upload(
         url=address.url,
         collection=address.collection,
         vector=address.vector,
-        embeddings=str(found.path),
+        embeddings=str(points.path),
         dimension=points.dimension,
         created=target.created,
         resumed=totals.resumed,
-        records=report.records,
+        records=points.records,
         sent=totals.sent,
         unchanged=totals.unchanged,
         retried=retries.count,
@@ -118,7 +107,11 @@ def upload(
     )
 
 
-def _refuse_unsound(report: AuditReport) -> None:
+def _audited(embeddings: Path, options: UploadOptions, progress: Progress) -> Points:
+    """The points of sound embeddings."""
+    found = find_embeddings(embeddings)
+    before = state_of(found)
+    report = audit(found.path, progress=progress)
     if not report.sound():
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in report.counts.items())
         raise CheckFailed(
@@ -126,3 +119,4 @@ def _refuse_unsound(report: AuditReport) -> None:
             where=str(report.file),
             remedy=f"qembed audit {report.file}",
         )
+    return Points(found, report, before, options)

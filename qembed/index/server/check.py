@@ -120,7 +120,7 @@ def check_sample(
     The cosine's vectors are compared after normalising, because a server stores them so.
 
     Args:
-        client: Of the server.
+        client: The server.
         collection: Its name.
         sample: Point ids and points.
         vector: Name of the vector; empty where vectors have no name.

@@ -62,7 +62,7 @@ def wait_seconds(failures: int, again: Again, patience: Patience, fraction: floa
     """How long to wait after a number of failures in a row, at least 1.
 
     Args:
-        failures: Of the same call.
+        failures: Failures of the same call so far.
         again: The last of them.
         patience: Bounds.
         fraction: A random number, 0 to 1.
