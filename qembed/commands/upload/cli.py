@@ -111,7 +111,7 @@ def command(
     \b
     Examples:
       qembed upload out/ --url http://localhost:6333 --collection docs
-      qembed upload out/ --url localhost --collection docs --index-field year:integer
+      qembed upload out/ --url localhost --collection docs --index-field year
       qembed upload out/ --url localhost --collection docs --changed-only --prune
     """
     from rich.text import Text

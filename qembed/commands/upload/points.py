@@ -14,7 +14,7 @@ from qembed.index import Point
 from qembed.index.payload import point_of
 from qembed.index.server.batches import Encoded, encode
 from qembed.index.server.check import Roll
-from qembed.store import Embeddings, placed_records
+from qembed.store import Embeddings, Record, placed_records
 from qembed.store.audit.report import AuditReport
 from qembed.store.manifest import similarity_of
 
@@ -66,7 +66,7 @@ class Points:
         """
         self._begin()
         number = -1
-        for number, (record, place) in enumerate(placed_records(self._embeddings)):
+        for number, (record, place) in enumerate(self._records()):
             point = point_of(record)
             if number >= self.records:
                 raise self._changed(place)
@@ -80,6 +80,13 @@ class Points:
             yield made
         if number + 1 != self.records or state_of(self._embeddings) != self._state:
             raise self._changed(str(self.path))
+
+    def _records(self) -> Iterator[tuple[Record, str]]:
+        """The records; what cannot be read was sound when it was audited."""
+        try:
+            yield from placed_records(self._embeddings)
+        except (Mismatch, OSError) as error:
+            raise self._changed(str(self.path)) from error
 
     def _begin(self) -> None:
         self.roll = Roll.of(self.records)
