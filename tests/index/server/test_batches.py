@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def test_every_point_once_within_the_bounds(
 def test_batches_are_as_large_as_they_can_be(sizes: list[tuple[int, bool]]) -> None:
     points = [Encoded(p.number, p.chunk_id, p.id, "", p.json) for p in points_of(sizes)]
     made = list(batches(points, max_points=1000, max_bytes=150))
-    for batch, following in zip(made, made[1:], strict=False):
+    for batch, following in pairwise(made):
         assert len(Batch((*batch.points, following.points[0])).body()) > 150
 
 

@@ -95,22 +95,22 @@ class TestSample:
             check_sample(client, "docs", sample, similarity="cosine")
 
     @pytest.mark.parametrize("payload", [{"extra": 1}, {"text": "other"}])
-    def test_payload(self, client: QdrantClient, payload: dict[str, object]) -> None:
+    def test_payload(self, stub: QdrantStub, client: QdrantClient, payload: dict[str, object]) -> None:
         sample = fill(client, points(3))
-        client.set_payload("docs", payload, points=[sample[0][0]])
+        stub.db.set_payload("docs", payload, points=[sample[0][0]])
         with pytest.raises(CheckFailed, match=f"payload differs in \\['{next(iter(payload))}'\\]"):
             check_sample(client, "docs", sample, similarity="cosine")
 
 
-def test_absent_finds_what_is_missing_or_changed(client: QdrantClient) -> None:
+def test_absent_finds_what_is_missing_or_changed(stub: QdrantStub, client: QdrantClient) -> None:
     sample = fill(client, points(2500))  # three pages
     roll = roll_of(sample)
     advanced: list[int] = []
     assert absent(client, "docs", roll, advance=advanced.append) == []
     assert sum(advanced) == 2500
     delete(client, "docs", [sample[3][0]])
-    client.set_payload("docs", {"point_sha256": "00" * 32}, points=[sample[1500][0]])
-    client.delete_payload("docs", ["point_sha256"], points=[sample[2499][0]])
+    stub.db.set_payload("docs", {"point_sha256": "00" * 32}, points=[sample[1500][0]])
+    stub.db.delete_payload("docs", ["point_sha256"], points=[sample[2499][0]])
     assert absent(client, "docs", roll) == [3, 1500, 2499]
 
 

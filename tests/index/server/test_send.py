@@ -75,13 +75,21 @@ def test_the_first_failure_ends_it_and_what_succeeded_counts() -> None:
 
 
 def test_a_failure_of_the_source_ends_it() -> None:
+    written = threading.Semaphore(0)
+
     def source() -> Iterator[Batch]:
         yield from numbered(3)
+        for _ in range(3):
+            written.acquire()
         raise ValueError("the file has changed")
+
+    def write(batch: Batch) -> Sent:
+        written.release()
+        return sent(batch)
 
     told: list[int] = []
     with pytest.raises(ValueError, match="the file has changed"):
-        send(source(), sent, lambda each: told.append(each.first), streams=2, stop=threading.Event())
+        send(source(), write, lambda each: told.append(each.first), streams=2, stop=threading.Event())
     assert sorted(told) == [0, 1, 2]
 
 
