@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,34 @@ class Retries:
         """
         if self.stop.wait(seconds):
             raise Stopped
+
+
+@contextmanager
+def server_of(
+    address: Address,
+    options: UploadOptions,
+    *,
+    api_key: str | None,
+    ask_key: Callable[[], str] | None,
+    progress: Progress,
+) -> Iterator[tuple[QdrantClient, tuple[int, int], Retries]]:
+    """A patient client, the server's version, and what counts retries; closed and stopped at the end.
+
+    Raises:
+        Unreachable: The server cannot be reached, refuses the key, or failed for too long.
+        QembedError: As ``explained`` tells of what goes wrong meanwhile.
+    """
+    retries = Retries(progress)
+    try:
+        progress.phase("connecting")
+        client, version = open_server(
+            address, options, retries, api_key=api_key, ask_key=ask_key, note=progress.note
+        )
+        with closing(client), explained(address, client):
+            yield client, version, retries
+    finally:
+        retries.stop.set()
+        progress.close()
 
 
 def open_server(

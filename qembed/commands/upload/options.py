@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from qembed.errors import UsageError
 from qembed.index.server.batches import BATCH_BYTES, BATCH_POINTS, LIMIT_BYTES
 from qembed.index.server.client import TIMEOUT_SECONDS
 from qembed.index.server.configuration import Quantization
+from qembed.index.server.migration import Migrate
 from qembed.index.server.send import STREAMS
 
 
@@ -23,6 +25,11 @@ class UploadOptions:
         quantization: Quantisation of a new collection, and what an existing one must have; None for any.
         on_disk: Whether the server reads vectors from the disk; None for either.
         hold_indexing: Hold indexing back also in a collection that existed. It always is in one that is made.
+        migrate: Way out of a collection that does not fit: ``collection`` makes a new one beside it,
+            ``vector`` writes one named vector of its points and leaves all else. None stops.
+        into: Name of the new collection; ``NAME-DIMENSIONd`` when None.
+        alias: Alias that points to the collection once all checks have passed.
+        gate: Stored benches, or one of them; the newest of exactly these embeddings must have passed.
         streams: Requests at a time, 1 to 16.
         batch_points: Points per request at most.
         batch_bytes: Size of a request at most; a single point may take more.
@@ -39,6 +46,10 @@ class UploadOptions:
     quantization: Quantization | None = None
     on_disk: bool | None = None
     hold_indexing: bool = False
+    migrate: Migrate | None = None
+    into: str | None = None
+    alias: str | None = None
+    gate: Path | None = None
     streams: int = STREAMS
     batch_points: int = BATCH_POINTS
     batch_bytes: int = BATCH_BYTES
@@ -51,8 +62,13 @@ class UploadOptions:
         """Check the ranges.
 
         Raises:
-            UsageError: A number is out of range.
+            UsageError: A number is out of range, or two options contradict each other.
         """
+        if self.migrate == "vector" and (self.prune or self.changed_only):
+            raise UsageError(
+                "--migrate vector writes one vector and leaves the points as they are",
+                remedy="leave --prune and --changed-only out",
+            )
         ranges = {
             "streams": (1, 16),
             "batch_points": (1, 100_000),

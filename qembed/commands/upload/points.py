@@ -35,6 +35,9 @@ class Points:
         records: Number of them.
         dimension: Dimension of the vectors.
         similarity: By which they compare.
+        model: Name of their model; None where no manifest says so.
+        vector: Name of the vector in the collection; empty where vectors have no name.
+        only_vector: Whether this vector alone is written, not whole points.
         roll: Ids and hashes, filled by the last reading.
         sample: Points to be read back, filled by the last reading.
         corpora: Names of their corpora, as their payloads have them.
@@ -49,7 +52,8 @@ class Points:
         self.records = report.records
         self.dimension = report.dimension
         self.similarity = similarity_of(report.manifest)
-        self.vector = options.vector
+        self.model = str(report.manifest.model["id"]) if report.manifest else None
+        self.vector, self.only_vector = options.vector, options.migrate == "vector"
         self._embeddings, self._state = embeddings, state
         chosen = random.Random(report.sha256).sample(range(self.records), min(options.sample, self.records))
         self._chosen = frozenset(chosen)

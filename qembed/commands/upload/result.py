@@ -29,6 +29,11 @@ class UploadResult:
         bytes_sent: Size of all requests that were taken.
         seconds_sending: Wall time of sending.
         seconds: Wall time of everything.
+        alias: Alias that points to the collection since; None where none was asked for.
+        alias_before: The collection that it pointed to when the upload began; None for none.
+        replaces: The collection that this one takes the place of; it is left as it was.
+        bench: The stored bench that vouches for the embeddings; None where none was asked for.
+        remarks: What else there is to know, and to do.
     """
 
     url: str
@@ -50,6 +55,11 @@ class UploadResult:
     bytes_sent: int
     seconds_sending: float
     seconds: float
+    alias: str | None = None
+    alias_before: str | None = None
+    replaces: str | None = None
+    bench: str | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def points_per_second(self) -> float:

@@ -16,6 +16,7 @@ from qembed.index.server.address import Address
 from qembed.index.server.batches import batches
 from qembed.index.server.check import absent, check_sample, delete, vanished, wait_for_green
 from qembed.index.server.journal import Head, UploadJournal
+from qembed.index.server.one_vector import VectorWriter, without_vector
 from qembed.index.server.send import Sent, Writer, send
 from qembed.progress import Progress
 
@@ -65,7 +66,7 @@ def send_points(
     stop: threading.Event,
     progress: Progress,
 ) -> Totals:
-    """Send all points, or those that the server does not hold yet.
+    """Send all points, or those that the server does not hold yet; or only their vectors.
 
     Raises:
         Mismatch: The files have changed, or a point is too large.
@@ -94,7 +95,7 @@ def send_points(
     started = perf_counter()
     send(
         batches(encoded, max_points=options.batch_points, max_bytes=options.batch_bytes),
-        Writer(client, address.collection),
+        (VectorWriter if points.only_vector else Writer)(client, address.collection),
         done,
         streams=options.streams,
         stop=stop,
@@ -123,7 +124,7 @@ def settle(client: QdrantClient, address: Address, options: UploadOptions, progr
 def check_points(
     client: QdrantClient, address: Address, points: Points, datatype: str, progress: Progress
 ) -> tuple[int, int]:
-    """Check that the server holds every point, and read a sample back.
+    """Check that the server holds every point, or the vector of every point, and read a sample back.
 
     Returns:
         Points of the collection that are not among these, and how many were read back.
@@ -132,11 +133,16 @@ def check_points(
         CheckFailed: Points are absent or differ.
     """
     progress.phase("checking every point", total=points.records, unit="points")
-    wrong = absent(client, address.collection, points.roll, advance=progress.advance)
+    if points.only_vector:
+        wrong = without_vector(
+            client, address.collection, points.roll, points.vector, advance=progress.advance
+        )
+    else:
+        wrong = len(absent(client, address.collection, points.roll, advance=progress.advance))
     total = client.count(address.collection, exact=True).count
     if wrong or total < points.records:
         raise CheckFailed(
-            f"{len(wrong) or points.records - total:,} of {points.records:,} points are not on the server "
+            f"{wrong or points.records - total:,} of {points.records:,} points are not on the server "
             "as they were sent",
             where=str(address),
             remedy="see who else writes into this collection, then run the same command again",
@@ -149,6 +155,7 @@ def check_points(
         vector=points.vector,
         similarity=points.similarity,
         datatype=datatype,
+        payloads=not points.only_vector,
     )
     return total - points.records, len(points.sample)
 

@@ -1,26 +1,25 @@
 """``upload``: embeddings into a collection on a Qdrant server, checked from the first line to the last point.
 
-audit -> lock -> server -> collection -> points -> green -> every point, a sample -> prune
+audit -> gate -> server -> plan -> lock -> collection -> points -> green -> checks -> prune -> alias
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 from time import perf_counter
 
-from qembed.commands.upload.collection import indexing_held, prepare_collection
-from qembed.commands.upload.connection import Retries, open_server
+from qembed.commands.upload.collection import UploadPlan, conclude, decide, indexing_held, make_ready
+from qembed.commands.upload.connection import server_of
 from qembed.commands.upload.options import UploadOptions
 from qembed.commands.upload.points import Points, state_of
 from qembed.commands.upload.result import UploadResult
 from qembed.commands.upload.steps import check_points, opened_journal, prune_points, send_points, settle
 from qembed.errors import CheckFailed
 from qembed.index.server.address import Address
-from qembed.index.server.client import explained
 from qembed.index.server.journal import only_one
 from qembed.progress import Progress
+from qembed.report.gated import bench_that_passed
 from qembed.store import find_embeddings
 from qembed.store.audit.report import audit
 
@@ -53,44 +52,35 @@ def upload(
         progress: Receives the progress of every phase.
 
     Raises:
-        CheckFailed: The audit found errors, or points on the server are not what was sent.
+        CheckFailed: The audit found errors, no bench vouches for the embeddings, points on the server are not
+            what was sent, or it still indexes and so the alias did not move.
         Unreachable: The server cannot be reached, refuses the key, or failed for too long.
         Mismatch: The collection does not fit the embeddings.
         QembedError: Another upload is running, or the disk of the server is full.
         InputNotFound, UsageError: As ``audit``; a URL that is none.
     """
     started = perf_counter()
-    address = Address.of(url, collection, options.vector)
-    points = _audited(Path(embeddings), options, progress)
-    retries = Retries(progress)
-    try:
-        with only_one(address):
-            progress.phase("connecting")
-            client, version = open_server(
-                address, options, retries, api_key=api_key, ask_key=ask_key, note=progress.note
-            )
-            with closing(client), explained(address, client):
-                target = prepare_collection(client, address, points, options, version=version)
-                with opened_journal(address, points) as journal:
-                    with indexing_held(client, target, options):
-                        totals = send_points(
-                            client, address, points, journal, options, retries.stop, progress
-                        )
-                    green = settle(client, address, options, progress)
-                    others, sampled = check_points(client, address, points, target.datatype, progress)
-                pruned = (
-                    prune_points(client, address, points, confirm_prune, progress) if options.prune else 0
-                )
-    finally:
-        retries.stop.set()
-        progress.close()
+    asked = Address.of(url, collection, options.vector)
+    points, bench = _vouched_for(Path(embeddings), options, progress)
+    with server_of(asked, options, api_key=api_key, ask_key=ask_key, progress=progress) as server:
+        client, version, retries = server
+        decided = decide(client, asked, points, options, version, bench)
+        address, plan = decided.address, decided.plan
+        with only_one(address), opened_journal(address, points) as journal:
+            datatype = make_ready(client, decided, points)
+            with indexing_held(client, decided):
+                totals = send_points(client, address, points, journal, options, retries.stop, progress)
+            green = settle(client, address, options, progress)
+            others, sampled = check_points(client, address, points, datatype, progress)
+            pruned = prune_points(client, address, points, confirm_prune, progress) if options.prune else 0
+            conclude(client, decided, points, green=green)
     return UploadResult(
         url=address.url,
         collection=address.collection,
         vector=address.vector,
         embeddings=str(points.path),
         dimension=points.dimension,
-        created=target.created,
+        created=plan.create,
         resumed=totals.resumed,
         records=points.records,
         sent=totals.sent,
@@ -104,11 +94,38 @@ def upload(
         bytes_sent=totals.bytes,
         seconds_sending=totals.seconds,
         seconds=perf_counter() - started,
+        alias=plan.alias,
+        alias_before=plan.alias_before,
+        replaces=plan.replaces,
+        bench=str(bench) if bench else None,
+        remarks=plan.remarks,
     )
 
 
-def _audited(embeddings: Path, options: UploadOptions, progress: Progress) -> Points:
-    """The points of sound embeddings."""
+def plan_upload(
+    embeddings: Path,
+    *,
+    url: str,
+    collection: str,
+    options: UploadOptions = UploadOptions(),
+    api_key: str | None = None,
+    ask_key: Callable[[], str] | None = None,
+    progress: Progress = Progress(),
+) -> UploadPlan:
+    """What ``upload`` would do with the same arguments; changes nothing, on the server or here.
+
+    Raises:
+        QembedError: As ``upload``, before anything is sent.
+    """
+    asked = Address.of(url, collection, options.vector)
+    points, bench = _vouched_for(Path(embeddings), options, progress)
+    with server_of(asked, options, api_key=api_key, ask_key=ask_key, progress=progress) as server:
+        client, version, _ = server
+        return decide(client, asked, points, options, version, bench)
+
+
+def _vouched_for(embeddings: Path, options: UploadOptions, progress: Progress) -> tuple[Points, Path | None]:
+    """The points of sound embeddings, and the bench that vouches for them where one is asked for."""
     found = find_embeddings(embeddings)
     before = state_of(found)
     report = audit(found.path, progress=progress)
@@ -119,4 +136,7 @@ def _audited(embeddings: Path, options: UploadOptions, progress: Progress) -> Po
             where=str(report.file),
             remedy=f"qembed audit {report.file}",
         )
-    return Points(found, report, before, options)
+    points = Points(found, report, before, options)
+    if options.gate is None:
+        return points, None
+    return points, bench_that_passed(options.gate, points.sha256, embeddings=embeddings)

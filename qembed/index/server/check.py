@@ -114,6 +114,7 @@ def check_sample(
     vector: str = "",
     similarity: Similarity,
     datatype: str = "float32",
+    payloads: bool = True,
 ) -> None:
     """Read points back, and compare their vectors and payloads with what was sent.
 
@@ -126,6 +127,7 @@ def check_sample(
         vector: Name of the vector; empty where vectors have no name.
         similarity: By which they compare.
         datatype: What the collection stores.
+        payloads: Whether payloads were sent too.
 
     Raises:
         CheckFailed: A point is absent, or differs.
@@ -138,7 +140,10 @@ def check_sample(
         )
         held = {int(point.id): point for point in found}
         for id, point in part:
-            if reason := _differs(point, held.get(id), vector, similarity, TOLERANCES.get(datatype)):
+            there = held.get(id)
+            reason = _payload_differs(point, there) if payloads and there else None
+            reason = reason or _differs(point, there, vector, similarity, TOLERANCES.get(datatype))
+            if reason:
                 wrong.append(f"{point.chunk_id!r}: {reason}")
     if wrong:
         raise CheckFailed(
@@ -148,17 +153,21 @@ def check_sample(
         )
 
 
+def _payload_differs(sent: Point, held: Any) -> str | None:
+    """How a payload differs, in words; None where it does not."""
+    payload = held.payload or {}
+    keys = sorted(
+        key for key in payload.keys() | sent.payload.keys() if payload.get(key) != sent.payload.get(key)
+    )
+    return f"payload differs in {keys}" if payload != sent.payload else None
+
+
 def _differs(
     sent: Point, held: Any, vector: str, similarity: Similarity, tolerance: float | None
 ) -> str | None:
-    """How a point differs, in words; None where it does not."""
+    """How a vector differs, in words; None where it does not."""
     if held is None:
         return "absent"
-    if (payload := held.payload or {}) != sent.payload:
-        keys = payload.keys() | sent.payload.keys()
-        return (
-            f"payload differs in {sorted(key for key in keys if payload.get(key) != sent.payload.get(key))}"
-        )
     found = held.vector.get(vector) if vector and held.vector else held.vector
     if found is None or np.shape(found) != np.shape(sent.vector):
         return f"vector of shape {np.shape(found)}, sent was {np.shape(sent.vector)}"

@@ -210,6 +210,24 @@ def create_collection(
     )
 
 
+def add_vector(client: QdrantClient, collection: str, want: Configuration) -> None:
+    """Add the vector of ``want`` to a collection (servers from 1.18); nothing where it is there as wanted.
+
+    Raises:
+        UsageError: The installed client is older than 1.18.
+    """
+    from qdrant_client import models
+
+    if not hasattr(client, "create_vector_name"):
+        raise UsageError(
+            "the installed qdrant-client cannot add a vector to a collection",
+            remedy="pip install --upgrade qdrant-client, or take --migrate collection",
+        )
+    ((name, dense),) = want.vectors.items()
+    config = models.DenseVectorConfig(size=dense.size, distance=models.Distance(dense.distance))
+    client.create_vector_name(collection, name, models.DenseVectorNameConfig(dense=config), wait=True)
+
+
 def vector_params(dense: Dense) -> models.VectorParams:
     """One vector's configuration, as the server takes it.
 

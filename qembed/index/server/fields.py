@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 from qembed.errors import Mismatch, UsageError
 from qembed.index.filters import parse_condition
-from qembed.index.server.configuration import plain
 
 if TYPE_CHECKING:
-    from qdrant_client import QdrantClient, models
+    from qdrant_client import QdrantClient
 
 TYPES = ("keyword", "integer", "float", "bool", "datetime", "text", "uuid", "geo")
 """Types of a server's payload indexes (``models.PayloadSchemaType``)."""
@@ -60,14 +59,12 @@ def _as_server_writes(field: str) -> str:
     return ".".join(name if re.fullmatch("[A-Za-z0-9_-]+", name) else f'"{name}"' for name in names)
 
 
-def missing_fields(
-    want: Iterable[FieldIndex], have: Mapping[str, models.PayloadIndexInfo], collection: str
-) -> list[FieldIndex]:
+def missing_fields(want: Iterable[FieldIndex], have: Mapping[str, str], collection: str) -> list[FieldIndex]:
     """Those that the collection does not have yet. Pure.
 
     Args:
         want: What is asked for.
-        have: ``payload_schema`` of the collection.
+        have: Fields that are indexed -> type.
         collection: Its name, for the message.
 
     Raises:
@@ -85,27 +82,19 @@ def missing_fields(
         found = have.get(each.field)
         if found is None:
             missing.append(each)
-        elif (kind := plain(found.data_type)) != each.type:
+        elif found != each.type:
             raise Mismatch(
-                f"the field {each.field} of {collection!r} is indexed as {kind}, asked for is {each.type}",
-                remedy=f"--index-field {each.field}:{kind}, or delete that index and try again",
+                f"the field {each.field} of {collection!r} is indexed as {found}, asked for is {each.type}",
+                remedy=f"--index-field {each.field}:{found}, or delete that index and try again",
             )
     return list(dict.fromkeys(missing))
 
 
-def index_fields(client: QdrantClient, collection: str, want: Iterable[FieldIndex]) -> list[FieldIndex]:
-    """Make the payload indexes that are missing; returns those that were made.
-
-    Raises:
-        UsageError: Two types are asked for one field.
-        Mismatch: A field is indexed with another type.
-    """
+def index_fields(client: QdrantClient, collection: str, missing: Iterable[FieldIndex]) -> None:
+    """Make payload indexes. One that is there already is left as it is."""
     from qdrant_client import models
 
-    schema = client.get_collection(collection).payload_schema
-    made = missing_fields(want, schema, collection)
-    for each in made:
+    for each in missing:
         client.create_payload_index(
             collection, each.field, field_schema=models.PayloadSchemaType(each.type), wait=True
         )
-    return made

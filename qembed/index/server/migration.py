@@ -23,6 +23,8 @@ Migrate: TypeAlias = Literal["collection", "vector"]
 
 ADDS_VECTORS = (1, 18)
 """First version of a server that adds a named vector to a collection."""
+FILTERS_BY_VECTOR = (1, 13)
+"""First version of a server that counts the points that have a vector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,11 @@ def _into_vector(wish: Wish, there: Situation) -> Plan:
         raise UsageError(
             "the new vector needs a name", remedy="--vector NAME, by which applications ask for it"
         )
+    if there.version < FILTERS_BY_VECTOR:
+        raise UsageError(
+            f"the server is {there.version[0]}.{there.version[1]}; one vector can be checked from 1.13 on",
+            remedy="--migrate collection, or update the server",
+        )
     if wish.into:
         raise UsageError(
             "--into names a new collection, and --migrate vector makes none", remedy="leave one of them out"
@@ -250,7 +257,9 @@ def _ways_out(wish: Wish, there: Situation, rows: Sequence[Difference]) -> str:
         "(--dry-run shows the plan)"
     ]
     if there.version >= ADDS_VECTORS and all(row.what != "sharding" for row in rows):
-        ways.append("--migrate vector --vector NAME adds these vectors to its points under a new name")
+        ways.append(
+            "--migrate vector --vector NAME writes only the vector of that name, a new one or its own"
+        )
     ways.append("another --collection")
     if {row.what for row in rows} <= {"quantisation", "vectors kept"}:
         ways.append("the same upload without --quantization and --on-disk takes the collection as it is")

@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from qembed.index.payload import POINT_SHA256
 from qembed.index.server.batches import Batch, too_large
@@ -48,6 +48,8 @@ class Sent:
 
 class Writer:
     """Writes whole points. Called from several threads."""
+
+    _url: ClassVar[str] = "/collections/{collection_name}/points"
 
     def __init__(self, client: QdrantClient, collection: str) -> None:
         self._client = client
@@ -94,7 +96,7 @@ class Writer:
         self._client.http.client.request(
             type_=dict,
             method="PUT",
-            url="/collections/{collection_name}/points",
+            url=self._url,
             path_params={"collection_name": self._collection},
             params={"wait": "true"},
             headers={"Content-Type": "application/json"},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qembed.index.server.alias import aliases_of
 from qembed.index.server.client import version
-from qembed.index.server.configuration import Configuration, configuration_of
+from qembed.index.server.configuration import Configuration, configuration_of, plain
 from qembed.index.server.notes import ALIAS, REPLACES, Notes, keeps_metadata
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ def look(client: QdrantClient, url: str, names: Iterable[str], file: Path | None
             configuration_of(info),
             client.count(name, exact=True).count,
             notes_of(client, url, name, file).read(),
-            str(info.status),
-            {key: index.data_type.value for key, index in info.payload_schema.items()},
+            plain(info.status),
+            {key: plain(index.data_type) for key, index in info.payload_schema.items()},
         )
         notes = found[name].notes
         wanted += [str(value) for key, value in notes.items() if key == REPLACES or key.startswith(ALIAS)]

@@ -14,9 +14,10 @@ from qembed.index.server.address import Address
 from qembed.index.server.alias import aliases_of, move_alias, point
 from qembed.index.server.client import connect, version
 from qembed.index.server.configuration import configuration_of, create_collection, wanted
-from qembed.index.server.fields import FieldIndex, index_fields
+from qembed.index.server.fields import FieldIndex, index_fields, missing_fields
 from qembed.index.server.indexing import hold_indexing, restore_indexing
 from qembed.index.server.notes import Notes, keeps_metadata, prefixed
+from qembed.index.server.situation import look
 
 PATCHES = r"PATCH /collections/docs$"
 
@@ -56,16 +57,13 @@ class TestCreate:
 
 
 class TestFields:
-    def test_only_missing_ones_are_made(self, stub: QdrantStub, client: QdrantClient) -> None:
+    def test_the_server_says_what_was_made(self, stub: QdrantStub, client: QdrantClient) -> None:
         create_collection(client, "docs", wanted(8, "dot"))
-        want = [FieldIndex("kind", "keyword"), FieldIndex('"Header 1"', "text")]
-        assert index_fields(client, "docs", want) == want
-        assert index_fields(client, "docs", [*want, FieldIndex("n", "integer")]) == [
-            FieldIndex("n", "integer")
-        ]
-        assert len(stub.requests("PUT /collections/docs/index")) == 3
-        with pytest.raises(Mismatch, match="is indexed as text"):
-            index_fields(client, "docs", [FieldIndex('"Header 1"', "keyword")])
+        want = [FieldIndex("kind", "keyword"), FieldIndex('"Header 1"', "text"), FieldIndex("n", "integer")]
+        index_fields(client, "docs", want)
+        there = look(client, stub.url, ["docs"]).found["docs"]
+        assert there.fields == {"kind": "keyword", '"Header 1"': "text", "n": "integer"}
+        assert missing_fields(want, there.fields, "docs") == []
 
 
 class TestNotes:

@@ -9,13 +9,6 @@ from qembed.errors import Mismatch, UsageError
 from qembed.index.server.fields import TYPES, FieldIndex, missing_fields, parse_field
 
 
-def indexed(**types: str) -> dict[str, models.PayloadIndexInfo]:
-    return {
-        name: models.PayloadIndexInfo(data_type=models.PayloadSchemaType(kind), points=1)
-        for name, kind in types.items()
-    }
-
-
 @pytest.mark.parametrize(
     ("text", "field", "kind"),
     [
@@ -44,12 +37,12 @@ def test_the_types_are_those_of_the_client() -> None:
 
 def test_missing_are_those_that_are_not_there() -> None:
     want = [FieldIndex("a", "keyword"), FieldIndex("b", "integer"), FieldIndex("b", "integer")]
-    assert missing_fields(want, indexed(a="keyword"), "docs") == [FieldIndex("b", "integer")]
+    assert missing_fields(want, {"a": "keyword"}, "docs") == [FieldIndex("b", "integer")]
 
 
 def test_another_type_is_never_changed() -> None:
     with pytest.raises(Mismatch, match="is indexed as text, asked for is keyword"):
-        missing_fields([FieldIndex("a", "keyword")], indexed(a="text"), "docs")
+        missing_fields([FieldIndex("a", "keyword")], {"a": "text"}, "docs")
 
 
 def test_two_types_for_one_field() -> None:
