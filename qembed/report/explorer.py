@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 
 from qembed.evaluation.diagnose.agreement import overlap
-from qembed.evaluation.systems.system import BASELINE
+from qembed.evaluation.diagnose.outlook import LEAST_LEADS, SO_FAR, WORDS, critical_counts, highest_grade
+from qembed.evaluation.systems.system import headline_pair
 from qembed.report.asked import asked
 from qembed.report.stored import StoredBench
 
@@ -65,8 +66,8 @@ def explorer_data(bench: StoredBench, limits: Limits, *, links: str | None = Non
         links: Address of a page with ``{page}`` in it; without, pages are not linked.
     """
     units, texts, contents = _Numbers(), _Numbers(), _Numbers()
-    queries = [_query(line, bench, units, texts, limits) for line in bench.queries]
-    places = {line["query_id"]: at for at, line in enumerate(bench.queries)}
+    queries = [_query(line, bench, units, texts, limits) for line in bench.shown]
+    places = {line["query_id"]: at for at, line in enumerate(bench.shown)}
     unjudged = [
         [places[query], units.of(unit), rank] for query, unit, rank in bench.unjudged if query in places
     ]
@@ -79,6 +80,7 @@ def explorer_data(bench: StoredBench, limits: Limits, *, links: str | None = Non
             for system in bench.systems
         ],
         "pair": _pair(bench),
+        "judging": _judging(bench),
         "limits": [side["max_tokens"] for side in bench.document["sides"]],
         "level": judged["level"],
         "key": hashlib.sha256(f"{judged['name']}\0{judged['split']}".encode()).hexdigest()[:16],
@@ -120,6 +122,7 @@ def _query(
     return {
         "id": query,
         "text": line["text"],
+        "waiting": bench.judged and not line["judged"],
         "values": [_values(bench, name, line) for name in bench.names],
         "judged": [[at, line["judged"][names[at]]] for at in wanted if names[at] in line["judged"]],
         "hits": hits,
@@ -130,9 +133,21 @@ def _query(
 def _pair(bench: StoredBench) -> list[int]:
     """Positions of the two systems that are shown first: those of the headline."""
     if not bench.judged:
-        return [0, bench.names.index(BASELINE) if BASELINE in bench.names else len(bench.names) - 1]
+        return sorted(headline_pair(bench.names))
     question = asked(bench)
     return [bench.names.index(question.old), bench.names.index(question.new)] if question else [0, 0]
+
+
+def _judging(bench: StoredBench) -> dict[str, Any]:
+    """What ``outlook.js`` needs to say how the comparison stands."""
+    return {
+        "pair": list(headline_pair(bench.names)),
+        "critical": critical_counts(len(bench.shown), len(bench.names) - 1),
+        "highest": highest_grade(line["judged"] for line in bench.queries),
+        "leastLeads": LEAST_LEADS,
+        "soFar": SO_FAR,
+        "words": WORDS,
+    }
 
 
 def _values(bench: StoredBench, system: str, line: dict[str, Any]) -> list[float | None]:

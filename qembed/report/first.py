@@ -8,7 +8,8 @@ from typing import Any
 
 from qembed.evaluation.statistics.pool import could_turn
 from qembed.report.asked import Asked, depths
-from qembed.report.stored import StoredBench, subdirectory_of
+from qembed.report.standing import standing
+from qembed.report.stored import StoredBench, comparison_of, subdirectory_of
 from qembed.report.words import count, interval, known, milliseconds, number, percent, plural, signed
 
 _FIRST = 10
@@ -94,6 +95,23 @@ def cautions(bench: StoredBench, question: Asked | None) -> Iterator[str]:
             f"{number(found.detectable_difference, 2)} is often missed."
         )
     yield from _unjudged(bench, question)
+
+
+def judging(bench: StoredBench) -> Iterator[str]:
+    """Questions that are in no number, and what judging more can decide; empty where all is judged."""
+    found = standing(bench, {})
+    waits = bench.document.get("unjudged_queries", {"count": 0})["count"]
+    if waits:
+        shown = "" if waits == len(bench.waiting) else f" of the first {count(len(bench.waiting))}"
+        yield (
+            f"{count(waits)} of {count(waits + len(bench.queries))} questions are not judged: they are in no "
+            f"number. What each system finds{shown} is below, to be judged."
+        )
+    if found is None or not found.outlook.left:
+        return
+    compared = next(system for system in bench.systems[1:] if system["name"] in found[:2])
+    if waits or comparison_of(compared["comparisons"][bench.primary]).verdict == "cannot tell":
+        yield found.outlook.words(bench.labels[found.system], bench.labels[found.baseline])
 
 
 def _unjudged(bench: StoredBench, question: Asked) -> Iterator[str]:

@@ -80,6 +80,8 @@ def _bench(bench: StoredBench, embeddings: Sequence[Embedding]) -> Iterator[str]
     for words in first.cautions(bench, question):
         yield f"> **Caution**: {escaped(words)}"
         yield ">"
+    for words in first.judging(bench):
+        yield f"- {escaped(words)}"
     yield ""
     for answer in verdicts.in_order(verdicts.answers(bench)):
         yield f"- {answer.mark} **{escaped(answer.system)}: {answer.verdict}.** {escaped(answer.sentence)}  "

@@ -63,7 +63,7 @@ def bench_page(
         "provenance": provenance_table(bench, list(embeddings)),
     }
     template = "bench.html.j2" if bench.judged else "unjudged.html.j2"
-    scripts = ("charts.js", "tables.js", "explorer.js", "judge.js", "start.js")
+    scripts = ("charts.js", "tables.js", "explorer.js", "outlook.js", "judge.js", "start.js")
     page = ""
     for limits, cut in _steps(bench):
         data = packed(explorer_data(bench, limits, links=links))
@@ -113,6 +113,7 @@ def _first_screen(bench: StoredBench) -> dict[str, Any]:
         "level": said(first.level(bench, question)),
         "advice": [(name, glossary.marked(words, terms)) for name, words in asked.advice(bench)],
         "cautions": said(first.cautions(bench, question)),
+        "judging": list(first.judging(bench)),
         "failures": list(first.failures(bench, question)),
         "times": first.times(bench, question),
         "loaded": first.loaded(bench),
@@ -169,9 +170,7 @@ def script_json(data: Any) -> Markup:
 def _steps(bench: StoredBench) -> Iterator[tuple[Limits, bool]]:
     """The limits that make a difference to this bench, and whether they leave anything out."""
     longest = max((len(line["text"]) for line in bench.texts.values()), default=0)
-    most = max(
-        (len(found["hits"]) for line in bench.queries for found in line["systems"].values()), default=0
-    )
+    most = max((len(found["hits"]) for line in bench.shown for found in line["systems"].values()), default=0)
     seen = set()
     for limits in STEPS:
         kept = min(limits.hits, most), min(limits.characters, longest)

@@ -62,22 +62,29 @@ class StoredBench:
     Attributes:
         folder: Where they lie.
         document: ``bench.json``.
-        queries: The lines of ``hits.jsonl``.
+        queries: The lines of ``hits.jsonl`` that the numbers rest on; all where nothing is judged.
+        waiting: Its other lines: queries of a partly judged set that nobody has judged.
         texts: (side, chunk id) -> line of ``texts.jsonl``.
         values: System -> query -> measure -> value.
         fates: What became of every relevant unit.
-        unjudged: Query id, unit, best rank; best ranks first.
+        unjudged: Query id, unit, best rank; the most decisive first.
         ranks: System -> query -> unit -> rank from 1; a system whose run was not kept is missing.
     """
 
     folder: Path
     document: dict[str, Any]
     queries: tuple[dict[str, Any], ...]
+    waiting: tuple[dict[str, Any], ...]
     texts: dict[tuple[int, str], dict[str, Any]]
     values: dict[str, Values]
     fates: tuple[Fate, ...]
     unjudged: tuple[tuple[str, str, int], ...]
     ranks: dict[str, dict[str, dict[str, int]]]
+
+    @property
+    def shown(self) -> tuple[dict[str, Any], ...]:
+        """All lines of ``hits.jsonl``."""
+        return (*self.queries, *self.waiting)
 
     @property
     def systems(self) -> list[dict[str, Any]]:
@@ -181,10 +188,13 @@ def read_bench(path: Path) -> StoredBench:
     folder = find_bench(path)
     document = read_document(folder)
     texts = {(line["side"], line["chunk_id"]): line for line in _json_lines(folder / "texts.jsonl")}
+    along = set(document.get("unjudged_queries", {"shown": []})["shown"])
+    lines = list(_json_lines(folder / "hits.jsonl"))
     return StoredBench(
         folder=folder,
         document=document,
-        queries=tuple(_json_lines(folder / "hits.jsonl")),
+        queries=tuple(line for line in lines if line["query_id"] not in along),
+        waiting=tuple(line for line in lines if line["query_id"] in along),
         texts=texts,
         values=_values(folder, document["measures"]),
         fates=tuple(

@@ -45,6 +45,7 @@ class Contents:
         measures: In the order of the columns.
         unjudged: Units among the first ten of a system that nobody has judged, the most decisive first.
         texts: Lines of ``texts.jsonl`` for the hits that were written.
+        asked_along: Queries that nobody has judged, whose hits are written too.
         losses: Lines of ``losses.csv``.
     """
 
@@ -54,6 +55,7 @@ class Contents:
     measures: Sequence[str]
     unjudged: Sequence[Unjudged]
     texts: Callable[[Used], Iterable[dict[str, Any]]]
+    asked_along: Sequence[str] = ()
     losses: Iterable[Sequence[Any]] = ()
 
 
@@ -90,7 +92,8 @@ def write_folder(
         ["system", "query_id", "unit", "relevance", "stage", "rank_before", "rank_after"],
         contents.losses,
     )
-    write_hits(folder, contents.shown, contents.qrels, contents.queries, contents.texts)
+    asked = {**contents.qrels, **{query: {} for query in contents.asked_along}}
+    write_hits(folder, contents.shown, asked, contents.queries, contents.texts)
     _write_csv(folder / "unjudged.csv", list(Unjudged._fields), contents.unjudged)
     write_json(folder / DOCUMENT, document())
     return folder
@@ -138,6 +141,8 @@ def document_of(
         "systems": list(systems),
         **{key: known.get(key, {}) for key in ("ceilings", "waterfalls", "frontiers", "answerability")},
         "unjudged": unjudged,
+        "unjudged_queries": known.get("unjudged_queries", {"count": 0, "shown": [], "in_other_splits": 0}),
+        "outlook": known.get("outlook"),
         "qrels": QRELS,
         "agreements": known.get("agreements", {}),
         "gates": known.get("gates", []),

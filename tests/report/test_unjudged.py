@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import random
 import re
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,14 @@ from qembed.commands.bench.bench import bench
 from qembed.commands.bench.store import store_bench
 from qembed.commands.evalset.judgements import merge_judgements
 from qembed.errors import Mismatch
+from qembed.evaluation.diagnose.outlook import (
+    LEAST_LEADS,
+    SO_FAR,
+    WORDS,
+    Question,
+    critical_counts,
+    outlook,
+)
 from qembed.evaluation.eval_sets.eval_set import load_eval_set, unjudged_set
 from qembed.report.compare import pair_benches
 from qembed.report.explorer import Limits, explorer_data
@@ -89,23 +99,112 @@ def test_judged_in_a_browser_and_merged(browser: Browser, made: Made, tmp_path: 
         page.value("document.querySelector('#list .row').click()")
         page.value("document.getElementById('card').focus()")
         so_far = "document.querySelector('#so-far p').textContent"
-        assert "ahead on 0 questions" in page.value(so_far)
+        assert "better on 0 questions, equal on 20, worse on 0. " in page.value(so_far)
         for at in range(JUDGED):
             page.press("02"[at % 2])
-        ahead, behind, equal, left = map(int, re.findall(r"\d+", page.value(so_far)))
+        said = page.value(so_far)
         page.value("document.getElementById('export').click()")
         until = time.monotonic() + 20
         while not exported.exists() and time.monotonic() < until:
             time.sleep(0.05)
         page.value("localStorage.clear()")
         assert page.problems == []
-    merge_judgements(tmp_path / "mine", [exported], judge="a reader", bench=stored.folder)
+    done = merge_judgements(tmp_path / "mine", [exported], judge="a reader", bench=stored.folder)
+    assert done.standing is not None
+    assert said == done.standing.outlook.words("New embeddings", "Existing embeddings"), (
+        "page and terminal agree"
+    )
     found = load_eval_set(tmp_path / "mine")
     assert sum(map(len, found.qrels.values())) == JUDGED
     decisive = {(query, unit) for query, unit, *_ in stored.unjudged[:JUDGED]}
     assert {(query, unit) for query, grades in found.qrels.items() for unit in grades} == decisive
-    assert 0 < ahead + behind + equal <= len(found.judged) - len(found.unanswerable)
-    assert ahead != behind
-    assert 0 < left < stored.document["unjudged"]
+    outlook = done.standing.outlook
+    assert outlook.given == JUDGED
+    assert outlook.better != outlook.worse
+    assert 0 < outlook.left < stored.document["unjudged"]
     after = bench(made.embeddings, tmp_path / "mine", made.options())
     assert after.rows[0].estimates["nDCG@10"].n == len(found.judged) - len(found.unanswerable) > 0
+
+
+def test_page_and_python_say_the_same_of_any_numbers(
+    browser: Browser, stored: StoredBench, tmp_path: Path
+) -> None:
+    """outlook.js against outlook.py: random cases of every kind, states and sentences."""
+    (tmp_path / "page.html").write_text(bench_page(stored), encoding="utf-8")
+    draw = random.Random(5)
+    cases = []
+    for _ in range(400):
+        drift, spread, count = draw.uniform(-1, 1), draw.choice((0, 0.2, 1, 2)), draw.randint(0, 30)
+        nows = [draw.choice((0, 0, draw.gauss(drift, 0.7))) for _ in range(count)]
+        questions = [
+            Question(now, now - draw.random() * spread, now + draw.random() * spread) for now in nows
+        ]
+        cases.append((questions, draw.randint(1, 5), draw.randint(0, 90), draw.randint(0, 2000)))
+    expected = [
+        outlook(questions, critical_counts(len(questions), comparisons), given=given, left=left)
+        for questions, comparisons, given, left in cases
+    ]
+    assert {found.state for found in expected} == set(WORDS), "every state comes up"
+    rule = {"leastLeads": LEAST_LEADS, "soFar": SO_FAR, "words": WORDS}
+    asked = [
+        [questions, {**rule, "critical": critical_counts(len(questions), comparisons)}, given, left]
+        for questions, comparisons, given, left in cases
+    ]
+    with browser.open(tmp_path / "page.html") as page:
+        found = page.value(
+            f"""{json.dumps(asked)}.map(([questions, rule, given, left]) => {{
+                const found = outlook(questions, rule, given, left);
+                return [found, outlookWords(found, rule, "A", "B")];
+            }})"""
+        )
+        assert page.problems == []
+    assert [one for one, _ in found] == [asdict(one) for one in expected]
+    assert [words for _, words in found] == [one.words("A", "B") for one in expected]
+
+
+def test_a_partly_judged_set_is_judged_on_from_its_page(browser: Browser, tmp_path: Path) -> None:
+    """What waits is in the explorer, marked, searchable, in no filter of results, and can be judged."""
+    made = library(tmp_path / "library")
+    qrels = made.eval_set / "qrels" / "test.tsv"
+    rows = qrels.read_text().splitlines()
+    qrels.write_text("\n".join(row for row in rows if not row.startswith("q1")) + "\n")
+    stored = read_bench(
+        store_bench(bench(made.embeddings, made.eval_set, made.options()), tmp_path / "reports")
+    )
+    assert len(stored.waiting) == 10
+    text = bench_page(stored)
+    assert "10 of 20 questions are not judged" in text
+    assert "10 of 20 questions are not judged" in bench_markdown(stored)
+    (tmp_path / "page.html").write_text(text, encoding="utf-8")
+    exported = browser.downloads / "qrels.tsv"
+    exported.unlink(missing_ok=True)
+    count = "Number(document.querySelector('[data-filter={name}]').textContent)"
+    with browser.open(tmp_path / "page.html") as page:
+        page.value("localStorage.clear()")
+        page.reload()
+        assert page.value(count.format(name="waiting")) == 10
+        assert page.value(count.format(name="all")) == 20
+        assert page.value(count.format(name="unanswerable")) == 0
+        assert sum(page.value(count.format(name=name)) for name in ("gained", "lost", "same")) == 10
+        page.press("/")
+        page.type("q14")
+        assert page.value("document.querySelector('#list .row').textContent").count("not judged") == 1
+        page.value("document.querySelector('#list .row').click()")
+        assert page.value("document.querySelectorAll('#list .panel .hit').length") > 10
+        order = "document.getElementById('judge-order')"
+        page.value(f"{order}.value = 'query'; {order}.dispatchEvent(new Event('change'))")
+        buttons = "[...document.querySelectorAll('#judge-queries button')]"
+        page.value(f"{buttons}.find(one => one.textContent.startsWith('what of topic14')).click()")
+        page.value("document.activeElement.blur(); document.getElementById('card').scrollIntoView()")
+        for _ in range(3):
+            page.press("2")
+        page.value("document.getElementById('export').click()")
+        until = time.monotonic() + 20
+        while not exported.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        page.value("localStorage.clear()")
+        assert page.problems == []
+    merge_judgements(made.eval_set, [exported], judge="a reader")
+    found = load_eval_set(made.eval_set)
+    assert len(found.qrels["q14"]) == 3
+    assert len(found.judged) == 11

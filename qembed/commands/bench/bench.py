@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
 
@@ -14,7 +15,8 @@ from qembed.errors import Mismatch, UsageError
 from qembed.evaluation.diagnose.agreement import agreement
 from qembed.evaluation.diagnose.decisive import unjudged_results
 from qembed.evaluation.diagnose.gates import Gate, parse_gate
-from qembed.evaluation.eval_sets.eval_set import EvalSet
+from qembed.evaluation.diagnose.outlook import outlook_of
+from qembed.evaluation.eval_sets.eval_set import EvalSet, waiting
 from qembed.evaluation.measures import Measure
 from qembed.evaluation.rerank.open import open_reranker
 from qembed.evaluation.rerank.reranker import Reranker
@@ -26,9 +28,13 @@ from qembed.evaluation.systems.judged import Judged, ask, load_judged
 from qembed.evaluation.systems.measured import check_grades, parse_measures
 from qembed.evaluation.systems.rows import answerability_of, measure_rows
 from qembed.evaluation.systems.side import Side, SideOptions, open_side
-from qembed.evaluation.systems.system import build_systems, system_names
+from qembed.evaluation.systems.system import System, build_systems, headline_pair, system_names
 from qembed.models import EncoderOptions
 from qembed.progress import Progress
+from qembed.records import Qrels
+
+MOST_ASKED_ALONG = 100
+"""Unjudged queries of a partly judged set that are asked too, so that their hits can be judged: the first."""
 
 
 def bench(
@@ -66,6 +72,8 @@ def bench(
     else:
         measures = ()
     _check_sides(options, Path(embeddings))
+    left = waiting(loaded)
+    along = dict(islice(left.queries.items(), MOST_ASKED_ALONG))
     results = results_for([*measures, *(gate.measure for gate in gates)])
     try:
         rerankers = _open_rerankers(options, progress)
@@ -74,27 +82,47 @@ def bench(
             _side(options, embeddings),
             results=results,
             texts=max(options.depths),
+            along=along,
             progress=progress,
         )
         sides = [judged.side, *_open_baseline(judged, options, progress)]
         systems = build_systems(sides, judged.queries, rerankers, options, progress)
         progress.phase("measuring")
-        rows = measure_rows(systems, judged.qrels, measures, options, loaded.groups)
-        result = BenchResult(
-            options=options,
-            eval_set=loaded,
-            qrels=judged.qrels,
-            sides=tuple(sides),
-            measures=measures,
-            rows=rows,
-            unjudged=tuple(unjudged_results([system.run for system in systems], judged.qrels)),
-            findings=judged.findings,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            seconds=perf_counter() - started,
-        )
+        result = _measured(systems, sides, judged, measures, options)
+        result = replace(result, waiting=left, seconds=perf_counter() - started)
         return _with_quality(result, gates) if measures else _with_agreement(result)
     finally:
         progress.close()
+
+
+def _measured(
+    systems: Sequence[System],
+    sides: Sequence[Side],
+    judged: Judged,
+    measures: tuple[Measure, ...],
+    options: BenchOptions,
+) -> BenchResult:
+    """The numbers of every system, and what is unjudged of all queries that were asked."""
+    runs = [system.run for system in systems]
+    asked: Qrels = {query: judged.qrels.get(query, {}) for query in judged.queries}
+    pair = headline_pair([system.name for system in systems])
+    outlook = None
+    if len(runs) > 1:
+        outlook = outlook_of(runs[pair[0]], runs[pair[1]], asked, comparisons=len(runs) - 1)
+    return BenchResult(
+        options=options,
+        eval_set=judged.eval_set,
+        qrels=judged.qrels,
+        sides=tuple(sides),
+        measures=measures,
+        rows=measure_rows(systems, judged.qrels, measures, options, judged.eval_set.groups),
+        unjudged=tuple(unjudged_results(runs, asked, pair=pair)),
+        findings=judged.findings,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=0.0,
+        asked_along=tuple(query for query in judged.queries if query not in judged.qrels),
+        outlook=outlook,
+    )
 
 
 def _asked_for(options: BenchOptions, embeddings: Path) -> tuple[tuple[Measure, ...], list[Gate]]:

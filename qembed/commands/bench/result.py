@@ -8,13 +8,15 @@ from qembed.commands.bench.options import BenchOptions
 from qembed.evaluation.diagnose.agreement import Agreement
 from qembed.evaluation.diagnose.decisive import Unjudged
 from qembed.evaluation.diagnose.frontier import Frontier
-from qembed.evaluation.eval_sets.eval_set import EvalSet
+from qembed.evaluation.diagnose.outlook import Outlook
+from qembed.evaluation.eval_sets.eval_set import EvalSet, Waiting
 from qembed.evaluation.measures import Measure
 from qembed.evaluation.retrieve.units import absent_relevant
 from qembed.evaluation.systems.diagnosis import Waterfall
 from qembed.evaluation.systems.gating import Gated
 from qembed.evaluation.systems.rows import Row
 from qembed.evaluation.systems.side import Side
+from qembed.evaluation.systems.system import headline_pair
 from qembed.records import Finding, Qrels
 
 
@@ -29,7 +31,13 @@ class BenchResult:
         sides: The embeddings, and the baseline where there is one.
         measures: In the order of the columns; none where nothing is judged yet.
         rows: One per system; the first is what the others are compared with.
-        unjudged: Units among the first ten of a system that nobody has judged, the most decisive first.
+        waiting: Queries that the split does not judge.
+        asked_along: Ids of the waiting queries that the systems were asked too: in no number, but their hits
+            are stored.
+        outlook: How the comparison of the headline stands, and what unjudged results can make of it; None for
+            one system.
+        unjudged: Units among the first ten of a system that nobody has judged, the most decisive first; those
+            of the queries that were asked along too.
         findings: What is wrong with the eval set, or does not fit the collection.
         created: UTC time, ISO 8601.
         seconds: Wall time.
@@ -52,6 +60,9 @@ class BenchResult:
     findings: tuple[Finding, ...]
     created: str
     seconds: float
+    waiting: Waiting = field(default_factory=lambda: Waiting({}, 0))
+    asked_along: tuple[str, ...] = ()
+    outlook: Outlook | None = None
     ceilings: dict[int, float] = field(default_factory=dict)
     waterfalls: dict[str, Waterfall] = field(default_factory=dict)
     frontiers: dict[str, Frontier] = field(default_factory=dict)
@@ -63,6 +74,13 @@ class BenchResult:
     def passed(self) -> bool:
         """Every gate holds; true without gates."""
         return all(gated.result.passed for gated in self.gates)
+
+    @property
+    def headline(self) -> tuple[str, str]:
+        """Names of the system in question and of what it is compared with, where no verdict says which."""
+        names = [row.system.name for row in self.rows]
+        system, baseline = headline_pair(names)
+        return names[system], names[baseline]
 
     @property
     def absent(self) -> tuple[int, ...]:

@@ -23,6 +23,8 @@ def print_systems(result: BenchResult, folder: Path | None, form: Form) -> None:
     print_rows(list(_columns(result)), result.rows, form)
     if result.eval_set.card.synthetic:
         aside("SYNTHETIC: a program made these queries and nobody judged them.")
+    if result.waiting.queries:
+        aside(f"{quantity(len(result.waiting.queries))} queries are not judged: they are in no number.")
     aside(
         *(
             f"gate FAILS: {gated.result.gate.text}  ({gated.system}): {gated.result.words}"

@@ -58,6 +58,12 @@ def as_document(result: BenchResult) -> dict[str, Any]:
         frontiers={name: asdict(found) for name, found in result.frontiers.items()},
         answerability=result.answerability,
         unjudged=len(result.unjudged),
+        unjudged_queries={
+            "count": len(result.waiting.queries),
+            "shown": list(result.asked_along),
+            "in_other_splits": result.waiting.elsewhere,
+        },
+        outlook=_outlook(result),
         agreements={name: _agreement(found) for name, found in result.agreements.items()},
         gates=[
             {
@@ -72,6 +78,13 @@ def as_document(result: BenchResult) -> dict[str, Any]:
         findings=result.findings,
         options=asdict(result.options),
     )
+
+
+def _outlook(result: BenchResult) -> dict[str, Any] | None:
+    if result.outlook is None:
+        return None
+    system, baseline = result.headline
+    return {"system": system, "baseline": baseline, **asdict(result.outlook)}
 
 
 def _agreement(found: Agreement) -> dict[str, Any]:
@@ -102,6 +115,7 @@ def store_bench(result: BenchResult, reports: Path, name: str | None = None) -> 
         queries=result.eval_set.queries,
         measures=[str(measure) for measure in result.measures],
         unjudged=result.unjudged,
+        asked_along=result.asked_along,
         texts=partial(_texts, result),
         losses=(
             [system, loss.query_id, loss.unit, loss.relevance, loss.stage, loss.rank_before, loss.rank_after]

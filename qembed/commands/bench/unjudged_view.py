@@ -43,11 +43,11 @@ def _parts(result: BenchResult, folder: Path | None) -> Iterator[RenderableType]
         yield from latencies(result.rows)
     yield from unread(result.rows)
     where = shlex.quote(str(folder)) if folder else "REPORT"
-    decisive = sum(one.could_change > 0 for one in result.unjudged)
+    decisive = sum(one.could_decide > 0 for one in result.unjudged)
     yield Text("Which system is better, only judgements can tell.", style="bold")
     yield Text(
-        f"{quantity(decisive)} of {quantity(len(result.unjudged))} results among the first ten can change "
-        "the comparison; the report lists them first:"
+        f"{quantity(decisive)} of {quantity(len(result.unjudged))} results among the first ten can decide "
+        f"{' against '.join(result.headline)}; the report lists them first:"
     )
     for command in (
         "qembed report        # judge in the browser, then export qrels.tsv",

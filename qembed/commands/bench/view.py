@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qembed.commands.bench.judging_view import outlook, waiting
 from qembed.commands.bench.systems_view import (
     about_queries,
     about_words,
@@ -69,6 +70,7 @@ def _parts(result: BenchResult) -> Iterator[RenderableType]:
         yield Text(f"compared with {named[0][0]}, {result.measures[0]}", style="bold")
         yield verdict_table("system", str(result.measures[0]), named)
         yield from limits(str(result.measures[0]), named, "unjudged.csv")
+        yield from outlook(result)
         yield Text()
     if any(row.latency for row in result.rows):
         yield from latencies(result.rows)
@@ -111,9 +113,7 @@ def _basis(result: BenchResult) -> Iterator[RenderableType]:
         f": {quantity(sum(answered))} of {quantity(len(answered))} queries have an answer; "
         f"{card.level}s are judged{pool}",
     )
-    left_out = len(result.eval_set.queries) - len(result.qrels)
-    if left_out:
-        yield Text(f"note: {left_out:,} more queries are not judged in this split; they are left out")
+    yield from waiting(result)
     for found in result.findings:
         if found.kind == "bundled-instead":
             yield Text(f"note: {found.reason}")

@@ -8,26 +8,35 @@ from pathlib import Path
 from qembed.errors import UsageError
 from qembed.evaluation.eval_sets.beir import write_qrels, write_queries
 from qembed.evaluation.eval_sets.card import Card, write_card
-from qembed.report.stored import read_bench
+from qembed.evaluation.eval_sets.eval_set import load_eval_set
+from qembed.report.stored import StoredBench
 from qembed.store import explained
 
 
-def begin_eval_set(folder: Path, bench: Path) -> None:
+def begin_eval_set(folder: Path, stored: StoredBench) -> None:
     """Write ``queries.jsonl``, ``card.toml`` and qrels without a row; the folder appears when it is whole.
+
+    An eval set that is there already is left as it is, if it has the questions of the bench.
 
     Args:
         folder: Folder of the new eval set.
-        bench: A stored bench, or a folder of reports, of which the newest is taken.
+        stored: The bench.
 
     Raises:
-        UsageError: The folder is there already.
-        InputNotFound: There is no stored bench.
+        UsageError: The folder holds other questions.
+        InputNotFound: The folder is no eval set.
         QembedError: The disk is full or cannot be written.
     """
+    queries = {str(query["query_id"]): str(query["text"]) for query in stored.shown}
     if folder.exists():
-        raise UsageError("the eval set is there already", where=str(folder), remedy="leave --bench out")
-    stored = read_bench(bench)
-    queries = {str(query["query_id"]): str(query["text"]) for query in stored.queries}
+        there = load_eval_set(folder, judged=False).queries
+        if any(there.get(name) != text for name, text in queries.items()):
+            raise UsageError(
+                f"the eval set is there already, with other questions than {stored.folder.name}",
+                where=str(folder),
+                remedy="name a new folder, or the bench that the judgements come from",
+            )
+        return
     card = Card(
         name=folder.name,
         level=stored.document["eval_set"]["level"],

@@ -169,7 +169,7 @@ def _graded(output: Path) -> set[tuple[str, str]]:
 
 def _pairs(stored: StoredBench) -> Iterator[Pair]:
     found: dict[tuple[str, str], Pair] = {}
-    for line in stored.queries:
+    for line in stored.shown:
         for shown in line["systems"].values():
             for hit in shown["hits"]:
                 text = stored.texts[shown["side"], hit["chunk_id"]]["text"]

@@ -28,6 +28,8 @@ from qembed.evaluation.eval_sets.findings import refuse
 from qembed.evaluation.eval_sets.lines import text_lines, write_lines
 from qembed.evaluation.judge.rubric import JUDGE_PREFIX
 from qembed.evaluation.statistics.kappa import Kappa, cohens_kappa
+from qembed.report.standing import Standing, standing
+from qembed.report.stored import read_bench
 from qembed.store import locked
 
 LOG = "judgements.jsonl"
@@ -89,12 +91,14 @@ class MergedJudgements:
         log: Every judgement ever merged.
         merged: In the order of the files.
         judgements: Rows of the qrels now.
+        standing: How the comparison of the bench stands now; None without a bench, or with one system.
     """
 
     qrels: Path
     log: Path
     merged: tuple[Merged, ...]
     judgements: int
+    standing: Standing | None = None
 
     def count(self, outcome: Outcome) -> int:
         """How many ended so."""
@@ -144,19 +148,20 @@ def merge_judgements(
         judge: Who judged what does not say so itself.
         on_conflict: Which grade holds where one is there already; both are in the log.
         bench: A stored bench, or a folder of reports, of which the newest is taken: its questions make a new
-            eval set.
+            eval set where there is none, and the result says how its comparison stands.
         dry_run: Say what would be done, and write nothing.
 
     Raises:
-        UsageError: An eval set is to be made where one is, or without writing.
+        UsageError: The eval set has other questions than the bench, or is to be made without writing.
         InputNotFound: The eval set or a file is not there.
         Mismatch: A line is no judgement, or of a query that the eval set does not have.
         QembedError: Another program is merging into it, or the disk cannot be written.
     """
-    if bench is not None:
+    stored = None if bench is None else read_bench(bench)
+    if stored is not None:
         if dry_run:
             raise UsageError("a dry run makes no eval set", remedy="leave --bench or --dry-run out")
-        begin_eval_set(Path(eval_set), bench)
+        begin_eval_set(Path(eval_set), stored)
     found = load_eval_set(Path(eval_set), split=split, judged=False)
     given = [entry for path in files for entry in read_judgements(Path(path), judge=judge)]
     for entry in given:
@@ -167,7 +172,9 @@ def merge_judgements(
                 remedy="merge into the eval set that the report was made with",
             )
     with nullcontext() if dry_run else locked(found.qrels_file):
-        return _merge(found, given, on_conflict, dry_run)
+        done = _merge(found, given, on_conflict, dry_run)
+    stands = None if stored is None else standing(stored, read_qrels(found.qrels_file))
+    return replace(done, standing=stands)
 
 
 def _merge(

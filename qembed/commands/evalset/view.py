@@ -228,6 +228,12 @@ def merged_document(merged: MergedJudgements, *, dry_run: bool) -> dict[str, Any
         "qrels": str(merged.qrels),
         "log": str(merged.log),
         "judgements": merged.judgements,
+        "standing": merged.standing
+        and {
+            "system": merged.standing.system,
+            "baseline": merged.standing.baseline,
+            **asdict(merged.standing.outlook),
+        },
         "agreements": [
             {"judges": list(judges), **{key: _nan_free(value) for key, value in asdict(found).items()}}
             for judges, found in merged.agreements.items()
@@ -268,6 +274,8 @@ def render_merged(merged: MergedJudgements, *, dry_run: bool) -> Iterator[str]:
         )
     if merged.count("kept"):
         yield "To decide them: --conflicts FILE, fill in the score, and merge it with --on-conflict replace."
+    if merged.standing is not None:
+        yield merged.standing.words
     if not dry_run:
         yield f"Who judged what, and when: {merged.log}"
 

@@ -2,7 +2,8 @@
 
 A unit with gain g adds ``g / log2(rank + 1)`` to a query's DCG (Järvelin and Kekäläinen 2002), and nothing
 beyond the cutoff. So what judging it could change between two systems is the difference of the two discounts.
-A unit that both rank alike cannot change anything, whatever its grade.
+A unit that both rank alike cannot change anything, whatever its grade. Of several systems, the two of the
+headline are decided first, then the others.
 """
 
 from __future__ import annotations
@@ -24,31 +25,55 @@ class Unjudged(NamedTuple):
         query_id: The query.
         unit: What was found.
         best_rank: Its best rank in any system, from 1.
-        could_change: Largest difference between two systems' discounts of it, 0 to 1.
+        could_decide: Difference between its discounts in the two systems of the headline, 0 to 1.
+        could_change: Largest difference between its discounts in any two systems.
     """
 
     query_id: str
     unit: str
     best_rank: int
+    could_decide: float
     could_change: float
 
 
-def unjudged_results(runs: Sequence[Run], qrels: Qrels, cutoff: int = CUTOFF) -> list[Unjudged]:
+def pulls(
+    system: Mapping[str, float], baseline: Mapping[str, float], cutoff: int = CUTOFF
+) -> dict[str, float]:
+    """Unit -> difference of its two discounts, system less baseline, of all units ranked differently."""
+    ours, theirs = _ranks(system, cutoff), _ranks(baseline, cutoff)
+    found = {unit: _discount(ours.get(unit)) - _discount(theirs.get(unit)) for unit in {**ours, **theirs}}
+    return {unit: pull for unit, pull in found.items() if pull}
+
+
+def unjudged_results(
+    runs: Sequence[Run], qrels: Qrels, cutoff: int = CUTOFF, *, pair: tuple[int, int] | None = None
+) -> list[Unjudged]:
     """Unjudged units among the first ``cutoff`` of any system, the most decisive first.
 
     Args:
         runs: Query id -> unit -> score, one run per system.
         qrels: Over units; every query that may be judged is a key.
         cutoff: Ranks that count.
+        pair: Positions of the two runs of the headline; the first and the last when None.
     """
+    first, second = pair or (0, len(runs) - 1)
     found: list[Unjudged] = []
     for query, grades in qrels.items():
-        ranks: list[Mapping[str, int]] = [
-            {unit: rank for rank, unit in enumerate(ranked(run.get(query, {}))[:cutoff], start=1)}
-            for run in runs
-        ]
+        ranks = [_ranks(run.get(query, {}), cutoff) for run in runs]
         for unit in set().union(*ranks) - grades.keys():
-            discounts = [1 / log2(seen[unit] + 1) if unit in seen else 0.0 for seen in ranks]
+            worth = [_discount(seen.get(unit)) for seen in ranks]
             best = min(seen[unit] for seen in ranks if unit in seen)
-            found.append(Unjudged(query, unit, best, round(max(discounts) - min(discounts), 6)))
-    return sorted(found, key=lambda one: (-one.could_change, one.best_rank, one.query_id, one.unit))
+            decide, change = abs(worth[first] - worth[second]), max(worth) - min(worth)
+            found.append(Unjudged(query, unit, best, round(decide, 6), round(change, 6)))
+    return sorted(
+        found, key=lambda one: (-one.could_decide, -one.could_change, one.best_rank, one.query_id, one.unit)
+    )
+
+
+def _ranks(scores: Mapping[str, float], cutoff: int) -> dict[str, int]:
+    return {unit: rank for rank, unit in enumerate(ranked(scores)[:cutoff], start=1)}
+
+
+def _discount(rank: int | None) -> float:
+    """What one grade at this rank adds to the DCG."""
+    return 1 / log2(rank + 1) if rank else 0.0

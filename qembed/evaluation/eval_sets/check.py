@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Set
 
 from qembed.evaluation.eval_sets.beir import qrels_rows, query_lines
-from qembed.evaluation.eval_sets.eval_set import EvalSet, split_files
+from qembed.evaluation.eval_sets.eval_set import EvalSet, judged_anywhere
 from qembed.evaluation.eval_sets.findings import finding
 from qembed.records import Finding
 
@@ -16,7 +16,7 @@ def check_queries(eval_set: EvalSet) -> list[Finding]:
     The findings of reading the files, ``eval_set.findings``, are not repeated.
     """
     findings: list[Finding] = []
-    unanswerable, judged = eval_set.unanswerable, _judged_anywhere(eval_set)
+    unanswerable, judged = eval_set.unanswerable, judged_anywhere(eval_set)
     first_of: dict[str, str] = {}
     seen: set[str] = set()
     for line, query_id, text in query_lines(eval_set.queries_file, lambda _: None):
@@ -65,14 +65,6 @@ def check_against(eval_set: EvalSet, chunk_ids: Set[str], page_ids: Set[str]) ->
                 reason = f"the corpus has no {eval_set.card.level} {row.item_id!r} (query {row.query_id!r})"
                 missing.append(finding("unknown-item", eval_set.qrels_file, reason, line=row.line))
     return [*missing, *findings]
-
-
-def _judged_anywhere(eval_set: EvalSet) -> set[str]:
-    judged = set(eval_set.qrels)
-    for split, path in split_files(eval_set.folder).items():
-        if split != eval_set.card.split and not judged >= eval_set.queries.keys():
-            judged |= {row.query_id for row in qrels_rows(path, lambda _: None)}
-    return judged
 
 
 def _other_corpus(level: str, wanted: set[str], known: Collection[str], others: Set[str]) -> str:

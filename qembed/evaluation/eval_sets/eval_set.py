@@ -22,7 +22,18 @@ from qembed.evaluation.eval_sets.groups import Groups, query_groups, read_groups
 from qembed.evaluation.eval_sets.questions import read_questions
 from qembed.records import Finding, OnFinding, Qrels
 
-__all__ = ["CARD", "Card", "EvalSet", "Level", "load_eval_set", "read_card", "unjudged_set", "write_card"]
+__all__ = [
+    "CARD",
+    "Card",
+    "EvalSet",
+    "Level",
+    "Waiting",
+    "load_eval_set",
+    "read_card",
+    "unjudged_set",
+    "waiting",
+    "write_card",
+]
 
 QRELS_SUFFIXES = (".tsv", ".txt", ".csv", ".jsonl")
 
@@ -117,6 +128,38 @@ def unjudged_set(path: Path, *, level: Level = "chunk") -> EvalSet:
     findings: list[Finding] = []
     questions = read_questions(path, findings.append)
     return EvalSet(path, Card(name=path.stem, level=level), questions, {}, tuple(findings))
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Queries that the split which was read does not judge.
+
+    Attributes:
+        queries: Query id -> text of those that no split judges, in the order of the file.
+        elsewhere: How many others another split judges.
+    """
+
+    queries: dict[str, str]
+    elsewhere: int
+
+
+def waiting(eval_set: EvalSet) -> Waiting:
+    """What nobody has judged of an eval set that is partly judged."""
+    others = {name: text for name, text in eval_set.queries.items() if name not in eval_set.qrels}
+    if not others or not eval_set.qrels:
+        return Waiting({}, 0)
+    judged = judged_anywhere(eval_set)
+    left = {name: text for name, text in others.items() if name not in judged}
+    return Waiting(left, len(others) - len(left))
+
+
+def judged_anywhere(eval_set: EvalSet) -> set[str]:
+    """Ids of the queries that any split judges; other splits are read only where this one leaves some out."""
+    judged = set(eval_set.qrels)
+    for split, path in split_files(eval_set.folder).items():
+        if split != eval_set.card.split and not judged >= eval_set.queries.keys():
+            judged |= {row.query_id for row in qrels_rows(path, lambda _: None)}
+    return judged
 
 
 def queries_file(folder: Path) -> Path:

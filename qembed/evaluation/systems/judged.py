@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ class Judged:
 
     Attributes:
         eval_set: Where the judgements come from.
-        queries: Query id -> text of the judged queries; of all where nothing is judged yet.
-        qrels: Over judged units; for each of ``queries``. Empty for each where nothing is judged yet.
+        queries: Query id -> text of the judged queries, then of those that were asked along; of all where
+            nothing is judged yet.
+        qrels: Over judged units; for each judged query. Empty for each query where nothing is judged yet.
         side: The vectors, with what a search found for each query.
         findings: What is wrong with the eval set, or does not fit the vectors.
     """
@@ -70,6 +72,7 @@ def ask(
     *,
     results: int = RESULTS,
     texts: int = 1,
+    along: Mapping[str, str] | None = None,
     progress: Progress = Progress(),
 ) -> Judged:
     """Encode the judged queries, search the vectors, and name judged items as the vectors' units are named.
@@ -79,20 +82,22 @@ def ask(
         options: Which vectors, and how they are asked.
         results: Judged units retrieved per query.
         texts: Distinct texts retrieved per query, at least.
+        along: Query id -> text of queries that nobody has judged, which are asked too.
         progress: Receives the progress of every phase.
 
     Raises:
         Mismatch: None of the relevant items is among the vectors' texts, or as ``open_side``.
         QembedError: As ``open_side``.
     """
-    queries = eval_set.judged or eval_set.queries
+    judged = eval_set.judged or eval_set.queries
+    queries = {**judged, **(along or {})}
     level = eval_set.card.level
     side = open_side(
         options, queries, level, results=results, texts=texts, qrels=eval_set.qrels, progress=progress
     )
     chunks = {name for names in side.collection.chunks for name in names}
     pages = {page for pages in side.collection.pages for page in pages}
-    qrels = side.units.qrels({query: eval_set.qrels.get(query, {}) for query in queries})
+    qrels = side.units.qrels({query: eval_set.qrels.get(query, {}) for query in judged})
     if not eval_set.qrels:
         return Judged(eval_set, queries, qrels, side, eval_set.findings)
     findings = (*eval_set.findings, *check_against(eval_set, chunks, pages))

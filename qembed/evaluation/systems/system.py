@@ -124,6 +124,12 @@ def system_names(choices: Choices) -> list[str]:
     ]
 
 
+def headline_pair(names: Sequence[str]) -> tuple[int, int]:
+    """Positions of the system in question and of what it is compared with, as far as no verdict says which:
+    the vectors with the baseline; without a baseline the last system with the vectors."""
+    return (0, names.index(BASELINE)) if BASELINE in names else (len(names) - 1, 0)
+
+
 def build_systems(
     sides: Sequence[Side],
     queries: dict[str, str],

@@ -112,7 +112,7 @@ class Explorer {
     this.order = "change";
     this.grades = data.queries.map((query) => new Map(query.judged));
     this.ranks = data.queries.map((query) => new Map(query.ranks.map(([unit, ...ranks]) => [unit, ranks])));
-    this.answered = data.queries.map((query) => !data.judged || query.judged.some(([, grade]) => grade > 0));
+    this.answered = data.queries.map((query) => !data.judged || query.waiting || query.judged.some(([, grade]) => grade > 0));
     this.#controls();
     this.root.hidden = false;
     this.show();
@@ -141,8 +141,9 @@ class Explorer {
     ["lost", "Lost", (at) => this.change(at) < -1e-9],
     ["same", "Unchanged", (at) => this.change(at) !== null && Math.abs(this.change(at)) <= 1e-9],
     ["unjudged", "Unjudged on top", (at) => [this.left, this.right].some((system) => this.top(at, system).slice(0, 3).some(([unit]) => !this.grades[at].has(unit)))],
-    ["none", "Nothing relevant found", (at) => this.answered[at] && !this.top(at, this.right).some(([unit]) => this.grades[at].get(unit) > 0)],
+    ["none", "Nothing relevant found", (at) => this.answered[at] && !this.data.queries[at].waiting && !this.top(at, this.right).some(([unit]) => this.grades[at].get(unit) > 0)],
     ["unanswerable", "No answer exists", (at) => !this.answered[at]],
+    ["waiting", "Not judged yet", (at) => this.data.queries[at].waiting],
   ];
 
   #controls() {
@@ -202,7 +203,7 @@ class Explorer {
   #row(at) {
     const query = this.data.queries[at];
     const change = this.change(at);
-    const numbers = change === null ? "not defined" : `${fixed(this.value(at, this.left))} → ${fixed(this.value(at, this.right))}`;
+    const numbers = query.waiting ? "not judged" : change === null ? "not defined" : `${fixed(this.value(at, this.left))} → ${fixed(this.value(at, this.right))}`;
     const direction = this.data.judged ? Math.sign(Math.abs(change) > 1e-9 ? change : 0) : 0;
     const [sign, word] = [["▼", "lost"], ["", ""], ["▲", "gained"]][direction + 1];
     const panel = make("div", { class: "panel", id: `query-${at}`, hidden: true });

@@ -158,23 +158,30 @@ class Judge {
     if (held) this.card.focus({ preventScroll: true });
   }
 
-  /* On how many questions each of the two systems of the headline is ahead, by DCG@10 of all grades so far. */
+  /* How the two systems of the headline stand by all grades so far; see outlook.js. */
   #soFar() {
     const given = new Map(this.data.unjudged.map((item) => [`${item[0]} ${item[1]}`, this.graded(item)?.grade]));
-    const [before, now] = this.data.pair;
-    const names = this.data.pair.map((system) => this.data.systems[system].name);
-    const ahead = { before: 0, same: 0, now: 0 };
-    this.data.queries.forEach((query, at) => {
+    const rule = this.data.judging;
+    const [system, baseline] = rule.pair;
+    let [known, left] = [0, 0];
+    const questions = this.data.queries.map((query, at) => {
       const judged = new Map(query.judged);
-      const grade = (unit) => (judged.get(unit) ?? Number(given.get(`${at} ${unit}`))) || 0;
-      const dcg = (system) => query.hits[system].slice(0, 10).reduce((sum, [unit], i) => sum + grade(unit) / Math.log2(i + 2), 0);
-      const [old, fresh] = [dcg(before), dcg(now)];
-      if (old || fresh) ahead[Math.abs(fresh - old) < 1e-9 ? "same" : fresh > old ? "now" : "before"] += 1;
+      const pulls = new Map();
+      for (const [place, sign] of [[system, 1], [baseline, -1]]) {
+        query.hits[place].slice(0, 10).forEach(([unit], i) => pulls.set(unit, (pulls.get(unit) ?? 0) + sign / Math.log2(i + 2)));
+      }
+      let [now, low, high] = [0, 0, 0];
+      for (const [unit, pull] of pulls) {
+        if (pull === 0) continue;
+        const grade = judged.get(unit) ?? given.get(`${at} ${unit}`);
+        if (typeof grade === "number") { now += pull * grade; known += 1; continue; }
+        low += Math.min(0, pull) * rule.highest;
+        high += Math.max(0, pull) * rule.highest;
+        left += 1;
+      }
+      return [now, now + low, now + high];
     });
-    const rank = (at, unit, system) => this.data.queries[at].hits[system].slice(0, 10).findIndex(([found]) => found === unit);
-    const open = this.items.filter((item) => !this.graded(item) && rank(item[0], item[1], before) !== rank(item[0], item[1], now)).length;
-    const left = open ? `${open} results left can change it.` : "No result left can change it.";
-    return `${names[1]} is ahead on ${ahead.now} questions, ${names[0]} on ${ahead.before}, equal on ${ahead.same}. ${left}`;
+    return outlookWords(outlook(questions, rule, known, left), rule, this.data.systems[system].name, this.data.systems[baseline].name);
   }
 
   #list() {

@@ -569,8 +569,8 @@ class TestUnits:
 
     def test_unjudged_units_of_the_first_ten(self, shelf: Made) -> None:
         result = run(shelf, bm25=False)
-        query, unit, rank, could_change = result.unjudged[0]
-        assert could_change == 0  # there is nothing to compare
+        query, unit, rank, could_decide, could_change = result.unjudged[0]
+        assert could_decide == could_change == 0  # there is nothing to compare
         assert rank == 1
         assert unit not in result.qrels[query]
         assert ranked(result.rows[0].system.run[query])[0] == unit

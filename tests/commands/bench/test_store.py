@@ -111,6 +111,8 @@ class TestDocument:
             "frontiers",
             "answerability",
             "unjudged",
+            "unjudged_queries",
+            "outlook",
             "qrels",
             "agreements",
             "gates",

@@ -13,7 +13,9 @@ from qembed.commands.bench.store import store_bench
 from qembed.commands.evalset.from_bench import begin_eval_set
 from qembed.commands.evalset.judgements import merge_judgements
 from qembed.errors import InputNotFound, UsageError
+from qembed.evaluation.eval_sets.beir import write_queries
 from qembed.evaluation.eval_sets.eval_set import load_eval_set, unjudged_set
+from qembed.report.stored import read_bench
 
 ROWS = "query-id\tcorpus-id\tscore\tjudge\tjudged-at\n"
 
@@ -61,7 +63,7 @@ def test_a_second_reviewer_is_merged_into_the_same_set(stored: Path, tmp_path: P
 def test_after_a_crash_before_the_first_row_the_command_without_bench_completes_it(
     stored: Path, tmp_path: Path
 ) -> None:
-    begin_eval_set(tmp_path / "mine", stored)
+    begin_eval_set(tmp_path / "mine", read_bench(stored))
     assert json.loads((tmp_path / "mine" / "queries.jsonl").read_text().splitlines()[0])["_id"] == "q00"
     merge_judgements(tmp_path / "mine", [exported(tmp_path, 3)])
     assert len(load_eval_set(tmp_path / "mine").judged) == 3
@@ -77,5 +79,17 @@ def test_what_cannot_be(stored: Path, tmp_path: Path) -> None:
         merge_judgements(tmp_path / "mine", [file], bench=tmp_path)
     assert not (tmp_path / "mine").exists()
     merge_judgements(tmp_path / "mine", [file], bench=stored)
-    with pytest.raises(UsageError, match="there already"):
+    write_queries(tmp_path / "mine" / "queries.jsonl", {"q00": "another question"})
+    with pytest.raises(UsageError, match="there already, with other questions"):
         merge_judgements(tmp_path / "mine", [file], bench=stored)
+
+
+def test_the_same_command_again_says_how_it_stands_now(stored: Path, tmp_path: Path) -> None:
+    """Both sides are the same vectors: no result can change anything."""
+    merge_judgements(tmp_path / "mine", [exported(tmp_path, 2)], bench=stored)
+    done = merge_judgements(tmp_path / "mine", [exported(tmp_path, 4)], bench=stored)
+    assert (done.count("added"), done.count("same")) == (2, 2)
+    assert done.standing is not None
+    assert done.standing[:2] == ("vectors", "baseline")
+    assert (done.standing.outlook.state, done.standing.outlook.equal) == ("impossible", 20)
+    assert merge_judgements(tmp_path / "mine", [exported(tmp_path, 5)]).standing is None
