@@ -279,7 +279,7 @@ def merge(
       qembed evalset merge-judgements my_eval_set qrels.tsv --on-conflict replace
     """
     from qembed.commands.evalset.judgements import merge_judgements, write_conflicts
-    from qembed.commands.evalset.view import merged_document, render_merged
+    from qembed.commands.evalset.judging_view import merged_document, render_merged
     from qembed.terminal.output import print_json
 
     merged = merge_judgements(

@@ -63,7 +63,7 @@ def judge(
     """
     from qembed.commands.evalset.judge import judge as run
     from qembed.commands.evalset.judge import judge_plan
-    from qembed.commands.evalset.view import judged_document, render_judged, render_plan
+    from qembed.commands.evalset.judging_view import judged_document, render_judged, render_plan
     from qembed.evaluation.judge.endpoint import KEY_VARIABLES, Endpoint
     from qembed.terminal.output import aside, print_json, say
     from qembed.terminal.progress import make_progress

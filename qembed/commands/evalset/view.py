@@ -9,14 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qembed.report.words import plural
 from qembed.terminal.output import grid
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from qembed.commands.evalset.evalset import Converted, CorpusSeen, DraftedEvalSet, EvalSetCheck
-    from qembed.commands.evalset.judge import JudgePlan, JudgeResult
-    from qembed.commands.evalset.judgements import MergedJudgements
     from qembed.evaluation.eval_sets.card import Card
     from qembed.evaluation.eval_sets.draft import Draft
     from qembed.evaluation.eval_sets.eval_set import EvalSet
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 CHECK_SCHEMA = "qembed.evalset-check/1"
 STATS_SCHEMA = "qembed.evalset-stats/1"
-MERGED_SCHEMA = "qembed.evalset-merged/1"
-JUDGED_SCHEMA = "qembed.evalset-judged/1"
 SHOWN = 3
 """Findings of each kind that are shown to people; ``--all`` shows all."""
 _EXAMPLES = 8
@@ -124,7 +121,7 @@ def render_check(
             continue
         style = {"error": "bold red", "warning": "bold yellow", "note": "bold"}[about.severity]
         yield ""
-        yield Text.assemble((kind, style), f" ({_count(len(found), about.severity)})")
+        yield Text.assemble((kind, style), f" ({plural(len(found), about.severity)})")
         yield grid([(_place(checked, each), each.reason) for each in found[:shown]])
         if shown is not None and len(found) > shown:
             yield f"  and {len(found) - shown:,} more (--all lists them)"
@@ -141,16 +138,16 @@ def render_draft(made: DraftedEvalSet, input: Path, wanted: int) -> Iterator[Ren
     drafted = made.draft
     kinds = Counter(query.kind for query in drafted.queries)
     places = Counter(query.subdirectory for query in drafted.queries)
-    yield f"{made.output}: {_count(len(drafted.queries), 'query', 'queries')}, synthetic until you edit them"
+    yield f"{made.output}: {plural(len(drafted.queries), 'query', 'queries')}, synthetic until you edit them"
     rows = [
-        ("from", f"{_chunks(drafted)}, {_count(drafted.candidates, 'candidate')}"),
-        ("kinds", ", ".join(_count(count, kind) for kind, count in kinds.most_common())),
+        ("from", f"{_chunks(drafted)}, {plural(drafted.candidates, 'candidate')}"),
+        ("kinds", ", ".join(plural(count, kind) for kind, count in kinds.most_common())),
         ("places", ", ".join(f"{name} {count}" for name, count in places.most_common())),
     ]
     if len(drafted.queries) < wanted:
         rows.append(("note", f"{wanted:,} were asked for; the chunks give no more that differ"))
     if made.findings:
-        rows.append(("note", f"{_count(len(made.findings), 'part')} of the chunks could not be read"))
+        rows.append(("note", f"{plural(len(made.findings), 'part')} of the chunks could not be read"))
     yield grid(rows)
     yield ""
     yield grid([(query.kind, query.text) for query in drafted.queries[:_EXAMPLES]])
@@ -166,118 +163,19 @@ def render_stats(eval_set: EvalSet, counted: EvalSetStats) -> Iterator[Renderabl
     yield grid(_counts(counted, eval_set.card.pool_depth))
     yield _spreads(counted)
     if eval_set.findings:
-        number = _count(len(eval_set.findings), "finding")
+        number = plural(len(eval_set.findings), "finding")
         yield f"{number} in these files: {command_line('check', eval_set.folder)} lists them"
 
 
 def render_converted(converted: Converted, has_corpus: bool) -> Iterator[str]:
     """What was written, line by line."""
-    queries = _count(converted.queries, "query", "queries")
+    queries = plural(converted.queries, "query", "queries")
     splits = ", ".join(f"{split} {count:,}" for split, count in converted.judgements.items())
     yield f"{converted.output}: {queries}, judgements: {splits}"
     for file in converted.files:
         yield f"  {file}"
     if has_corpus:
         yield "The corpus was not copied: it stays where it is."
-
-
-def render_plan(plan: JudgePlan, price: float | None) -> Iterator[str]:
-    """What would be sent, and the rubric."""
-    from qembed.evaluation.judge.rubric import MAX_CHARACTERS, RUBRIC
-
-    yield RUBRIC
-    yield ""
-    cost = "" if price is None else f", about {plan.tokens * price / 1e6:.2f} at {price:g} per million"
-    yield f"{_count(len(plan.pairs), 'result')} to grade, about {plan.tokens:,} tokens{cost}."
-    if plan.done:
-        yield f"{_count(plan.done, 'result')} graded before; they are not asked again."
-    if plan.truncated:
-        yield f"{_count(plan.truncated, 'result')} truncated to {MAX_CHARACTERS:,} characters."
-
-
-def render_judged(done: JudgeResult) -> Iterator[str]:
-    """What was graded."""
-    grades = ", ".join(f"grade {grade}: {count:,}" for grade, count in done.grades.items())
-    yield f"{done.file}: {_count(sum(done.grades.values()), 'result')} graded ({grades or 'none'})"
-    if done.tokens_in:
-        yield f"{done.tokens_in:,} tokens sent, {done.tokens_out:,} answered."
-    for query, unit, answer in done.unusable:
-        yield f"  no grade: query {query!r}, item {unit!r}: {answer!r}"
-    yield f"next: qembed evalset merge-judgements FOLDER {shlex.quote(str(done.file))}"
-
-
-def judged_document(done: JudgeResult) -> dict[str, Any]:
-    """One JSON document."""
-    return {
-        "schema": JUDGED_SCHEMA,
-        "file": str(done.file),
-        "grades": {str(grade): count for grade, count in done.grades.items()},
-        "unusable": [
-            {"query_id": query, "item_id": unit, "answer": answer} for query, unit, answer in done.unusable
-        ],
-        "tokens_in": done.tokens_in,
-        "tokens_out": done.tokens_out,
-    }
-
-
-def merged_document(merged: MergedJudgements, *, dry_run: bool) -> dict[str, Any]:
-    """Every judgement with what became of it, as one JSON document."""
-    return {
-        "schema": MERGED_SCHEMA,
-        "dry_run": dry_run,
-        "qrels": str(merged.qrels),
-        "log": str(merged.log),
-        "judgements": merged.judgements,
-        "standing": merged.standing
-        and {
-            "system": merged.standing.system,
-            "baseline": merged.standing.baseline,
-            **asdict(merged.standing.outlook),
-        },
-        "agreements": [
-            {"judges": list(judges), **{key: _nan_free(value) for key, value in asdict(found).items()}}
-            for judges, found in merged.agreements.items()
-        ],
-        "merged": [
-            {**asdict(entry.judgement), "outcome": entry.outcome, "grade_before": entry.before}
-            for entry in merged.merged
-        ],
-    }
-
-
-def _nan_free(value: Any) -> Any:
-    return None if value != value else value
-
-
-def render_merged(merged: MergedJudgements, *, dry_run: bool) -> Iterator[str]:
-    """What was added, and every conflict."""
-    would = "would be " if dry_run else ""
-    yield (
-        f"{merged.qrels}: {merged.count('added'):,} {would}added, {merged.count('same'):,} the same, "
-        f"{merged.count('replaced'):,} {would}replaced, {merged.count('kept'):,} kept as they were; "
-        f"{_count(merged.judgements, 'judgement')} {'then' if dry_run else 'now'}"
-    )
-    for judges, found in merged.agreements.items():
-        kappa = f"Cohen's kappa {found.kappa:.2f} ({found.low:.2f} to {found.high:.2f})"
-        if found.kappa != found.kappa:
-            kappa = "only one grade was given, so kappa says nothing"
-        yield (
-            f"{' and '.join(judges)}: {_count(found.items, 'item')} graded by both, "
-            f"{found.agreement:.0%} alike, {kappa}"
-        )
-    for entry in merged.conflicts:
-        given = entry.judgement
-        what = "stays" if entry.outcome == "kept" else f"becomes {given.grade}"
-        yield (
-            f"  conflict: query {given.query_id!r}, item {given.item_id!r}: {entry.before} {what}; "
-            f"{given.judge} says {given.grade} ({given.file}, line {given.line})"
-        )
-    if merged.count("kept"):
-        yield "To decide them: --conflicts FILE, fill in the score, and merge it with --on-conflict replace."
-    if merged.standing is not None:
-        yield merged.standing.words
-    if not dry_run:
-        yield f"Who judged what, and when: {merged.log}"
 
 
 def _facts(checked: EvalSetCheck) -> list[tuple[str, str]]:
@@ -304,7 +202,7 @@ def _verdict(checked: EvalSetCheck, strict: bool) -> RenderableType:
     from rich.text import Text
 
     kinds: tuple[Severity, ...] = ("error", "warning", "note")
-    counts = [_count(number, kind) for kind in kinds if (number := checked.count(kind))]
+    counts = [plural(number, kind) for kind in kinds if (number := checked.count(kind))]
     if not checked.sound(strict=strict):
         why = "" if checked.count("error") else " (--strict)"
         return Text.assemble((", ".join(counts), "bold red"), f"{why}: mend this before you measure.")
@@ -344,12 +242,8 @@ def _spreads(counted: EvalSetStats) -> RenderableType:
     return rows
 
 
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
 def _chunks(read: CorpusSeen | Draft) -> str:
-    return f"{_count(read.chunks, 'chunk')} of {_count(read.pages, 'page')}"
+    return f"{plural(read.chunks, 'chunk')} of {plural(read.pages, 'page')}"
 
 
 def command_line(name: str, folder: Path) -> str:
