@@ -13,10 +13,10 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
+_HOURS, _MINUTES = r"(?:[01]\d|2[0-3])", r"[0-5]\d"
 _MOMENT = re.compile(
-    r"(?P<day>\d{4}-\d\d-\d\d)"
-    r"([T ](?P<time>\d\d:\d\d)((?P<seconds>:\d\d)(\.(?P<fraction>\d{1,9}))?"
-    r"(?P<offset>[Zz]|(?P<sign>[+-])(?P<hours>\d\d)(:?(?P<minutes>\d\d))?)?)?)?",
+    rf"(?P<day>\d{{4}}-\d\d-\d\d)([T ](?P<time>{_HOURS}:{_MINUTES})((?P<seconds>:{_MINUTES})"
+    rf"(\.(?P<fraction>\d{{1,9}}))?([Zz]|(?P<sign>[+-])(?P<hours>{_HOURS})(:?(?P<minutes>{_MINUTES}))?)?)?)?",
     re.ASCII,
 )
 _EPOCH = datetime(1970, 1, 1)
@@ -32,14 +32,12 @@ def microseconds(value: object) -> int | None:
     if found is None:
         return None
     try:
-        written = f"{found['day']} {found['time'] or '00:00'}{found['seconds'] or ':00'}"
-        local = datetime.strptime(written, "%Y-%m-%d %H:%M:%S")
-    except ValueError:
+        local = datetime.fromisoformat(
+            f"{found['day']} {found['time'] or '00:00'}{found['seconds'] or ':00'}"
+        )
+    except ValueError:  # no such day
         return None
-    hours, minutes = int(found["hours"] or 0), int(found["minutes"] or 0)
-    if hours > 23 or minutes > 59 or (found["seconds"] or "") > ":59":
-        return None
-    offset = timedelta(hours=hours, minutes=minutes) // _MICROSECOND
+    offset = timedelta(hours=int(found["hours"] or 0), minutes=int(found["minutes"] or 0)) // _MICROSECOND
     fraction = int((found["fraction"] or "").ljust(6, "0")[:6])
     return (local - _EPOCH) // _MICROSECOND + fraction - (-offset if found["sign"] == "-" else offset)
 

@@ -137,7 +137,7 @@ def filled(kind: IndexName, payloads: list[dict[str, Any]]) -> Iterator[Index]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(question=questions())
 def test_every_index_gives_what_matches_says(
     kind: IndexName, question: tuple[list[dict[str, Any]], list[list[Condition]]]
