@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from qembed.corpus import content_sha256
 from qembed.corpus.normal import normal_form
-from qembed.index.payload import metadata_of, point_of
+from qembed.index.payload import metadata_of, point_of, same_payload
 from qembed.store import Record
 
 VECTOR = np.array([3, 4], dtype=np.float32)
@@ -95,3 +95,22 @@ def test_a_record_read_back_from_its_payload_has_the_same_payload(
     payload = point_of(record(metadata=metadata, text=text)).payload
     back = record(id=payload["chunk_id"], text=payload.get("text"), metadata=metadata_of(payload))
     assert point_of(back).payload == payload
+
+
+@pytest.mark.parametrize(
+    ("sent", "found", "same"),
+    [
+        ({"a": [1, {"b": None}], "c": "x"}, {"c": "x", "a": [1, {"b": None}]}, True),
+        (1.0077493627254296e-162, 1.0077493627254295e-162, True),  # what the engine made of it
+        (0.1, 0.10000000001, False),
+        (2**53, 2**53 + 1, False),
+        (1, 1.0, False),
+        (1, True, False),
+        ("1", 1, False),
+        ({"a": 1}, {"a": 1, "b": None}, False),
+        ([1, 2], [1], False),
+        (None, "", False),
+    ],
+)
+def test_what_an_engine_returned_is_what_was_sent(sent: Any, found: Any, same: bool) -> None:
+    assert same_payload(sent, found) is same
