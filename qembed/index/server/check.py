@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qembed.errors import CheckFailed, QembedError
+from qembed.index.payload import same_payload
 from qembed.index.points import comparable
 from qembed.index.protocol import Point, Similarity
 from qembed.index.server.send import held_sha256
@@ -157,9 +158,11 @@ def _payload_differs(sent: Point, held: Any) -> str | None:
     """How a payload differs, in words; None where it does not."""
     payload = held.payload or {}
     keys = sorted(
-        key for key in payload.keys() | sent.payload.keys() if payload.get(key) != sent.payload.get(key)
+        key
+        for key in payload.keys() | sent.payload.keys()
+        if key not in payload or not same_payload(sent.payload.get(key), payload[key])
     )
-    return f"payload differs in {keys}" if payload != sent.payload else None
+    return f"payload differs in {keys}" if keys else None
 
 
 def _differs(

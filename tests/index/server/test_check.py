@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -99,6 +100,19 @@ class TestSample:
         sample = fill(client, points(3))
         stub.db.set_payload("docs", payload, points=[sample[0][0]])
         with pytest.raises(CheckFailed, match=f"payload differs in \\['{next(iter(payload))}'\\]"):
+            check_sample(client, "docs", sample, similarity="cosine")
+
+    @pytest.mark.parametrize(
+        ("found", "right"), [(1.0077493627254295e-162, True), (1.00774936e-162, False), (None, False)]
+    )
+    def test_the_last_digit_of_a_float_is_the_servers(
+        self, stub: QdrantStub, client: QdrantClient, found: float | None, right: bool
+    ) -> None:
+        """What Qdrant's engine reads 1.0077493627254296e-162 as."""
+        (point,) = points(1)
+        sample = fill(client, [Point(point.chunk_id, point.vector, {"n": 1.0077493627254296e-162})])
+        stub.db.set_payload("docs", {"n": found}, points=[sample[0][0]])
+        with contextlib.nullcontext() if right else pytest.raises(CheckFailed, match="differs in \\['n'\\]"):
             check_sample(client, "docs", sample, similarity="cosine")
 
 
