@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from qembed.evaluation.statistics.verdict import Comparison, Verdict
 from qembed.evaluation.systems.system import BASELINE
-from qembed.report.names import reranker_name
+from qembed.report.names import is_baseline, reranker_name
 from qembed.report.stored import StoredBench, comparison_of, doubtful
 from qembed.report.words import MARKS, TONES, count, interval, known, milliseconds, number, plural, signed
 
@@ -48,9 +48,9 @@ def asked(bench: StoredBench) -> Asked | None:
     """
     others = [(system, comparison_of(system["comparisons"][bench.primary])) for system in bench.systems[1:]]
     for system, found in others:
-        if system["name"] == "baseline":
-            return Asked("baseline", bench.names[0], "baseline", turned(found))
-    order = ("reranked", "fusion", "bm25")
+        if is_baseline(system):
+            return Asked(BASELINE, bench.names[0], "baseline", turned(found))
+    order = ("reranked", "fusion", "bm25", "run")
     best = min(
         others,
         key=lambda pair: (

@@ -16,7 +16,7 @@ def bench_junit(bench: StoredBench) -> str:
     gates = document["gates"]
     suite = Xml.Element(
         "testsuite",
-        name=f"qembed bench {document['eval_set']['name']}",
+        name=f"{_made_by(bench)} {document['eval_set']['name']}",
         tests=str(max(len(gates), 1)),
         failures=str(sum(not gate["passed"] for gate in gates)),
         timestamp=document["created"],
@@ -27,7 +27,8 @@ def bench_junit(bench: StoredBench) -> str:
         if not gate["passed"]:
             Xml.SubElement(case, "failure", message=_plain(gate["words"]))
     if not gates:
-        Xml.SubElement(suite, "testcase", classname="bench", name=_plain(headline(bench, question)))
+        words = _plain(headline(bench, question))
+        Xml.SubElement(suite, "testcase", classname=_made_by(bench).partition(" ")[2], name=words)
     notes = [headline(bench, question), *cautions(bench, question)]
     Xml.SubElement(suite, "system-out").text = _plain("\n".join(notes))
     Xml.indent(suite)
@@ -42,8 +43,14 @@ def bench_annotations(bench: StoredBench) -> list[str]:
         for gate in bench.document["gates"]
         if not gate["passed"]
     ]
-    lines += [f"::warning title=qembed bench::{_data(words)}" for words in cautions(bench, question)]
-    return [*lines, f"::notice title=qembed bench::{_data(headline(bench, question))}"]
+    title = _made_by(bench)
+    lines += [f"::warning title={title}::{_data(words)}" for words in cautions(bench, question)]
+    return [*lines, f"::notice title={title}::{_data(headline(bench, question))}"]
+
+
+def _made_by(bench: StoredBench) -> str:
+    """The command; a bench did not say so before ``compare`` stored anything."""
+    return f"qembed {bench.document.get('command', 'bench')}"
 
 
 def _data(text: str) -> str:

@@ -13,7 +13,6 @@ import orjson
 
 from qembed.evaluation.diagnose.agreement import overlap
 from qembed.evaluation.diagnose.outlook import LEAST_LEADS, SO_FAR, WORDS, critical_counts, highest_grade
-from qembed.evaluation.systems.system import headline_pair
 from qembed.report.asked import asked
 from qembed.report.stored import StoredBench
 
@@ -69,7 +68,7 @@ def explorer_data(bench: StoredBench, limits: Limits, *, links: str | None = Non
     queries = [_query(line, bench, units, texts, limits) for line in bench.shown]
     places = {line["query_id"]: at for at, line in enumerate(bench.shown)}
     unjudged = [
-        [places[query], units.of(unit), rank] for query, unit, rank in bench.unjudged if query in places
+        [places[query], units.of(unit), rank] for query, unit, rank in judgeable(bench) if query in places
     ]
     judged = bench.document["eval_set"]
     return {
@@ -81,7 +80,7 @@ def explorer_data(bench: StoredBench, limits: Limits, *, links: str | None = Non
         ],
         "pair": _pair(bench),
         "judging": _judging(bench),
-        "limits": [side["max_tokens"] for side in bench.document["sides"]],
+        "limits": [side["max_tokens"] for side in bench.document["sides"]] or [None],
         "level": judged["level"],
         "key": hashlib.sha256(f"{judged['name']}\0{judged['split']}".encode()).hexdigest()[:16],
         "evalSet": judged["name"],
@@ -95,6 +94,18 @@ def explorer_data(bench: StoredBench, limits: Limits, *, links: str | None = Non
         "queries": queries,
         "unjudged": unjudged,
     }
+
+
+def judgeable(bench: StoredBench) -> list[tuple[str, str, int]]:
+    """Unjudged results whose texts are known, with their queries: without, nobody can judge them."""
+    known = {
+        (line["query_id"], hit["unit"])
+        for line in bench.shown
+        for found in line["systems"].values()
+        for hit in found["hits"]
+        if line["text"] and (found["side"], hit["chunk_id"]) in bench.texts
+    }
+    return [entry for entry in bench.unjudged if entry[:2] in known]
 
 
 def packed(data: dict[str, Any]) -> str:
@@ -112,7 +123,7 @@ def _query(
         own = found["hits"][: limits.hits] if found else []
         hits.append(
             [
-                [units.of(hit["unit"]), texts.of((found["side"], hit["chunk_id"])), round(hit["score"], 4)]
+                [units.of(hit["unit"]), _text_of(found["side"], hit, bench, texts), round(hit["score"], 4)]
                 for hit in own
             ]
         )
@@ -130,10 +141,16 @@ def _query(
     }
 
 
+def _text_of(side: int, hit: dict[str, Any], bench: StoredBench, texts: _Numbers) -> int | None:
+    """Position of the hit's text; None where nobody knows it."""
+    key = side, hit["chunk_id"]
+    return texts.of(key) if key in bench.texts else None
+
+
 def _pair(bench: StoredBench) -> list[int]:
     """Positions of the two systems that are shown first: those of the headline."""
     if not bench.judged:
-        return sorted(headline_pair(bench.names))
+        return sorted(bench.pair)
     question = asked(bench)
     return [bench.names.index(question.old), bench.names.index(question.new)] if question else [0, 0]
 
@@ -141,7 +158,7 @@ def _pair(bench: StoredBench) -> list[int]:
 def _judging(bench: StoredBench) -> dict[str, Any]:
     """What ``outlook.js`` needs to say how the comparison stands."""
     return {
-        "pair": list(headline_pair(bench.names)),
+        "pair": list(bench.pair),
         "critical": critical_counts(len(bench.shown), len(bench.names) - 1),
         "highest": highest_grade(line["judged"] for line in bench.queries),
         "leastLeads": LEAST_LEADS,

@@ -46,7 +46,7 @@ def level(bench: StoredBench, question: Asked | None) -> Iterator[str]:
     )
     new, old = (found_among_first(bench, name) for name in (question.new, question.old))
     answered = sum(_has_answer(line) for line in bench.queries)
-    unit = "page" if bench.document["eval_set"]["level"] == "page" else "text"
+    unit = {"page": "page", "chunk": "text"}.get(bench.document["eval_set"]["level"], "result")
     yield (
         f"A right {unit} is among the first ten for {count(new)} of {plural(answered, 'question')} "
         f"({count(old)} before)."
@@ -94,6 +94,7 @@ def cautions(bench: StoredBench, question: Asked | None) -> Iterator[str]:
             f"With {plural(found.n, 'question')}, a difference below "
             f"{number(found.detectable_difference, 2)} is often missed."
         )
+    yield from _unanswered(bench)
     yield from _unjudged(bench, question)
 
 
@@ -112,6 +113,17 @@ def judging(bench: StoredBench) -> Iterator[str]:
     compared = next(system for system in bench.systems[1:] if system["name"] in found[:2])
     if waits or comparison_of(compared["comparisons"][bench.primary]).verdict == "cannot tell":
         yield found.outlook.words(bench.labels[found.system], bench.labels[found.baseline])
+
+
+def _unanswered(bench: StoredBench) -> Iterator[str]:
+    """Judged queries that a run from elsewhere does not answer."""
+    for system in bench.systems:
+        left = system["info"].get("queries_not_answered", 0)
+        if left:
+            yield (
+                f"{bench.labels[system['name']]} does not answer {count(left)} of "
+                f"{plural(bench.document['eval_set']['queries'], 'question')}; each counts 0."
+            )
 
 
 def _unjudged(bench: StoredBench, question: Asked) -> Iterator[str]:
@@ -153,8 +165,9 @@ def failures(bench: StoredBench, question: Asked | None) -> Iterator[Line]:
     weakest = _weakest(bench, question.new if question else bench.names[0])
     if weakest:
         yield Line(weakest)
-    side = bench.document["sides"][0]
-    if side["texts_cut"]:
+    for side in bench.document["sides"][:1]:
+        if not side["texts_cut"]:
+            continue
         yield Line(
             f"{percent(side['texts_cut'] / side['texts'], 0)} of the texts are longer than the "
             f"{count(side['max_tokens'])} tokens that the model reads; the rest of them was not embedded."

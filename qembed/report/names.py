@@ -6,19 +6,29 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from qembed.evaluation.systems.system import BASELINE
+
 
 def display_names(document: Mapping[str, Any]) -> dict[str, str]:
     """Name of each system of a ``bench.json`` -> its name on the page; no two are the same."""
-    two = any(system["name"] == "baseline" for system in document["systems"])
-    search = "Vector search" if document["sides"][0]["index"] == "exact" else "Qdrant"
-    bases = {"vectors": "New embeddings" if two else search, "baseline": "Existing embeddings"}
+    two = any(map(is_baseline, document["systems"]))
+    exact = any(side["index"] == "exact" for side in document["sides"][:1])
+    search = "Vector search" if exact else "Qdrant"
+    bases = {"vectors": "New embeddings" if two else search, BASELINE: "Existing embeddings"}
     found = {system["name"]: _name(system["name"], system["kind"], bases) for system in document["systems"]}
     counts = Counter(found.values())
     return {name: shown if counts[shown] == 1 else name for name, shown in found.items()}
 
 
+def is_baseline(system: Mapping[str, Any]) -> bool:
+    """Whether a system of a ``bench.json`` is existing embeddings; a run may be called so too."""
+    return bool(system["name"] == BASELINE and system["kind"] == "vectors")
+
+
 def _name(name: str, kind: str, bases: Mapping[str, str]) -> str:
     match kind:
+        case "run":
+            return name
         case "reranked":
             base, _, reranker = name.partition(" > ")
             return f"{bases.get(base, _combined(base, bases))} + {reranker_name(reranker)}"

@@ -61,6 +61,7 @@ def bench_page(
         "checked": checked,
         "steps": repeat_commands(bench, list(embeddings)),
         "provenance": provenance_table(bench, list(embeddings)),
+        "texts": bool(bench.texts),
     }
     template = "bench.html.j2" if bench.judged else "unjudged.html.j2"
     scripts = ("charts.js", "tables.js", "explorer.js", "outlook.js", "judge.js", "start.js")

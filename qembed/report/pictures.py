@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from qembed.report.asked import depths, turned
+from qembed.report.names import is_baseline
 from qembed.report.stored import StoredBench, comparison_of
 from qembed.report.svg import Drawing, Scale, tick_label
 from qembed.report.tables import Cell, Table, cells, numeric
@@ -62,11 +63,9 @@ def bench_forest(bench: StoredBench) -> Forest | None:
         for system in bench.systems[1:]
     ]
     first = bench.labels[bench.names[0]]
-    names = {bench.labels[name]: name for name in bench.names}
+    existing = {bench.labels[system["name"]] for system in bench.systems if is_baseline(system)}
     found = [
-        (f"{first} against existing", turned(comparison))
-        if names[label] == "baseline"
-        else (label, comparison)
+        (f"{first} against existing", turned(comparison)) if label in existing else (label, comparison)
         for label, comparison in found
     ]
     return forest(f"Difference in {bench.primary} against {first}", found) if found else None

@@ -12,6 +12,9 @@ from qembed.report.tables import Cell, Table
 from qembed.report.words import NONE, duration
 from qembed.store.environment import DISTRIBUTION
 
+_MEASURING = ("numpy", "scipy", "pandas", "ranx", "numba")
+"""Libraries that a comparison of runs uses."""
+
 
 def provenance_table(bench: StoredBench, embeddings: list[Embedding]) -> Table:
     """Every version, hash and setting: what of, key, value."""
@@ -40,12 +43,15 @@ def repeat_commands(bench: StoredBench, embeddings: list[Embedding]) -> list[tup
     """What to run to get these numbers again: why, and the command line; none where only words are known."""
     document = bench.document
     made = document["environment"]
+    compared = document.get("command") == "compare"
     versions = {
-        **made.get("libraries", {}),
-        **{k: v for k, v in made.get("evaluation_libraries", {}).items() if v},
+        name: version
+        for part in ("libraries", "evaluation_libraries")
+        for name, version in made.get(part, {}).items()
+        if version and (not compared or name in _MEASURING)
     }
     # "2.13.0+cpu" is what a build calls itself; the registry has 2.13.0.
-    pins = " ".join(f"{name}=={version.partition('+')[0]}" for name, version in versions.items() if version)
+    pins = " ".join(f"{name}=={version.partition('+')[0]}" for name, version in versions.items())
     steps = [_installed(made), ("the libraries that were used", f"pip install {pins}")]
     packages = document["eval_set"]["packages"]
     if packages:
@@ -55,7 +61,7 @@ def repeat_commands(bench: StoredBench, embeddings: list[Embedding]) -> list[tup
         command = corpus.startswith("qembed ")
         steps.append(("the corpus", corpus) if command else (f"the corpus: {corpus}", ""))
     steps += [("the vectors", shlex.join(embedding.command)) for embedding in embeddings if embedding.command]
-    steps.append(("this bench", shlex.join(made["command"])))
+    steps.append((f"this {'comparison' if compared else 'bench'}", shlex.join(made["command"])))
     steps.append(("this page", f"qembed report {shlex.quote(str(bench.folder))}"))
     return steps
 

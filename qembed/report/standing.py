@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from qembed.evaluation.diagnose.outlook import Outlook, outlook_of
-from qembed.evaluation.systems.system import headline_pair
 from qembed.records import Qrels, Run
 from qembed.report.stored import StoredBench
 
@@ -38,7 +37,7 @@ def standing(bench: StoredBench, qrels: Qrels) -> Standing | None:
     """
     if len(bench.names) < 2:
         return None
-    system, baseline = (bench.names[at] for at in headline_pair(bench.names))
+    system, baseline = (bench.names[at] for at in bench.pair)
     judged: Qrels = {
         line["query_id"]: {**line["judged"], **qrels.get(line["query_id"], {})} for line in bench.shown
     }

@@ -15,6 +15,7 @@ from qembed.errors import InputNotFound, Mismatch
 from qembed.evaluation.eval_sets.runs import read_run
 from qembed.evaluation.retrieve.ordering import ranked
 from qembed.evaluation.statistics.verdict import Comparison
+from qembed.evaluation.systems.system import headline_pair
 from qembed.report.names import display_names
 
 SCHEMA = "qembed.bench/2"
@@ -95,6 +96,11 @@ class StoredBench:
     def names(self) -> list[str]:
         """Names of the systems."""
         return [system["name"] for system in self.document["systems"]]
+
+    @property
+    def pair(self) -> tuple[int, int]:
+        """Positions of the two systems in question (``headline_pair``); a run may have any name."""
+        return headline_pair([system["name"] * (system["kind"] != "run") for system in self.systems])
 
     @property
     def labels(self) -> dict[str, str]:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from qembed.errors import UsageError
 from qembed.evaluation.diagnose.decisive import Unjudged
-from qembed.evaluation.eval_sets.card import Card
+from qembed.evaluation.eval_sets.card import CARD, Card
 from qembed.evaluation.eval_sets.groups import Groups, repeated
 from qembed.evaluation.eval_sets.trec import write_runs
 from qembed.evaluation.systems.measured import Measured
@@ -205,7 +205,7 @@ def eval_set_entry(
         qrels: Over judged units.
         judged: Query id -> text of the judged queries, as far as texts are known.
         groups: Queries that are drawn together.
-        sha256: Of its files.
+        sha256: Hash of its files.
     """
     return {
         "folder": str(folder),
@@ -227,6 +227,11 @@ def hash_of(files: Mapping[str, Path]) -> str:
         if path.is_file():
             digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def eval_set_hash(folder: Path, *files: Path) -> str:
+    """``hash_of`` files of an eval set and its card."""
+    return hash_of({path.relative_to(folder).as_posix(): path for path in (*files, folder / CARD)})
 
 
 def file_name(system: str) -> str:

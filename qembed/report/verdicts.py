@@ -75,8 +75,12 @@ def basis(bench: StoredBench) -> list[tuple[str, str]]:
             + f"; {plural(judged['judgements'], 'judgement')} of {judged['level']}s",
         ),
         ("Judged", _judged(bench)),
-        ("Search", _search(document["sides"])),
     ]
+    runs = [system for system in bench.systems if system["kind"] == "run"]
+    if runs:
+        rows.append(("Runs", "; ".join(map(_run, runs))))
+    if document["sides"]:
+        rows.append(("Search", _search(document["sides"])))
     if judged["pool_depth"]:
         rows.insert(1, ("Pool", f"the first {judged['pool_depth']} of each system were judged"))
     return rows
@@ -190,6 +194,17 @@ def _judged(bench: StoredBench) -> str:
         f"{bench.labels[row['name']]} {percent(row['estimates'][name]['mean'], 0)}" for row in bench.systems
     ]
     return f"of the first {name.partition('@')[2]}: {', '.join(shares)}; {holes}"
+
+
+def _run(system: dict[str, Any]) -> str:
+    info = system["info"]
+    words = f"{system['name']} from {info['file']}"
+    unknown, own = info["queries_not_judged"], info["own_documents_left_out"]
+    if unknown:
+        words += f", without {plural(unknown, 'query', 'queries')} that nobody has judged"
+    if own:
+        words += f", without the query's own document for {plural(own, 'query', 'queries')}"
+    return words
 
 
 def _search(sides: list[dict[str, Any]]) -> str:

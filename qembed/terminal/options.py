@@ -76,6 +76,12 @@ class CommandGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def _separate(_ctx: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Measures with commas between them, outside of parentheses: ``nDCG@10,RBP(p=0.8,rel=2)``."""
+    parts = (part.strip() for value in values for part in re.split(r",(?![^(]*\))", value))
+    return tuple(part for part in parts if part)
+
+
 EMBEDDINGS = click.argument("embeddings", type=click.Path(path_type=Path))
 INPUT = click.argument("input", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
@@ -99,6 +105,15 @@ RESAMPLES = advanced(
     default=10_000,
     show_default=True,
     help="Number of resamples of the randomisation test.",
+)
+MEASURES = click.option(
+    "--measure",
+    "measures",
+    multiple=True,
+    callback=_separate,
+    metavar="M,M,...",
+    help="Measures, e.g. recall@100, precision@5, MAP, success@3, bpref, RBP(p=0.8), ERR@10. The first one "
+    "decides. Repeatable.  [default: nDCG@10,recall@10,recall@100,MRR@10,judged@10]",
 )
 QUERY_MODEL = click.option(
     "-m", "--model", help="Model that encodes the queries.  [default: the one in the manifest of the vectors]"
@@ -177,6 +192,23 @@ def output_options(function: Function) -> Function:
             "--csv", "as_csv", is_flag=True, help="Print CSV with unrounded numbers instead of a table."
         ),
         click.option("--md", "as_md", is_flag=True, help="Print a Markdown table."),
+    )
+
+
+def store_options(function: Function) -> Function:
+    """Add the options that say where a comparison is stored: ``reports``, ``name`` and ``no_store``."""
+    return compose(
+        function,
+        click.option(
+            "-o",
+            "--reports",
+            type=click.Path(path_type=Path, file_okay=False),
+            default=Path("reports"),
+            show_default=True,
+            help="Folder for a new NNNN_NAME with all results.",
+        ),
+        click.option("--name", help="Name of the new folder.  [default: the eval set's name]"),
+        click.option("--no-store", is_flag=True, help="Only print; write nothing."),
     )
 
 

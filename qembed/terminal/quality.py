@@ -146,10 +146,10 @@ def limits(measure: str, rows: Sequence[tuple[str, Measured]], unjudged_file: st
         yield Text(f"Smallest detectable difference (80 % power, {quantity(found[0].n)} queries): {span}.")
     for name, one in rows[1:]:
         if one.pool is not None and one.pool.condensed is not None:
-            yield Text(f"{name}: {_on_judged(one, rows[0][0], unjudged_file)}.", style="yellow")
+            yield Text(f"{name}: {_on_judged(one, name, rows[0][0], unjudged_file)}.", style="yellow")
 
 
-def _on_judged(one: Measured, first: str, unjudged_file: str) -> str:
+def _on_judged(one: Measured, name: str, first: str, unjudged_file: str) -> str:
     """What the verdict owes to who was judged, with the comparison on judged results as a check."""
     from qembed.evaluation.statistics.pool import unjudged
     from qembed.evaluation.statistics.verdict import brief
@@ -163,7 +163,8 @@ def _on_judged(one: Measured, first: str, unjudged_file: str) -> str:
         words += f" ({found.low:+.3f} to {found.high:+.3f})"
     words += f", {brief(replace(found, queries_needed=None, small=False))}"
     if pool.one_sided:
-        words += f"; of the first ten of {first}, {unjudged(pool.judged_baseline)} are unjudged"
+        less = min((pool.judged, name), (pool.judged_baseline, first))
+        words += f"; of the first ten of {less[1]}, {unjudged(less[0])} are unjudged"
     if pool.could_turn and one.holes is not None:
         low, high = one.holes
         others = f"the others ({unjudged_file})" if unjudged_file else "the others"

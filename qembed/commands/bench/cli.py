@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import click
 from qembed.terminal.options import (
     EMBEDDINGS,
     MARGIN,
+    MEASURES,
     QUERY_MODEL,
     QUERY_VECTORS,
     RESAMPLES,
@@ -20,6 +20,7 @@ from qembed.terminal.options import (
     Form,
     model_options,
     output_options,
+    store_options,
 )
 
 if TYPE_CHECKING:
@@ -44,12 +45,6 @@ class Depths(click.ParamType[tuple[int, ...]]):
         if not all(part.isdigit() and int(part) > 0 for part in parts):
             self.fail(f"{value!r} are no depths; give some like 10,20,50,100", param, ctx)
         return tuple(sorted({int(part) for part in parts}))
-
-
-def _separate(_ctx: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Measures with commas between them, outside of parentheses: ``nDCG@10,RBP(p=0.8,rel=2)``."""
-    parts = (part.strip() for value in values for part in re.split(r",(?![^(]*\))", value))
-    return tuple(part for part in parts if part)
 
 
 @click.command(cls=AdvancedCommand, short_help="Which is better, by how much, and can we tell?")
@@ -86,15 +81,7 @@ def _separate(_ctx: click.Context, _option: click.Parameter, values: tuple[str, 
     metavar="N,N,...",
     help="Rerank depths. The deepest is scored once; the others are derived from it.",
 )
-@click.option(
-    "--measure",
-    "measures",
-    multiple=True,
-    callback=_separate,
-    metavar="M,M,...",
-    help="Measures, e.g. recall@100, precision@5, MAP, success@3, bpref, RBP(p=0.8), ERR@10. The first one "
-    "decides. Repeatable.  [default: nDCG@10,recall@10,recall@100,MRR@10,judged@10]",
-)
+@MEASURES
 @click.option(
     "--index",
     type=click.Choice(["auto", "memory", "edge", "exact"]),
@@ -152,16 +139,7 @@ def _separate(_ctx: click.Context, _option: click.Parameter, values: tuple[str, 
     help="Questions that nobody has judged yet, instead of --eval-set: text (one per line), CSV, TSV or "
     "JSON lines.",
 )
-@click.option(
-    "-o",
-    "--reports",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("reports"),
-    show_default=True,
-    help="Folder for a new NNNN_NAME with all results.",
-)
-@click.option("--name", help="Name of the new folder.  [default: the eval set's name]")
-@click.option("--no-store", is_flag=True, help="Only print; write nothing.")
+@store_options
 @model_options
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @output_options

@@ -11,6 +11,7 @@ from qembed.report.words import milliseconds, number
 from qembed.terminal.options import Form
 from qembed.terminal.output import Column, aside, print_rows, quantity
 from qembed.terminal.quality import measured_columns
+from qembed.terminal.stored import stored_words
 
 if TYPE_CHECKING:
     from qembed.commands.bench.result import BenchResult
@@ -32,8 +33,7 @@ def print_systems(result: BenchResult, folder: Path | None, form: Form) -> None:
             if not gated.result.passed
         )
     )
-    if folder is not None:
-        aside(f"Wrote {folder}")
+    aside(*stored_words(folder))
 
 
 def _columns(result: BenchResult) -> Iterator[Column[Row]]:

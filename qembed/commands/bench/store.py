@@ -12,7 +12,7 @@ import numpy as np
 
 from qembed.commands.bench.result import BenchResult
 from qembed.evaluation.diagnose.agreement import PERSISTENCE, Agreement
-from qembed.evaluation.eval_sets.eval_set import CARD, EvalSet
+from qembed.evaluation.eval_sets.eval_set import EvalSet
 from qembed.evaluation.systems.rows import Row
 from qembed.evaluation.systems.side import Side, describe_side
 from qembed.report.hits import Shown, Used
@@ -20,6 +20,7 @@ from qembed.report.storing import (
     Contents,
     document_of,
     eval_set_entry,
+    eval_set_hash,
     hash_of,
     run_files,
     system_entry,
@@ -200,11 +201,7 @@ def _lengths(side: Side) -> dict[str, Any] | None:
 
 
 def _hash_of(eval_set: EvalSet) -> str:
-    """SHA-256 over the queries, the qrels that were read, and the card."""
-    judged = (eval_set.qrels_file, eval_set.folder / CARD) if eval_set.qrels else ()
-    return hash_of(
-        {
-            path.relative_to(eval_set.folder).as_posix() if eval_set.qrels else path.name: path
-            for path in (eval_set.queries_file, *judged)
-        }
-    )
+    """SHA-256 over the queries, the qrels that were read, and the card; of questions over their file."""
+    if not eval_set.qrels:
+        return hash_of({eval_set.queries_file.name: eval_set.queries_file})
+    return eval_set_hash(eval_set.folder, eval_set.queries_file, eval_set.qrels_file)

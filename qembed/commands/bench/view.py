@@ -19,6 +19,7 @@ from qembed.evaluation.eval_sets.findings import severity
 from qembed.evaluation.systems.rows import judged_without_answer
 from qembed.terminal.output import console, quantity, table
 from qembed.terminal.quality import figure, interval, limits, quality_table, verdict_table
+from qembed.terminal.stored import stored_words
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -51,9 +52,8 @@ def show_parts(parts: Iterable[RenderableType], folder: Path | None) -> None:
     out = console()
     for part in parts:
         out.print(part, soft_wrap=isinstance(part, Text) and part.no_wrap is True)
-    if folder is not None:
-        files = "bench.json, per_query.csv, losses.csv, unjudged.csv, hits.jsonl, texts.jsonl, runs/"
-        out.print(Text(f"Wrote {folder}: {files}"), soft_wrap=True)
+    for words in stored_words(folder):
+        out.print(Text(words), soft_wrap=True)
 
 
 def _parts(result: BenchResult) -> Iterator[RenderableType]:

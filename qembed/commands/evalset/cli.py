@@ -142,8 +142,9 @@ def convert(
       qembed evalset convert scifact/ scifact_trec/ --to trec
       qembed evalset convert qrels.dev.txt dev.tsv --to beir
     """
-    from qembed.commands.evalset.evalset import BEIR_CORPUS, convert_eval_set
+    from qembed.commands.evalset.evalset import convert_eval_set
     from qembed.commands.evalset.view import converted_document, render_converted
+    from qembed.evaluation.eval_sets.corpora import BEIR_CORPUS
     from qembed.evaluation.eval_sets.findings import severity
     from qembed.terminal.output import print_json
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from qembed.corpus import CorpusOptions, collection_name, page_id, read_chunks
+from qembed.corpus import CorpusOptions, collection_name, read_chunks
 from qembed.errors import InputNotFound, OutputExists, UsageError
 from qembed.evaluation.eval_sets.beir import (
     Form,
@@ -18,6 +18,7 @@ from qembed.evaluation.eval_sets.beir import (
 )
 from qembed.evaluation.eval_sets.bundled import QUERIES
 from qembed.evaluation.eval_sets.check import check_against, check_queries
+from qembed.evaluation.eval_sets.corpora import BEIR_CORPUS, corpus_items
 from qembed.evaluation.eval_sets.draft import DEFAULT_QUERIES, Draft, draft
 from qembed.evaluation.eval_sets.eval_set import (
     CARD,
@@ -33,9 +34,7 @@ from qembed.evaluation.eval_sets.findings import Severity, severity
 from qembed.evaluation.eval_sets.groups import read_groups
 from qembed.progress import Progress
 from qembed.records import Chunk, Finding, OnFinding
-from qembed.store import BadLine, find_embeddings, read_records, written_files
-
-BEIR_CORPUS = "corpus.jsonl"
+from qembed.store import BadLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +285,7 @@ def _look_up(
     chunks = 0
     progress.phase("reading the corpus", unit="chunks")
     try:
-        for chunk_id, page in _ids(corpus, options, unreadable):
+        for chunk_id, page, _ in corpus_items(corpus, options, unreadable.append):
             chunks += 1
             pages.add(page)
             if chunk_id in wanted or not chunk_ids:
@@ -297,24 +296,3 @@ def _look_up(
     finally:
         progress.close()
     return chunk_ids, page_ids, CorpusSeen(corpus, chunks, len(pages), len(unreadable))
-
-
-def _ids(
-    corpus: Path, options: CorpusOptions, unreadable: list[Finding | BadLine]
-) -> Iterator[tuple[str, str]]:
-    """(chunk id, page id) of chunks, or of embeddings where the path is of those."""
-    embedded = corpus.suffix in (".parquet", ".npy") or corpus.name.endswith(
-        ("_embeddings.jsonl", ".ids.jsonl")
-    )
-    if not embedded and not written_files(corpus):
-        on_finding: OnFinding = unreadable.append
-        for chunk in read_chunks(corpus, options, on_finding=on_finding):
-            yield chunk.id, page_id(str(chunk.metadata["subdirectory"]), str(chunk.metadata["filename"]))
-        return
-    for part in find_embeddings(corpus).parts:
-        for record in read_records(part):
-            if isinstance(record, BadLine):
-                unreadable.append(record)
-                continue
-            names = (str(record.metadata.get(key, "")) for key in ("subdirectory", "filename"))
-            yield str(record.id), page_id(*names)

@@ -1,4 +1,4 @@
-"""An eval set out of a stored bench: its questions, ready for the judgements that its report exports."""
+"""An eval set out of a stored bench: its questions, with what was judged before its report was."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qembed.store import explained
 
 
 def begin_eval_set(folder: Path, stored: StoredBench) -> None:
-    """Write ``queries.jsonl``, ``card.toml`` and qrels without a row; the folder appears when it is whole.
+    """Write ``queries.jsonl``, ``card.toml`` and the qrels of the bench; the folder appears when it is whole.
 
     An eval set that is there already is left as it is, if it has the questions of the bench.
 
@@ -23,7 +23,7 @@ def begin_eval_set(folder: Path, stored: StoredBench) -> None:
         stored: The bench.
 
     Raises:
-        UsageError: The folder holds other questions.
+        UsageError: The folder holds other questions, or the text of one is not known.
         InputNotFound: The folder is no eval set.
         QembedError: The disk is full or cannot be written.
     """
@@ -37,9 +37,19 @@ def begin_eval_set(folder: Path, stored: StoredBench) -> None:
                 remedy="name a new folder, or the bench that the judgements come from",
             )
         return
+    without = [query for query, text in queries.items() if not text]
+    if without:
+        raise UsageError(
+            f"the text of query {without[0]!r} is not known"
+            + (f", and of {len(without) - 1:,} more" if len(without) > 1 else ""),
+            where=str(stored.folder),
+            remedy="compare again with --queries",
+        )
+    judged = {str(query["query_id"]): query["judged"] for query in stored.queries if query["judged"]}
+    level = stored.document["eval_set"]["level"]
     card = Card(
         name=folder.name,
-        level=stored.document["eval_set"]["level"],
+        level="page" if level == "page" else "chunk",
         description=f"The questions of {stored.folder.name}, judged in its report.",
     )
     work = folder.with_name(f".{folder.name}.new")
@@ -47,5 +57,5 @@ def begin_eval_set(folder: Path, stored: StoredBench) -> None:
         shutil.rmtree(work, ignore_errors=True)
         write_queries(work / "queries.jsonl", queries)
         write_card(work, card)
-        write_qrels(work / "qrels" / f"{card.split}.tsv", {})
+        write_qrels(work / "qrels" / f"{card.split}.tsv", judged)
         work.rename(folder)

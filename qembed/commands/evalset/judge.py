@@ -16,6 +16,7 @@ from qembed.evaluation.eval_sets.beir import check_ids
 from qembed.evaluation.judge.endpoint import Answer, Endpoint
 from qembed.evaluation.judge.rubric import JUDGE_PREFIX, MAX_CHARACTERS, estimated_tokens, grade_of, messages
 from qembed.progress import Progress
+from qembed.report.explorer import judgeable
 from qembed.report.stored import StoredBench, read_bench
 from qembed.store import explained
 
@@ -82,6 +83,12 @@ def judge_plan(bench: Path, output: Path, *, limit: int | None = None) -> JudgeP
     stored = read_bench(bench)
     known = _graded(output)
     waiting = [pair for pair in _pairs(stored) if (pair.query_id, pair.unit) not in known]
+    if not waiting and stored.unjudged and not judgeable(stored):
+        raise UsageError(
+            "the texts of its results are not known, so nobody can judge them",
+            where=str(stored.folder),
+            remedy="compare again with --queries and --corpus",
+        )
     if not waiting and not known:
         raise UsageError("every result among the first ten is judged", where=str(stored.folder))
     pairs = tuple(waiting[:limit])
@@ -172,9 +179,9 @@ def _pairs(stored: StoredBench) -> Iterator[Pair]:
     for line in stored.shown:
         for shown in line["systems"].values():
             for hit in shown["hits"]:
-                text = stored.texts[shown["side"], hit["chunk_id"]]["text"]
+                text = stored.texts.get((shown["side"], hit["chunk_id"]), {"text": ""})["text"]
                 key = str(line["query_id"]), str(hit["unit"])
                 found.setdefault(key, Pair(*key, str(line["text"]), str(text)))
-    for query, unit, *_ in stored.unjudged:
+    for query, unit, *_ in judgeable(stored):
         check_ids({query: None, unit: None}, "beir", stored.folder)
         yield found[query, unit]

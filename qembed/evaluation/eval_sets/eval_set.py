@@ -100,7 +100,7 @@ def load_eval_set(folder: Path | str, *, split: str | None = None, judged: bool 
     queries_path = queries_file(folder)
     card = read_card(folder, findings.append)
     card = replace(card, split=split or card.split)
-    qrels_path = _qrels_file(folder, card.split)
+    qrels_path = qrels_file(folder, card.split)
     queries = read_queries(queries_path, findings.append)
     if not queries:
         raise _empty("no query can be read", queries_path, findings)
@@ -162,6 +162,11 @@ def judged_anywhere(eval_set: EvalSet) -> set[str]:
     return judged
 
 
+def relevance(qrels: Qrels) -> Qrels:
+    """Qrels as measures read them: what a file grades below 0 is judged and not relevant."""
+    return {query: {item: max(grade, 0) for item, grade in grades.items()} for query, grades in qrels.items()}
+
+
 def queries_file(folder: Path) -> Path:
     """The file of queries in a folder.
 
@@ -194,7 +199,13 @@ def split_files(folder: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def _qrels_file(folder: Path, split: str) -> Path:
+def qrels_file(folder: Path, split: str) -> Path:
+    """The file of a split.
+
+    Raises:
+        InputNotFound: There are no qrels.
+        UsageError: There is no such split.
+    """
     files = split_files(folder)
     if split in files:
         return files[split]
@@ -223,11 +234,7 @@ def _known(qrels: Qrels, queries: dict[str, str], path: Path, on_finding: OnFind
             count = len(qrels[query_id])
             reason = f"query {query_id!r} has no text; {count:,} judgement{'s' * (count != 1)} of it left out"
             on_finding(finding("unknown-query", path, reason, line=line))
-    return {
-        query_id: {item: max(grade, 0) for item, grade in judged.items()}
-        for query_id, judged in qrels.items()
-        if query_id in queries
-    }
+    return {query_id: judged for query_id, judged in relevance(qrels).items() if query_id in queries}
 
 
 def _empty(reason: str, path: Path, findings: list[Finding]) -> Mismatch:

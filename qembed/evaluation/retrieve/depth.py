@@ -109,6 +109,11 @@ def own_texts(
         if any(grade > 0 and units.name_of.get(item) == own for item, grade in grades.items()):
             continue
         for position in units.texts_of.get(own, ()):
-            if texts[position].strip().endswith(text.strip()):
+            if is_own_text(text, texts[position]):
                 found[query] = frozenset([ids[position]])
     return found
+
+
+def is_own_text(query: str, text: str) -> bool:
+    """Whether a document of the query's id is the query itself; a title may stand before it."""
+    return text.strip().endswith(query.strip())

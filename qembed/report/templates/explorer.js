@@ -175,7 +175,7 @@ class Explorer {
       this.data.units[unit].toLowerCase().includes(this.needle) || this.#content(text)[0].toLowerCase().includes(this.needle)));
   }
 
-  #content(text) { return this.data.contents[this.data.texts[text][0]]; }
+  #content(text) { return text === null ? ["", 0] : this.data.contents[this.data.texts[text][0]]; }
 
   #found() {
     const keep = this.FILTERS.find(([name]) => name === this.filter)[2];
@@ -210,7 +210,7 @@ class Explorer {
     const button = make("button", { type: "button", class: "row", "aria-expanded": "false", "aria-controls": `query-${at}`, "data-at": at },
       make("span", { class: "words", dir: "auto" }, query.text || query.id),
       make("span", { class: "change" }, make("span", { class: `mark ${sign === "▲" ? "good" : "bad"}`, "aria-hidden": "true" }, sign), make("span", { class: "hidden" }, word), ` ${numbers}`),
-      make("small", {}, `${query.id}${this.answered[at] ? "" : " · nothing answers it"}`));
+      make("small", {}, [query.text ? query.id : "", this.answered[at] ? "" : "nothing answers it"].filter(Boolean).join(" · ")));
     button.addEventListener("click", () => this.toggle(button, panel, at));
     if (this.opened.has(at)) this.#set(button, panel, at, true);
     return make("li", {}, make("h3", {}, button), panel);
@@ -273,10 +273,13 @@ class Explorer {
 
   /* One line: rank, movement, grade, id and title; the text when it is asked for. */
   #hit({ at, unit, text, score, rank, other, after, words, side, same }) {
+    const there = this.ranks[at].get(unit)[other];
+    const about = [this.#grade(at, unit), same ? null : make("span", { class: "moved" }, movement(rank, there, after))];
+    if (text === null) return make("li", { class: "hit" }, make("span", { class: "rank" }, String(rank)),
+      make("div", { class: "about" }, ...about, unitName(this.data.units[unit], this.data.units[unit], this.data), make("span", { class: "fine" }, `score ${fixed(score)}`)));
     const [, chunk, pages, chunks, tokens] = this.data.texts[text];
     const [content, kept] = this.#content(text);
     const limit = this.data.limits[side];
-    const there = this.ranks[at].get(unit)[other];
     const body = make("div", { class: "body", hidden: true });
     const open = make("button", { type: "button", class: "title", "aria-expanded": "false", dir: "auto" }, titleOf(content) || "(no words)");
     open.addEventListener("click", () => {
@@ -288,7 +291,7 @@ class Explorer {
     });
     return make("li", { class: "hit" },
       make("span", { class: "rank" }, String(rank)),
-      make("div", { class: "about" }, this.#grade(at, unit), same ? null : make("span", { class: "moved" }, movement(rank, there, after)),
+      make("div", { class: "about" }, ...about,
         unitName(this.data.units[unit], pages[0], this.data), open),
       body);
   }

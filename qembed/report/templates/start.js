@@ -6,7 +6,7 @@ if (document.getElementById("charts-data")) startCharts();
 if (document.getElementById("explorer-data")) {
   unpack("explorer-data").then((data) => {
     new Explorer(data);
-    new Judge(data);
+    if (document.getElementById("judging")) new Judge(data);
     document.documentElement.dataset.ready = "yes";
   }, () => {
     const words = "This browser cannot unpack the queries; any browser of 2023 or later can.";

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import pytrec_eval
+from eval_folders import HEADER, eval_folder
 
 from qembed.commands.compare.compare import CompareOptions, compare_runs
 from qembed.errors import InputNotFound, Mismatch, UsageError
 from qembed.evaluation.statistics.compare import compare
+from qembed.evaluation.statistics.pool import unjudged
 
 Run = Callable[..., Any]
 QUERIES = 40
@@ -110,13 +112,119 @@ def test_what_cannot_be_compared(folder: Path) -> None:
 
 def test_command_line(folder: Path, run_cli: Run) -> None:
     command = ["compare", folder / "bad.json", folder / "good.trec", "--qrels", folder / "qrels.txt"]
-    ran = run_cli(command)
+    ran = run_cli([*command, "-o", folder / "reports"])
     assert (ran.code, ran.err) == (0, "")
     assert "40 of 40 queries have an answer" in " ".join(ran.out.split())
     assert "bad answers 1 queries that are not judged" in ran.out
     assert "better" in ran.out
     assert all(len(line) <= 80 for line in ran.out.splitlines() if str(folder) not in line)
-    document = json.loads(run_cli([*command, "--json"]).out)
-    assert document["runs"][1]["comparisons"]["nDCG@10"]["verdict"] == "better"
-    assert "good" in run_cli([*command, "--csv"]).out.splitlines()[2]
+    assert "Smallest detectable difference (80 % power, 40 queries): 0." in ran.out
+    (stored,) = (folder / "reports").glob("0001_qrels")
+    document = json.loads(run_cli([*command, "--no-store", "--json"]).out)
+    assert document["systems"][1]["comparisons"]["nDCG@10"]["verdict"] == "better"
+    assert document["folder"] is None
+    assert json.loads((stored / "bench.json").read_text())["systems"] == document["systems"]
+    ran = run_cli([*command, "--csv", "-o", folder / "reports", "--name", "mine"])
+    assert "good" in ran.out.splitlines()[2]
+    assert "bad answers 1 queries that are not judged" in ran.err
+    assert f"Wrote {folder / 'reports' / '0002_mine'}" in ran.err
+    assert len(list((folder / "reports").glob("0*"))) == 2
     assert run_cli([*command[:2], "--qrels", folder / "qrels.txt"]).code == 2
+
+
+class TestFewQueries:
+    def test_what_twenty_queries_could_have_shown_is_said_as_in_a_bench(
+        self, folder: Path, run_cli: Run
+    ) -> None:
+        few = folder / "few.txt"
+        few.write_text("".join(f"q{query}\t0\td0\t1\n" for query in range(12)))
+        ran = run_cli(["compare", folder / "bad.json", folder / "good.trec", "--qrels", few, "--no-store"])
+        words = " ".join(ran.out.split())
+        assert "only 12 queries" in words
+        found = compare_runs([folder / "bad.json", folder / "good.trec"], few).runs[1].measured
+        least = found.comparisons["nDCG@10"].detectable_difference
+        assert f"Smallest detectable difference (80 % power, 12 queries): {least:.3f}." in words
+
+    def test_what_the_pool_did_to_a_verdict_is_said(self, folder: Path, run_cli: Run) -> None:
+        """Judged are the first ten of the bad run alone."""
+        bad = json.loads((folder / "bad.json").read_text())
+        rows = [
+            f"q{query}\t0\t{item}\t{int(item in ('d0', 'd1', 'd2', 'd3'))}\n"
+            for query in range(QUERIES)
+            for item in sorted(bad[f"q{query}"], key=lambda name: -bad[f"q{query}"][name])[:10]
+        ]
+        (folder / "pooled.txt").write_text("".join(rows))
+        command = ["compare", folder / "bad.json", folder / "good.trec", "--qrels", folder / "pooled.txt"]
+        words = " ".join(run_cli([*command, "--no-store"]).out.split())
+        assert "good: on judged results alone it differs by" in words
+        found = compare_runs([folder / "bad.json", folder / "good.trec"], folder / "pooled.txt")
+        pool = found.runs[1].measured.pool
+        assert pool is not None
+        assert pool.judged < pool.judged_baseline == 1
+        assert f"of the first ten of good, {unjudged(pool.judged)} are unjudged" in words
+
+
+class TestTexts:
+    @pytest.fixture
+    def judged(self, tmp_path: Path) -> Path:
+        """Queries that are documents, as of Quora: both runs find the query itself first."""
+        texts = {"0": "How do I learn Python?", "1": "Learn Python fast?", "2": "What is rice?", "3": "Rice?"}
+        corpus = {**texts, "9": "Something else"}
+        queries = {"0": texts["0"], "2": texts["2"]}
+        eval_folder(tmp_path, queries, {"test": ["0 1 1", "2 3 1"]}, corpus=corpus)
+        runs = {
+            "a": {"0": {"0": 9.0, "1": 2.0}, "2": {"2": 9.0, "9": 5.0, "3": 1.0}},
+            "b": {"0": {"1": 2.0}, "2": {"9": 3.0, "3": 1.0}},
+        }
+        for name, run in runs.items():
+            (tmp_path / f"{name}.json").write_text(json.dumps(run))
+        return tmp_path
+
+    def test_a_query_that_is_a_document_does_not_find_itself(self, judged: Path, run_cli: Run) -> None:
+        runs = [judged / "a.json", judged / "b.json"]
+        a, b = compare_runs(runs, judged).runs
+        assert (a.own, b.own) == (("0", "2"), ())
+        assert a.run == {"0": {"1": 2.0}, "2": {"9": 5.0, "3": 1.0}}
+        assert a.measured.values.equals(b.measured.values)
+        ran = run_cli(["compare", *runs, "--qrels", judged, "--no-store"])
+        assert "a: 2 queries are documents of the corpus" in " ".join(ran.out.split())
+
+    def test_without_texts_nothing_is_left_out_and_it_is_offered(self, judged: Path, run_cli: Run) -> None:
+        runs = [judged / "a.json", judged / "b.json"]
+        (judged / "alone").mkdir()
+        alone = judged / "alone" / "mine.tsv"
+        alone.write_bytes((judged / "qrels" / "test.tsv").read_bytes())
+        found = compare_runs(runs, alone)
+        assert found.same_ids == 2
+        assert found.runs[0].measured.values.loc["0", "MRR@10"] == 0.5
+        ran = run_cli(["compare", *runs, "--qrels", alone, "--no-store"])
+        assert "give --queries and --corpus" in " ".join(ran.out.split())
+        options = CompareOptions(queries=judged / "queries.jsonl", corpus=judged / "corpus.jsonl")
+        assert compare_runs(runs, alone, options).runs[0].own == ("0", "2")
+
+    def test_a_document_that_is_judged_relevant_stays(self, judged: Path) -> None:
+        (judged / "qrels" / "test.tsv").write_text(f"{HEADER}\n0\t0\t1\n0\t1\t1\n2\t3\t1\n")
+        assert compare_runs([judged / "a.json", judged / "b.json"], judged).runs[0].own == ("2",)
+
+    def test_texts_that_do_not_fit(self, judged: Path) -> None:
+        runs = [judged / "a.json", judged / "b.json"]
+        (judged / "other.jsonl").write_text('{"_id": "x", "text": "y"}\n')
+        with pytest.raises(Mismatch, match="the corpus has none of the results"):
+            compare_runs(runs, judged, CompareOptions(corpus=judged / "other.jsonl"))
+        with pytest.raises(Mismatch, match="none of the queries is judged: the first is 'x'"):
+            compare_runs(runs, judged, CompareOptions(queries=judged / "other.jsonl"))
+
+    def test_what_an_eval_set_says_of_itself(self, judged: Path) -> None:
+        (judged / "card.toml").write_text('name = "mine"\nlevel = "page"\nsynthetic = true\n')
+        runs = [judged / "a.json", judged / "b.json"]
+        for qrels in (judged, judged / "qrels" / "test.tsv"):
+            found = compare_runs(runs, qrels).judgements
+            assert (found.card.name, found.level, found.card.synthetic) == ("mine", "page", True)
+            assert list(found.queries) == ["0", "2"]
+
+    def test_queries_of_one_group_are_drawn_together(self, judged: Path) -> None:
+        lines = [{"_id": query, "text": query, "group": "g"} for query in ("0", "2")]
+        (judged / "queries.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        found = compare_runs([judged / "a.json", judged / "b.json"], judged)
+        assert found.judgements.groups == {"0": "0", "2": "0"}
+        assert found.runs[1].measured.comparisons["MRR@10"].groups == 1
