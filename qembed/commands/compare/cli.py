@@ -78,7 +78,7 @@ def command(
       qembed compare production.trec candidate.trec --qrels qrels/test.tsv
       qembed compare bm25.json dense.json hybrid.json --qrels qrels.tsv --json
       qembed compare a.csv b.csv --qrels qrels.txt --measure MAP,P@5 --no-store
-      qembed compare a.trec b.trec --qrels qrels.txt --queries queries.tsv --corpus corpus.jsonl
+      qembed compare a.trec b.trec --qrels my_set/ --corpus chunks/
     """
     from qembed.commands.compare.compare import MEASURES, CompareOptions, compare_runs
     from qembed.commands.compare.store import compare_document, store_comparison

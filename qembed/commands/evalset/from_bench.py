@@ -28,6 +28,14 @@ def begin_eval_set(folder: Path, stored: StoredBench) -> None:
         QembedError: The disk is full or cannot be written.
     """
     queries = {str(query["query_id"]): str(query["text"]) for query in stored.shown}
+    without = [query for query, text in queries.items() if not text]
+    if without:
+        raise UsageError(
+            f"the text of query {without[0]!r} is not known"
+            + (f", and of {len(without) - 1:,} more" if len(without) > 1 else ""),
+            where=str(stored.folder),
+            remedy="compare again with --queries",
+        )
     if folder.exists():
         there = load_eval_set(folder, judged=False).queries
         if any(there.get(name) != text for name, text in queries.items()):
@@ -37,14 +45,6 @@ def begin_eval_set(folder: Path, stored: StoredBench) -> None:
                 remedy="name a new folder, or the bench that the judgements come from",
             )
         return
-    without = [query for query, text in queries.items() if not text]
-    if without:
-        raise UsageError(
-            f"the text of query {without[0]!r} is not known"
-            + (f", and of {len(without) - 1:,} more" if len(without) > 1 else ""),
-            where=str(stored.folder),
-            remedy="compare again with --queries",
-        )
     judged = {str(query["query_id"]): query["judged"] for query in stored.queries if query["judged"]}
     level = stored.document["eval_set"]["level"]
     card = Card(
