@@ -454,10 +454,10 @@ class TestKilled:
 @contextmanager
 def random_faults(stub: QdrantStub, rng: random.Random, out: list[str]) -> Any:
     """Plan one fault at a random write."""
-    fault = rng.choice([*PASSING, "disk-full", "401", "html", "kill"])
+    fault = "kill" if rng.random() < 0.4 else rng.choice([*PASSING, "disk-full", "401", "html"])
     out.append(fault)
     if fault != "kill":
-        stub.fault(fault, number=rng.randint(1, 8))
+        stub.fault(fault, number=rng.randint(1, 15))
     yield fault
     stub.faults.clear()
     stub.on_write = lambda number: None
@@ -474,7 +474,7 @@ def test_forty_random_faults_and_kills(tmp_path: Path, stub: QdrantStub, run: Up
         with random_faults(stub, rng, happened) as fault:
             process = start(stub, out, "--patience", "20", "--batch-points", "100")
             if fault == "kill":
-                at = stub.writes + rng.randint(1, 12)
+                at = stub.writes + rng.randint(1, 18)
                 stub.on_write = lambda number, at=at, process=process: (  # type: ignore[misc]
                     process.kill() if number >= at else None
                 )
