@@ -44,8 +44,8 @@ format: setup  ## Format and repair what ruff can repair.
 fuzz: setup  ## Readers against damaged and invented files, with thousands of examples (some minutes).
 	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest tests/fuzz
 
-faults: setup  ## Kill embed at each file-system event, and corrupt its work, in every format (an hour).
-	@$(BIN)/python -m pytest -m slow tests/commands/embed/test_kill_everywhere.py
+faults: setup  ## Kill embed at each file-system event, corrupt its work; upload under faults and kills (an hour).
+	@$(BIN)/python -m pytest -m slow tests/commands/embed/test_kill_everywhere.py tests/commands/upload
 
 docs: setup  ## The documentation as a site, in build/site; fails on a broken link.
 	@echo "== mkdocs: build/site"

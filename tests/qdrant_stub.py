@@ -21,7 +21,7 @@ What the engine does not know, the stub keeps: the whole configuration as it was
 indexes, and the status (``stub.statuses["name"] = ["yellow", "red"]`` is answered in turn, then green).
 
 Run as a program it serves until it is killed: ``python tests/qdrant_stub.py [--discard] [--port N]``. With
-``--discard`` points are counted and thrown away, so that a client can be measured.
+``--discard`` it keeps of every point only id and hash, so that a client can be measured.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+import orjson
 from pydantic import TypeAdapter
 from qdrant_client import QdrantClient
 from qdrant_client.http.models import models as wire
@@ -103,7 +104,7 @@ class QdrantStub:
         api_key: What requests must carry; None takes all.
         version: What the server says it is.
         limit_bytes: Largest request; a larger one is answered with 413.
-        discard: Count points without keeping them.
+        discard: Keep of every point only its id and its hash.
         log: Every request; bodies only of small ones, so that memory stays flat.
         statuses: Statuses that a collection answers in turn before it is green.
         on_write: Called with the number of each write of points before it is applied (to kill a client).
@@ -122,7 +123,7 @@ class QdrantStub:
     db: Any = None
     given: dict[str, dict[str, Any]] = field(default_factory=dict)
     indexes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    discarded: dict[str, int] = field(default_factory=dict)
+    discarded: dict[str, dict[int, str | None]] = field(default_factory=dict)
     lock: Any = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
@@ -135,6 +136,9 @@ class QdrantStub:
     def requests(self, pattern: str) -> list[Request]:
         """The requests whose ``VERB /path`` matches."""
         return [request for request in self.log if re.match(pattern, request.line)]
+
+    def keep_hashes(self, name: str, points: list[dict[str, Any]]) -> None:
+        self.discarded[name].update((each["id"], each["payload"].get("point_sha256")) for each in points)
 
     def next_fault(self, request: str) -> str:
         with self.lock:
@@ -184,6 +188,8 @@ def _answer(stub: QdrantStub, verb: str, path: str, query: dict[str, str], body:
             return {"exists": False}
         case "PUT", ["collections", name]:
             return _create(stub, unquote(name), body)
+        case "DELETE", ["collections", name] if not stub.db.collection_exists(unquote(name)):
+            return False
         case _, ["collections", name, *rest]:
             return _in_collection(stub, verb, _known(stub, unquote(name)), rest, query, body)
     raise Refused(404, f"the stub has no {verb} {path}")
@@ -199,7 +205,7 @@ def _create(stub: QdrantStub, name: str, body: Any) -> bool:
         sparse_vectors_config=wanted.sparse_vectors,
         metadata=wanted.metadata,
     )
-    stub.given[name], stub.indexes[name], stub.discarded[name] = deepcopy(body), {}, 0
+    stub.given[name], stub.indexes[name], stub.discarded[name] = deepcopy(body), {}, {}
     if _before(stub, 1, 16):
         stub.given[name].pop("metadata", None)
     return True
@@ -255,6 +261,10 @@ def _create_vector(stub: QdrantStub, name: str, vector: str, body: Any, status: 
 def _points(stub: QdrantStub, verb: str, name: str, rest: list[str], body: Any, status: str) -> Any:
     db = stub.db
     match verb, rest:
+        case "POST", ["points"] if stub.discard:
+            hashes = stub.discarded[name]
+            ids = [id for id in body["ids"] if id in hashes]
+            return [{"id": id, "payload": {"point_sha256": hashes[id]}} for id in ids]
         case "POST", ["points"]:
             asked = _parse(wire.PointRequest, body)
             payload = True if asked.with_payload is None else asked.with_payload
@@ -263,7 +273,7 @@ def _points(stub: QdrantStub, verb: str, name: str, rest: list[str], body: Any, 
             )
         case "POST", ["points", "count"]:
             if stub.discard:
-                return {"count": stub.discarded[name]}
+                return {"count": len(stub.discarded[name])}
             return _dump(db.count(name, count_filter=_parse(wire.CountRequest, body).filter, exact=True))
         case "POST", ["points", "scroll"]:
             asked = _parse(wire.ScrollRequest, body)
@@ -378,7 +388,7 @@ def _info(stub: QdrantStub, name: str) -> Any:
     if info["status"] == "red":
         info["optimizer_status"] = {"error": DISK_FULL}
     if stub.discard:
-        info["points_count"] = stub.discarded[name]
+        info["points_count"] = len(stub.discarded[name])
     info["payload_schema"] = {
         key: {"data_type": schema["type"], "params": schema, "points": info["points_count"]}
         for key, schema in stub.indexes[name].items()
@@ -450,8 +460,7 @@ class _Handler(BaseHTTPRequestHandler):
             return {"title": "qdrant - vector search engine", "version": stub.version}
         with stub.lock:
             if stub.discard and re.match(WRITES, request.line):
-                name = unquote(request.path.split("/")[2])
-                stub.discarded[name] += body.count(b'"vector":')
+                stub.keep_hashes(unquote(request.path.split("/")[2]), orjson.loads(body)["points"])
                 return {"result": {"operation_id": 0, "status": "completed"}, "status": "ok", "time": 0.0}
             document = json.loads(body) if body else {}
             if half and "points" in document:
@@ -511,7 +520,7 @@ def main() -> None:
     """Serve until killed; prints the URL."""
     parser = argparse.ArgumentParser(description="A Qdrant server for tests and measurements.")
     parser.add_argument("--port", type=int, default=0, help="Port.  [default: a free one]")
-    parser.add_argument("--discard", action="store_true", help="Count points, keep none.")
+    parser.add_argument("--discard", action="store_true", help="Keep ids and hashes only.")
     parser.add_argument("--api-key", help="What requests must carry.")
     arguments = parser.parse_args()
     settings = {"discard": arguments.discard, "api_key": arguments.api_key}

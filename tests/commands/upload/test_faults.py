@@ -465,7 +465,7 @@ def random_faults(stub: QdrantStub, rng: random.Random, out: list[str]) -> Any:
 
 @pytest.mark.slow
 def test_forty_random_faults_and_kills(tmp_path: Path, stub: QdrantStub, run: Upload) -> None:
-    """`make faults-upload`: QEMBED_UPLOAD names other embeddings, QEMBED_SEED another seed."""
+    """QEMBED_UPLOAD names other embeddings, QEMBED_SEED another seed."""
     named = os.environ.get("QEMBED_UPLOAD")
     out = Path(named) if named else make_embeddings(tmp_path / "many", 2000, dimension=32)
     rng = random.Random(int(os.environ.get("QEMBED_SEED", "17")))
