@@ -36,6 +36,7 @@ def deepen(
     error: float = 0.0,
     keep: Callable[[Hit], bool] | None = None,
     first: list[Hit] | None = None,
+    distinct: bool = False,
 ) -> list[Hit]:
     """The ``depth`` best hits; asks for more until everything left out is surely worse than the last place.
 
@@ -45,11 +46,17 @@ def deepen(
         error: How far the scores by which ``nearest`` cuts may be from those of its hits.
         keep: Which hits count; all when left out.
         first: What ``nearest(depth + SPARE)`` gave, where it was asked already.
+        distinct: Whether several hits of one chunk id count once, as the best of them.
     """
     limit = depth + SPARE
     hits = nearest(limit) if first is None else first
     while True:
         kept = hits if keep is None else list(filter(keep, hits))
+        if distinct:
+            best: dict[str, Hit] = {}
+            for hit in kept:
+                best.setdefault(hit.chunk_id, hit)
+            kept = list(best.values())
         if len(hits) < limit or (len(kept) > depth and hits[-1].score < kept[depth - 1].score - 2 * error):
             return kept[:depth]
         limit *= 4

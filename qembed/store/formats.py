@@ -46,11 +46,18 @@ class Embeddings:
         format: Format of all its files.
         parts: The file, or all its shards in order; of npy, the arrays.
         keys: What the user says about the keys of its records.
+        origin: The address of the collection that this is a copy of; empty where it is no copy.
     """
 
     format: ReadFormat
     parts: tuple[Path, ...]
     keys: Keys = USUAL
+    origin: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the user knows it by."""
+        return self.origin or str(self.path)
 
     @property
     def path(self) -> Path:
@@ -66,7 +73,9 @@ class Embeddings:
 
     @property
     def unit(self) -> str:
-        """What a record is in it: ``line`` or ``row``."""
+        """What a record is in it: ``line``, ``row`` or ``point``."""
+        if self.origin or self.format == "json":
+            return "point"
         return "line" if self.format == "jsonl" else "row"
 
 
@@ -104,7 +113,7 @@ def placed_records(embeddings: Embeddings) -> Iterator[tuple[Record, str]]:
     """
     for part in embeddings.parts:
         for record in read_records(part, embeddings.keys):
-            place = f"{part}, {embeddings.unit} {record.line}"
+            place = f"{embeddings.origin or part}, {embeddings.unit} {record.line}"
             if isinstance(record, BadLine):
                 raise Mismatch(record.reason, where=place, remedy="qembed audit lists all that is wrong")
             yield record, place

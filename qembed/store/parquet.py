@@ -36,7 +36,7 @@ ROW_GROUP_BYTES = 1 << 25
 
 _ROWS_A_BATCH = 512
 _VECTOR_PREFIX, _PAYLOAD_PREFIX = "vector.", "payload."
-"""Of columns, where an exporter made one of each name or key."""
+"""Beginnings of the names of columns, where an exporter made one of each vector and key."""
 _OWN_COLUMNS = frozenset((ID_KEYS[0], *TEXT_KEYS))
 
 

@@ -21,7 +21,10 @@ def recognise(embeddings: Embeddings) -> str:
     Raises:
         UsageError: Several named vectors and none is chosen, or the one that is chosen is not there.
     """
-    first = next(read_records(embeddings.path, embeddings.keys), None)
+    try:
+        first = next(read_records(embeddings.path, embeddings.keys), None)
+    except OSError:  # whoever reads all of it says so
+        return ""
     if isinstance(first, BadLine):
         if first.kind == SEVERAL or embeddings.keys.vector is not None:
             raise UsageError(
@@ -30,7 +33,7 @@ def recognise(embeddings: Embeddings) -> str:
         return ""
     if first is None or (embeddings.format in ("jsonl", "npy") and _usual(first)):
         return ""
-    return f"{_FORMS[embeddings.format]}: {keys_of(first)}"
+    return f"{embeddings.origin or _FORMS[embeddings.format]}: {keys_of(first)}"
 
 
 def keys_of(record: Record) -> str:

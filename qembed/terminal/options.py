@@ -82,7 +82,24 @@ def _separate(_ctx: click.Context, _option: click.Parameter, values: tuple[str, 
     return tuple(part for part in parts if part)
 
 
+class Source(click.Path):
+    """Embeddings: a path, or ``qdrant://HOST/COLLECTION`` as it was typed (a path would lose a slash)."""
+
+    name = "source"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A ``Path``, or the address as a string."""
+        if str(value).startswith("qdrant"):
+            from qembed.index.server.address import is_address
+
+            if is_address(str(value)):
+                return str(value)
+        return super().convert(value, param, ctx)
+
+
 EMBEDDINGS = click.argument("embeddings", type=click.Path(path_type=Path))
+SOURCE = click.argument("embeddings", type=Source(path_type=Path))
+"""As ``EMBEDDINGS``, or a collection on a server."""
 INPUT = click.argument("input", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 SPLIT = click.option(
@@ -209,6 +226,25 @@ def store_options(function: Function) -> Function:
         ),
         click.option("--name", help="Name of the new folder.  [default: the eval set's name]"),
         click.option("--no-store", is_flag=True, help="Only print; write nothing."),
+    )
+
+
+def key_options(function: Function) -> Function:
+    """Add the options that name the keys of foreign embeddings."""
+    return compose(
+        function,
+        advanced(
+            "--text-key",
+            metavar="KEY",
+            help="Key that holds the text, in a record or its payload; dots go into objects.  [default: text, "
+            "content, page_content or document]",
+        ),
+        advanced(
+            "--id-key",
+            metavar="KEY",
+            help="Key that holds the chunk id, likewise; id for the point's own.  [default: id, or chunk_id "
+            "where the id is a point's]",
+        ),
     )
 
 

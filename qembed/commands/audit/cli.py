@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qembed.terminal.options import EMBEDDINGS, AdvancedCommand, Form, output_options
+from qembed.terminal.options import SOURCE, AdvancedCommand, Form, key_options, output_options
 from qembed.terminal.output import grid
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ SHOWN = 3
 
 
 @click.command(cls=AdvancedCommand, short_help="Check a file of embeddings.")
-@EMBEDDINGS
+@SOURCE
 @click.option(
     "--dimension", type=click.IntRange(min=1), metavar="N", help="Dimension that every vector must have."
 )
@@ -37,22 +37,26 @@ SHOWN = 3
 @click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 @click.option("--all", "show_all", is_flag=True, help="List every finding, not only the first of each kind.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@key_options
 @output_options
 @click.pass_context
 def command(
     ctx: click.Context,
-    embeddings: Path,
+    embeddings: Path | str,
     dimension: int | None,
     normalized: bool | None,
     strict: bool,
     show_all: bool,
     quiet: bool,
+    text_key: str | None,
+    id_key: str | None,
     form: Form | None,
 ) -> None:
     """Check a file of embeddings, whichever tool wrote it.
 
-    EMBEDDINGS is a file (JSON lines, Parquet or npy; one shard stands for all), or the folder with the only
-    *_embeddings file. The audit checks lines, dimensions, NaN and Inf, norms, ids, metadata, texts and their
+    EMBEDDINGS is a file (JSON lines, Parquet or npy; one shard stands for all), the folder with the only
+    *_embeddings file, an export of Qdrant (the JSON of a scroll), or a collection on a server
+    (qdrant://HOST/COLLECTION). The audit checks lines, dimensions, NaN and Inf, norms, ids, metadata, texts and their
     hashes. It reports texts with two vectors and vectors of two texts. Where a manifest or summary lies
     beside the file, it also checks what they recorded. The file is read once, in little memory.
 
@@ -63,20 +67,28 @@ def command(
       qembed audit out/
       qembed audit vectors.jsonl --dimension 768 --normalized
       qembed audit out/ --strict --json | jq .counts
+      qembed audit qdrant://localhost/docs
     """
     from rich.text import Text
 
+    from qembed.index.server.source import embeddings_of
+    from qembed.store import Keys
     from qembed.store.audit.report import EXAMPLES, audit
     from qembed.terminal.output import console, print_json, print_rows
     from qembed.terminal.progress import make_progress
 
-    report = audit(
-        embeddings,
-        dimension=dimension,
-        expect_normalized=normalized,
-        examples=None if show_all else EXAMPLES,
-        progress=make_progress(quiet=quiet),
-    )
+    progress = make_progress(quiet=quiet)
+    try:
+        with embeddings_of(embeddings, Keys(text=text_key, id=id_key), progress) as found:
+            report = audit(
+                found,
+                dimension=dimension,
+                expect_normalized=normalized,
+                examples=None if show_all else EXAMPLES,
+                progress=progress,
+            )
+    finally:
+        progress.close()
     if form == "json":
         print_json(as_document(report, strict=strict))
     elif form:
@@ -96,7 +108,8 @@ def as_document(report: AuditReport, *, strict: bool = False) -> dict[str, Any]:
         "schema": SCHEMA,
         "sound": report.sound(strict=strict),
         "strict": strict,
-        "file": str(report.file),
+        "file": report.name,
+        "read_as": report.read_as,
         "format": report.format,
         "files": list(report.files),
         "bytes": report.bytes,
@@ -139,7 +152,7 @@ def render(
     """The report for people, part by part; ``shown`` findings of each kind, all that were kept when None."""
     from rich.text import Text
 
-    yield Text(str(report.file), style="bold")
+    yield Text(report.name, style="bold")
     yield grid(_facts(report), indent=2)
     yield Text()
     yield grid([(_title(check), _outcome(check)) for check in report.checks], indent=0)
@@ -158,7 +171,9 @@ def _facts(report: AuditReport) -> list[tuple[Any, Any]]:
     rate = quantity(report.records / report.seconds)
     parts = len(report.lines_before)
     form = f" in {parts} shards" if parts > 1 else ""
+    read_as = [("read as", report.read_as)] if report.read_as else []
     rows = [
+        *read_as,
         ("records", quantity(report.records) + dimension + form),
         ("size", f"{file_size(report.bytes)}, read in {duration(report.seconds)} ({rate} records/s)"),
     ]
@@ -204,9 +219,8 @@ def _place(report: AuditReport, finding: AuditFinding) -> str:
     if not finding.lines:
         return "file"
     first = ", ".join(_line(report, line) for line in finding.lines[:2])
-    unit = "line" if report.format == "jsonl" else "row"
     plural = "s" if len(finding.lines) > 1 else ""
-    return f"{unit}{plural} {first}" + (", ..." if len(finding.lines) > 2 else "")
+    return f"{report.unit}{plural} {first}" + (", ..." if len(finding.lines) > 2 else "")
 
 
 def _line(report: AuditReport, line: int) -> str:
@@ -225,7 +239,7 @@ def _verdict(report: AuditReport, strict: bool) -> Iterator[Any]:
         extra = f", with {_counted(0, report.warnings)}" if report.warnings else ""
         yield Text.assemble(("sound", "bold green"), f": {records}{extra}.")
         if report.manifest:
-            yield Text(f"next: qembed search {shlex.quote(str(report.file))} QUESTION")
+            yield Text(f"next: qembed search {shlex.quote(report.name)} QUESTION")
         return
     number = _counted(report.errors, report.warnings)
     why = "" if report.errors else " (--strict)"

@@ -12,7 +12,15 @@ import orjson
 
 from qembed.errors import Mismatch, QembedError
 from qembed.progress import Progress
-from qembed.store import Manifest, OutputFile, OutputFiles, ReadFormat, find_embeddings, read_manifest
+from qembed.store import (
+    Embeddings,
+    Manifest,
+    OutputFile,
+    OutputFiles,
+    ReadFormat,
+    find_embeddings,
+    read_manifest,
+)
 from qembed.store.audit.audit import Columns, Lookup, Scan, place_of, scan
 from qembed.store.audit.checks import (
     Expected,
@@ -27,6 +35,7 @@ from qembed.store.audit.checks import (
 )
 from qembed.store.audit.findings import CHECKS, KINDS, AuditFinding, Findings
 from qembed.store.manifest import sha256_of
+from qembed.store.recognise import recognise
 
 EXAMPLES = 20
 """Findings of each kind that are kept with line and reason; all are counted."""
@@ -69,6 +78,9 @@ class AuditReport:
 
     Attributes:
         file: The file of embeddings; of several, the first.
+        name: What the user knows it by: the file, or the address of the collection that it is a copy of.
+        unit: What a record is in it: ``line``, ``row`` or ``point``.
+        read_as: What embeddings of another tool were taken for; empty for those of qembed.
         format: ``jsonl``, ``parquet``, ``npy`` or ``json``.
         files: Every file as it is now, with the records that could be read.
         bytes: Size of all of them.
@@ -88,6 +100,9 @@ class AuditReport:
     """
 
     file: Path
+    name: str
+    unit: str
+    read_as: str
     format: ReadFormat
     files: tuple[OutputFile, ...]
     bytes: int
@@ -125,7 +140,7 @@ class AuditReport:
 
 
 def audit(
-    embeddings: Path,
+    embeddings: Path | Embeddings,
     *,
     dimension: int | None = None,
     expect_normalized: bool | None = None,
@@ -138,7 +153,8 @@ def audit(
     file is in the report; nothing is raised for it.
 
     Args:
-        embeddings: The file (any shard means all), or the folder that holds it and its manifest and summary.
+        embeddings: The file (any shard means all), or the folder that holds it and its manifest and summary;
+            or embeddings that were found already.
         dimension: Every vector should have; what manifest or summary say, or most records have, when None.
         expect_normalized: Every vector should have norm 1; what the manifest says when None, or else judged
             from the vectors: normalised where at least 99 % of them have norm 1.
@@ -151,7 +167,7 @@ def audit(
         QembedError: The file cannot be read, or changes meanwhile.
     """
     started = perf_counter()
-    found = find_embeddings(Path(embeddings))
+    found = embeddings if isinstance(embeddings, Embeddings) else find_embeddings(Path(embeddings))
     files = OutputFiles.of(found.path)
     findings = Findings(manifest=files.manifest.is_file(), examples=examples)
     try:
@@ -176,6 +192,9 @@ def _report(
 ) -> AuditReport:
     return AuditReport(
         file=seen.embeddings.path,
+        name=seen.embeddings.name,
+        unit=seen.embeddings.unit,
+        read_as=recognise(seen.embeddings),
         format=seen.embeddings.format,
         files=seen.files,
         bytes=seen.bytes,

@@ -1,0 +1,160 @@
+"""A collection on a server as something to search: which of its vectors, how it compares, how many points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from qembed.errors import Mismatch, UsageError
+from qembed.index.protocol import Similarity
+from qembed.index.server.address import Address, parse
+from qembed.index.server.client import connect, explained, passing
+from qembed.index.server.configuration import DISTANCES, Configuration, configuration_of
+from qembed.index.server.retry import Again, Patience, retrying
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+Result = TypeVar("Result")
+PATIENCE = Patience(limit_seconds=30.0)
+"""Somebody waits for the answer to a question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A dense vector of a collection.
+
+    Attributes:
+        address: With the name of the vector.
+        client: Of its server.
+        dimension: Dimension of every vector.
+        distance: ``Cosine``, ``Dot``, ``Euclid`` or ``Manhattan``.
+        points: How many there are, exactly.
+        patience: How long a failed request is tried again.
+        note: Told of a request that failed and is tried again.
+    """
+
+    address: Address
+    client: QdrantClient
+    dimension: int
+    distance: str
+    points: int
+    patience: Patience = PATIENCE
+    note: Callable[[str], None] = lambda _: None
+
+    @property
+    def similarity(self) -> Similarity:
+        """By which the server compares.
+
+        Raises:
+            Mismatch: By a distance, which no other index here has.
+        """
+        for similarity, distance in DISTANCES.items():
+            if distance == self.distance:
+                return similarity
+        raise Mismatch(
+            f"the collection compares by {self.distance}, and only Cosine and Dot can be searched here",
+            where=str(self.address),
+            remedy="scores, ties and exact search are those of a similarity; upload the vectors into a "
+            "collection with Cosine or Dot",
+        )
+
+    def ask(self, call: Callable[[QdrantClient], Result]) -> Result:
+        """The answer to a request that changes nothing, tried again for a while where the failure may pass.
+
+        Raises:
+            Unreachable: The server cannot be reached, refuses the key, or fails for too long.
+            QembedError: As ``client.explained``.
+        """
+        return _ask(self.client, self.address, call, self.patience, self.note)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.client.close()
+
+
+def open_served(
+    text: str, *, patience: Patience | None = None, note: Callable[[str], None] = lambda _: None
+) -> Served:
+    """The collection at an address, looked at but not read.
+
+    Args:
+        text: As ``address.parse`` reads it; without the name of a vector the only dense one is taken.
+        patience: How long a failed request is tried again; ``PATIENCE`` when None.
+        note: Told of what the user should know.
+
+    Raises:
+        UsageError: No address; several dense vectors and none named; or the one that is named is not there.
+        Mismatch: The vector is sparse, or a multivector.
+        InputNotFound: There is no such collection.
+        Unreachable: The server cannot be reached, or refuses the key.
+    """
+    address, patience = parse(text), patience or PATIENCE
+    client = connect(address, note=note)
+    try:
+        info = _ask(client, address, lambda there: there.get_collection(address.collection), patience, note)
+        configuration = configuration_of(info)
+        name = _vector_name(address, configuration)
+        dense = configuration.vectors[name]
+        if dense.multivector:
+            raise Mismatch(
+                f"the vector {name!r} is a multivector: several vectors per point",
+                where=str(address),
+                remedy="only one vector per point can be searched here; name another one behind a #",
+            )
+        address = Address(address.url, address.collection, name)
+        counted = _ask(
+            client, address, lambda there: there.count(address.collection, exact=True), patience, note
+        )
+    except BaseException:
+        client.close()
+        raise
+    return Served(address, client, dense.size, dense.distance, counted.count, patience, note)
+
+
+def _ask(
+    client: QdrantClient,
+    address: Address,
+    call: Callable[[QdrantClient], Result],
+    patience: Patience,
+    note: Callable[[str], None],
+) -> Result:
+    def retry(again: Again, seconds: float) -> None:
+        note(f"{again.why}; trying again in {seconds:.1f} s")
+
+    with explained(address, client):
+        return retrying(lambda: call(client), passing=passing, patience=patience, retry=retry)
+
+
+def _vector_name(address: Address, configuration: Configuration) -> str:
+    dense, wanted = configuration.vectors, address.vector
+    if wanted in dense and (wanted or len(dense) == 1):
+        return wanted
+    if wanted in configuration.sparse:
+        raise Mismatch(
+            f"the vector {wanted!r} is sparse",
+            where=str(address),
+            remedy="only dense vectors can be searched here",
+        )
+    if not dense:
+        raise Mismatch(
+            "the collection has no dense vector",
+            where=str(address),
+            remedy="only dense vectors can be searched here",
+        )
+    names = ", ".join(name or "one without a name" for name in dense)
+    if wanted:
+        raise UsageError(
+            f"the collection has no vector {wanted!r}",
+            where=str(address),
+            remedy=f"it has {names}" if any(dense) else "its vector has no name: leave the # out",
+        )
+    if len(dense) > 1:
+        first = next(filter(None, dense))
+        raise UsageError(
+            f"the collection has several vectors: {names}",
+            where=str(address),
+            remedy=f"name one: {Address(address.url, address.collection, first)}",
+        )
+    return next(iter(dense))
