@@ -14,11 +14,11 @@ from qembed.models.weights import config_sha256, weights_sha256
 from qembed.store import Manifest, OutputFiles
 
 
-def model_name(path: Path, manifest: Manifest | None, model: str | None) -> str:
+def model_name(path: Path | str, manifest: Manifest | None, model: str | None) -> str:
     """The model that the user names, else the one in the manifest.
 
     Args:
-        path: File of the vectors.
+        path: File of the vectors, or the address of the collection that they are in.
         manifest: Theirs, where there is one.
         model: As the user named it.
 
@@ -30,7 +30,7 @@ def model_name(path: Path, manifest: Manifest | None, model: str | None) -> str:
     if manifest is None:
         raise UsageError(
             "no manifest says which model made these vectors",
-            where=str(OutputFiles.of(path).manifest),
+            where=path if isinstance(path, str) else str(OutputFiles.of(path).manifest),
             remedy="name it with --model",
         )
     return str(manifest.model["name"])
@@ -55,7 +55,7 @@ def as_made(options: EncoderOptions, manifest: Manifest) -> EncoderOptions:
 
 
 def find_source(
-    path: Path, manifest: Manifest | None, model: str | None, options: EncoderOptions
+    path: Path | str, manifest: Manifest | None, model: str | None, options: EncoderOptions
 ) -> ModelSource:
     """The files of the model that made some vectors, on this machine; whether they changed is not asked.
 
@@ -111,7 +111,7 @@ def check_same_model(manifest: Manifest | None, source: ModelSource) -> None:
 
 
 def load_query_encoder(
-    path: Path, manifest: Manifest | None, model: str | None, options: EncoderOptions, *, dimension: int
+    path: Path | str, manifest: Manifest | None, model: str | None, options: EncoderOptions, *, dimension: int
 ) -> Encoder:
     """Load the model that made a file of vectors, used as it was then, to encode queries.
 
@@ -149,7 +149,7 @@ def load_query_encoder(
     return encoder
 
 
-def _check_dimension(manifest: Manifest, encoder: Encoder, path: Path) -> None:
+def _check_dimension(manifest: Manifest, encoder: Encoder, path: Path | str) -> None:
     made, now = manifest.model, encoder.info
     if made["full_dimension"] != now.full_dimension:
         raise DimensionMismatch(

@@ -236,8 +236,8 @@ def key_options(function: Function) -> Function:
         advanced(
             "--text-key",
             metavar="KEY",
-            help="Key that holds the text, in a record or its payload; dots go into objects.  [default: text, "
-            "content, page_content or document]",
+            help="Key that holds the text, in a record or its payload; dots go into objects.  "
+            "[default: text, content, page_content or document]",
         ),
         advanced(
             "--id-key",

@@ -56,9 +56,9 @@ def command(
 
     EMBEDDINGS is a file (JSON lines, Parquet or npy; one shard stands for all), the folder with the only
     *_embeddings file, an export of Qdrant (the JSON of a scroll), or a collection on a server
-    (qdrant://HOST/COLLECTION). The audit checks lines, dimensions, NaN and Inf, norms, ids, metadata, texts and their
-    hashes. It reports texts with two vectors and vectors of two texts. Where a manifest or summary lies
-    beside the file, it also checks what they recorded. The file is read once, in little memory.
+    (qdrant://HOST/COLLECTION). The audit checks lines, dimensions, NaN and Inf, norms, ids, metadata, texts
+    and their hashes. It reports texts with two vectors and vectors of two texts. Where a manifest or summary
+    lies beside the file, it also checks what they recorded. The file is read once, in little memory.
 
     Exit code 0: sound (warnings are allowed). Exit code 3: there are errors.
 

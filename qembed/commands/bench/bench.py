@@ -38,7 +38,7 @@ MOST_ASKED_ALONG = 100
 
 
 def bench(
-    embeddings: Path,
+    embeddings: Path | str,
     eval_set: Path | str | EvalSet,
     options: BenchOptions = BenchOptions(),
     *,
@@ -50,7 +50,8 @@ def bench(
     they agree, and which results to judge first. Nothing is written; ``store_bench`` does that.
 
     Args:
-        embeddings: The file (JSON lines, Parquet or npy; any shard means all), or the folder it lies in.
+        embeddings: The file (JSON lines, Parquet or npy; any shard means all), the folder it lies in, or the
+            address of a collection on a server, which is searched there unless an index is named.
         eval_set: A folder in BEIR's layout, with or without a card; the name of a bundled eval set; or an
             eval set that was read already.
         options: What is compared.
@@ -71,7 +72,7 @@ def bench(
         raise UsageError("a gate needs judgements", remedy="judge first, then give --eval-set FOLDER")
     else:
         measures = ()
-    _check_sides(options, Path(embeddings))
+    _check_sides(options, embeddings)
     left = waiting(loaded)
     along = dict(islice(left.queries.items(), MOST_ASKED_ALONG))
     results = results_for([*measures, *(gate.measure for gate in gates)])
@@ -125,7 +126,7 @@ def _measured(
     )
 
 
-def _asked_for(options: BenchOptions, embeddings: Path) -> tuple[tuple[Measure, ...], list[Gate]]:
+def _asked_for(options: BenchOptions, embeddings: Path | str) -> tuple[tuple[Measure, ...], list[Gate]]:
     """Measures and gates, parsed; every option is checked before anything is read or loaded."""
     measures = parse_measures(options.measures)
     gates = [parse_gate(text) for text in options.gates]
@@ -198,13 +199,13 @@ def _open_rerankers(options: BenchOptions, progress: Progress) -> list[Reranker]
     return opened
 
 
-def _side(options: BenchOptions, path: Path) -> SideOptions:
+def _side(options: BenchOptions, path: Path | str) -> SideOptions:
     return SideOptions(
-        path, options.model, options.query_vectors, options.index, options.encoder, options.hnsw
+        path, options.model, options.query_vectors, options.index, options.encoder, options.hnsw, options.keys
     )
 
 
-def _check_sides(options: BenchOptions, embeddings: Path) -> None:
+def _check_sides(options: BenchOptions, embeddings: Path | str) -> None:
     """What is missing of either side is said before anything is computed."""
     _side(options, embeddings).check()
     if options.baseline is not None:
@@ -215,7 +216,7 @@ def _check_sides(options: BenchOptions, embeddings: Path) -> None:
             raise
 
 
-def _baseline(options: BenchOptions, path: Path) -> SideOptions:
+def _baseline(options: BenchOptions, path: Path | str) -> SideOptions:
     return replace(
         _side(options, path),
         model=options.baseline_model,

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qembed.terminal.options import (
-    EMBEDDINGS,
     MARGIN,
     MEASURES,
     QUERY_MODEL,
     QUERY_VECTORS,
     RESAMPLES,
     SEED,
+    SOURCE,
     SPLIT,
     AdvancedCommand,
     Form,
+    Source,
+    key_options,
     model_options,
     output_options,
     store_options,
@@ -48,7 +50,7 @@ class Depths(click.ParamType[tuple[int, ...]]):
 
 
 @click.command(cls=AdvancedCommand, short_help="Which is better, by how much, and can we tell?")
-@EMBEDDINGS
+@SOURCE
 @click.option(
     "-e",
     "--eval-set",
@@ -60,8 +62,8 @@ class Depths(click.ParamType[tuple[int, ...]]):
 @click.option(
     "-b",
     "--baseline",
-    type=click.Path(path_type=Path),
-    help="Other embeddings of the same content to compare.",
+    type=Source(path_type=Path),
+    help="Other embeddings of the same content to compare: a file, a folder, or qdrant://HOST/COLLECTION.",
 )
 @click.option(
     "-r",
@@ -140,6 +142,7 @@ class Depths(click.ParamType[tuple[int, ...]]):
     "JSON lines.",
 )
 @store_options
+@key_options
 @model_options
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @output_options
@@ -147,7 +150,7 @@ class Depths(click.ParamType[tuple[int, ...]]):
 def command(
     ctx: click.Context,
     /,
-    embeddings: Path,
+    embeddings: Path | str,
     eval_set: Path | None,
     queries: Path | None,
     reports: Path,
@@ -159,8 +162,9 @@ def command(
 ) -> None:
     """Compare Qdrant alone with reranking, BM25 and other embeddings on judged queries.
 
-    EMBEDDINGS is a file (JSON lines, Parquet or npy; one shard stands for all) or its folder. The first row
-    of the table is Qdrant alone. Every other system is compared with it query by query: it is better, worse,
+    EMBEDDINGS is a file (JSON lines, Parquet or npy; one shard stands for all), its folder, an export of
+    Qdrant, or a collection on a server (qdrant://HOST/COLLECTION), whose queries the server answers unless
+    --index names another. The first row of the table is Qdrant alone. Every other system is compared with it query by query: it is better, worse,
     equivalent within the margin, or these queries cannot tell. Identical texts count as one result.
     Rerankers see only what retrieval found.
 
@@ -176,6 +180,7 @@ def command(
       qembed bench out/ -e my_set/ --measure nDCG@10,recall@100,bpref
       qembed bench out/ -e my_set/ --gate 'nDCG@10>=0.45' --json
       qembed bench new/ --baseline old.jsonl --queries questions.txt -r msmarco
+      qembed bench new/ -e my_set/ --baseline qdrant://localhost/docs --baseline-model minilm
     """
     from qembed.evaluation.eval_sets.eval_set import unjudged_set
     from qembed.terminal.progress import make_progress
@@ -207,7 +212,7 @@ def _refuse_judged_options(ctx: click.Context) -> None:
 
 
 def _bench(
-    embeddings: Path,
+    embeddings: Path | str,
     eval_set: Path | EvalSet,
     reports: Path | None,
     name: str | None,
@@ -224,11 +229,12 @@ def _bench(
     from qembed.commands.bench.store import as_document, store_bench
     from qembed.commands.bench.unjudged_view import show_unjudged
     from qembed.commands.bench.view import show
-    from qembed.store import explained
+    from qembed.store import Keys, explained
     from qembed.terminal.output import print_json
 
+    keys = Keys(text=choices.pop("text_key"), id=choices.pop("id_key"))
     encoder, others = _split(choices)
-    options = BenchOptions(measures=measures or MEASURES, encoder=encoder, **others)
+    options = BenchOptions(measures=measures or MEASURES, encoder=encoder, keys=keys, **others)
     result = bench(embeddings, eval_set, options, progress=progress)
     folder = None
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from qembed.index.choose import IndexKind
 from qembed.models import EncoderOptions
+from qembed.store import USUAL, Keys
 
 MEASURES = ("nDCG@10", "recall@10", "recall@100", "MRR@10", "judged@10")
 DEPTHS = (10, 20, 50, 100)
@@ -19,7 +20,8 @@ class BenchOptions:
     Attributes:
         model: Encodes the queries; needed only where no manifest says which made the vectors.
         query_vectors: A file of embeddings whose ids are query ids, instead of the model.
-        baseline: Other embeddings of the same content, e.g. the existing ones.
+        baseline: Other embeddings of the same content, e.g. the existing ones: a path, or the address of a
+            collection on a server.
         baseline_model: As ``model``, for the baseline.
         baseline_query_vectors: As ``query_vectors``, for the baseline.
         rerankers: As ``open_reranker`` names them; each reranks the vectors of both sides.
@@ -37,11 +39,12 @@ class BenchOptions:
         latency_queries: How many queries are timed, one at a time; none when 0.
         gates: Conditions, as ``parse_gate`` reads them.
         encoder: Device, precision and trust of the models.
+        keys: What the user says about the keys of foreign records, on both sides.
     """
 
     model: str | None = None
     query_vectors: Path | None = None
-    baseline: Path | None = None
+    baseline: Path | str | None = None
     baseline_model: str | None = None
     baseline_query_vectors: Path | None = None
     rerankers: tuple[str, ...] = ()
@@ -59,3 +62,4 @@ class BenchOptions:
     latency_queries: int = 20
     gates: tuple[str, ...] = ()
     encoder: EncoderOptions = EncoderOptions()
+    keys: Keys = USUAL

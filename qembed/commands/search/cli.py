@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qembed.terminal.options import EMBEDDINGS, JSON, AdvancedCommand, model_options
+from qembed.terminal.options import JSON, SOURCE, AdvancedCommand, key_options, model_options
 
 if TYPE_CHECKING:
     from qembed.commands.search.search import Result
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=AdvancedCommand, short_help="Ask a question of embeddings.")
-@EMBEDDINGS
+@SOURCE
 @click.argument("questions", nargs=-1, required=True, metavar="QUESTION...")
 @click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="Results per question.")
 @click.option("-s", "--subdirectory", help="Only chunks of this subdirectory.")
@@ -39,9 +39,10 @@ if TYPE_CHECKING:
     "auto decides by their number.",
 )
 @click.option("--full", is_flag=True, help="Print whole chunks instead of snippets.")
+@key_options
 @JSON
 def command(
-    embeddings: Path,
+    embeddings: Path | str,
     questions: tuple[str, ...],
     k: int,
     subdirectory: str | None,
@@ -50,14 +51,17 @@ def command(
     index: IndexKind,
     full: bool,
     as_json: bool,
+    text_key: str | None,
+    id_key: str | None,
     **choices: Any,
 ) -> None:
     """Find the chunks that answer each QUESTION.
 
-    EMBEDDINGS is a file (JSON lines, Parquet or npy; one shard stands for all) or its folder. Up to 20,000
-    vectors are searched in in-memory Qdrant; more in embedded Qdrant where it is installed, else in a matrix.
-    All of them compare every vector (exact search). The manifest says which model and query prompt encode the
-    question. Chunks with identical text are one result, with a count.
+    EMBEDDINGS is a file (JSON lines, Parquet or npy; one shard stands for all), its folder, an export of
+    Qdrant, or a collection on a server (qdrant://HOST/COLLECTION), which is searched there. Up to 20,000
+    vectors of a file are searched in in-memory Qdrant; more in embedded Qdrant where it is installed, else in
+    a matrix. All of them compare every vector (exact search). The manifest says which model and query prompt
+    encode the question; without one, --model does. Chunks with identical text are one result, with a count.
 
     \b
     Examples:
@@ -66,10 +70,12 @@ def command(
       qembed search out/ "delete points" -s qdrant_qdrant-client
       qembed search out/ "delete points" --filter "chunk_index<5" --json
       qembed search out/ "delete points" --index exact
+      qembed search qdrant://localhost/docs "delete points" -m minilm
     """
     from qembed.commands.search.search import open_index
     from qembed.index import Condition, parse_condition
     from qembed.models import EncoderOptions
+    from qembed.store import Keys
     from qembed.terminal.output import print_json
     from qembed.terminal.progress import make_progress
 
@@ -81,6 +87,7 @@ def command(
         model=model,
         options=EncoderOptions(**choices),
         index=index,
+        keys=Keys(text=text_key, id=id_key),
         progress=make_progress(quiet=as_json),
     )
     answers = [(question, opened.ask(question, k=k, where=where)) for question in questions]

@@ -1,4 +1,4 @@
-"""``search``: a question against a file of embeddings."""
+"""``search``: a question against embeddings: files, or a collection on a server."""
 
 from __future__ import annotations
 
@@ -18,15 +18,13 @@ from qembed.index import Condition, Hit, Index, IndexKind, Point, choose_index, 
 from qembed.index.choose import MEMORY_POINTS
 from qembed.index.payload import CONTENT_SHA256, TEXT, metadata_of, point_of
 from qembed.index.protocol import Similarity
+from qembed.index.server.address import is_address
+from qembed.index.server.search import ServerIndex
+from qembed.index.server.served import open_served
+from qembed.index.server.source import embeddings_of, similarity_there
 from qembed.models import Encoder, EncoderOptions
 from qembed.progress import Progress
-from qembed.store import (
-    Embeddings,
-    Manifest,
-    find_embeddings,
-    manifest_of,
-    placed_records,
-)
+from qembed.store import USUAL, Embeddings, Keys, Manifest, manifest_of, placed_records
 from qembed.store.made_with import load_query_encoder, model_name
 from qembed.store.manifest import similarity_of
 
@@ -87,20 +85,26 @@ class _Group:
 
 
 def open_index(
-    embeddings: Path,
+    embeddings: Path | str,
     *,
     model: str | None = None,
     options: EncoderOptions = EncoderOptions(),
     index: IndexKind = "auto",
+    keys: Keys = USUAL,
     progress: Progress = Progress(),
 ) -> OpenIndex:
     """Load embeddings of any format into an index, and the model that made them.
 
+    A collection on a server is asked in place: nothing is read of it but what is found. With an index named,
+    it is read into that one.
+
     Args:
-        embeddings: The file (JSON lines, Parquet or npy; any shard means all), or the folder it lies in.
+        embeddings: The file (JSON lines, Parquet or npy; any shard means all), the folder it lies in, or an
+            address like ``qdrant://localhost/docs``.
         model: Needed only where no manifest says which model it was.
         options: Device, precision and trust; prompts, lengths and dimension come from the manifest.
         index: Which one; ``auto`` goes by the number of vectors (``choose_index``). All compare every vector.
+        keys: What the user says about the keys of foreign records.
         progress: Receives the progress of every phase.
 
     Raises:
@@ -109,29 +113,60 @@ def open_index(
         DimensionMismatch: Vectors of two lengths.
         ModelUnreachable: The model is neither here nor on the hub.
         UsageError: No such index, or the package of ``edge`` is not installed.
+        QembedError: As ``index.server.served.open_served``, of a collection.
     """
     choose_index(index, points=0)  # an error now, not once the vectors are read
-    found = find_embeddings(Path(embeddings))
-    path = found.path
-    manifest = manifest_of(found)
-    name = model_name(path, manifest, model)
+    if is_address(str(embeddings)):
+        model_name(str(embeddings), None, model)
     try:
-        count = manifest.output.records if manifest else None
-        progress.phase("loading vectors", total=count, unit="vectors")
-        loaded = _load(found, index, similarity_of(manifest), progress)
-        progress.phase(f"loading {name}")
-        encoder = load_query_encoder(path, manifest, model, options, dimension=loaded.dimension)
-        similarity = similarity_of(manifest, encoder.info.similarity)
-        if similarity != loaded.similarity:  # no manifest said so before the model was loaded
-            loaded.close()
-            loaded = _load(found, index, similarity, progress)
+        if index == "auto" and is_address(str(embeddings)):
+            return _open_in_place(str(embeddings), model, options, keys, progress)
+        with embeddings_of(embeddings, keys, progress) as found:
+            return _open_read(found, model, options, index, similarity_there(embeddings), progress)
     finally:
         progress.close()
+
+
+def _open_in_place(
+    address: str, model: str | None, options: EncoderOptions, keys: Keys, progress: Progress
+) -> OpenIndex:
+    """A collection that its server searches."""
+    progress.phase("looking at the collection")
+    index = ServerIndex(open_served(address, note=progress.note), keys)
+    try:
+        progress.phase(f"loading {model}")
+        encoder = load_query_encoder(address, None, model, options, dimension=index.dimension)
+    except BaseException:
+        index.close()
+        raise
+    return OpenIndex(index, encoder, None)
+
+
+def _open_read(
+    found: Embeddings,
+    model: str | None,
+    options: EncoderOptions,
+    index: IndexKind,
+    compares: Similarity | None,
+    progress: Progress,
+) -> OpenIndex:
+    """Files in an index of this process; ``compares`` is what a server says of its vectors."""
+    path, manifest = found.origin or found.path, manifest_of(found)
+    name = model_name(path, manifest, model)
+    count = manifest.output.records if manifest else None
+    progress.phase("loading vectors", total=count, unit="vectors")
+    loaded = _load(found, index, compares or similarity_of(manifest), progress)
+    progress.phase(f"loading {name}")
+    encoder = load_query_encoder(path, manifest, model, options, dimension=loaded.dimension)
+    similarity = compares or similarity_of(manifest, encoder.info.similarity)
+    if similarity != loaded.similarity:  # no manifest said so before the model was loaded
+        loaded.close()
+        loaded = _load(found, index, similarity, progress)
     return OpenIndex(loaded, encoder, manifest)
 
 
 def search(
-    embeddings: Path,
+    embeddings: Path | str,
     question: str,
     *,
     k: int = 10,
@@ -186,16 +221,14 @@ def _text_key(hit: Hit) -> str:
 
 
 def _load(embeddings: Embeddings, kind: IndexKind, similarity: Similarity, progress: Progress) -> Index:
-    path, points = embeddings.path, _points(embeddings, progress)
+    name, points = embeddings.name, _points(embeddings, progress)
     head = list(islice(points, MEMORY_POINTS + 1))  # enough to choose by
     if not head:
-        raise Mismatch(
-            "the file holds no vectors", where=str(path), remedy="qembed audit tells what is wrong"
-        )
+        raise Mismatch("there are no vectors", where=name, remedy="qembed audit tells what is wrong")
     dimension = len(head[0].vector)
     index = make_index(choose_index(kind, len(head)), dimension, similarity)
     try:
-        index.add(_same_length(chain(head, points), dimension, path))
+        index.add(_same_length(chain(head, points), dimension, name))
     except BaseException:
         index.close()
         raise
@@ -214,12 +247,12 @@ def _points(embeddings: Embeddings, progress: Progress) -> Iterator[Point]:
         yield point_of(record)
 
 
-def _same_length(points: Iterator[Point], dimension: int, path: Path) -> Iterator[Point]:
+def _same_length(points: Iterator[Point], dimension: int, name: str) -> Iterator[Point]:
     for point in points:
         if len(point.vector) != dimension:
             raise DimensionMismatch(
                 f"{point.chunk_id!r} has {len(point.vector)} dimensions, the first vector {dimension}",
-                where=str(path),
+                where=name,
                 remedy="qembed audit lists all that is wrong",
             )
         yield point

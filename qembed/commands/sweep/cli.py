@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qembed.terminal.options import (
-    EMBEDDINGS,
     MARGIN,
     QUERY_MODEL,
     QUERY_VECTORS,
     RESAMPLES,
     SEED,
+    SOURCE,
     SPLIT,
     AdvancedCommand,
     Form,
+    key_options,
     model_options,
     output_options,
 )
@@ -62,7 +63,7 @@ class Listed(click.ParamType[tuple[Any, ...]]):
 
 
 @click.command(cls=AdvancedCommand, short_help="Measure what shorter or quantised vectors cost in quality.")
-@EMBEDDINGS
+@SOURCE
 @click.option(
     "-e",
     "--eval-set",
@@ -106,15 +107,17 @@ class Listed(click.ParamType[tuple[Any, ...]]):
 @RESAMPLES
 @QUERY_MODEL
 @QUERY_VECTORS
+@key_options
 @model_options
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @output_options
-def command(embeddings: Path, eval_set: Path, quiet: bool, form: Form | None, **choices: Any) -> None:
+def command(embeddings: Path | str, eval_set: Path, quiet: bool, form: Form | None, **choices: Any) -> None:
     """Compare shorter and quantised forms of stored vectors with the full ones, on judged queries.
 
-    EMBEDDINGS is a file (JSON lines, Parquet or npy; any shard means all) or the folder it is in. No text is
-    embedded again: the vectors are truncated or rounded in memory and searched exactly, so only the form
-    differs. The verdict for each form is better, worse, equivalent within the margin, or cannot tell.
+    EMBEDDINGS is a file (JSON lines, Parquet or npy; any shard means all), the folder it is in, an export of
+    Qdrant, or a collection on a server (qdrant://HOST/COLLECTION). No text is embedded again: the vectors are
+    truncated or rounded in memory and searched exactly, so only the form differs. The verdict for each form
+    is better, worse, equivalent within the margin, or cannot tell.
 
     \b
     Examples:
@@ -122,17 +125,20 @@ def command(embeddings: Path, eval_set: Path, quiet: bool, form: Form | None, **
       qembed sweep out/ -e my_set/ --dims 256,128 --quantize int8,binary
       qembed sweep out/ -e my_set/ --combine --measure recall@100
       qembed sweep out/ -e my_set/ --oversample 10 --json
+      qembed sweep qdrant://localhost/docs -e my_set/ -m minilm
     """
     from rich.text import Text
 
     from qembed.commands.sweep.sweep import SweepOptions, as_document, sweep
     from qembed.models import EncoderOptions
+    from qembed.store import Keys
     from qembed.terminal.output import aside, console, print_json, print_rows
     from qembed.terminal.progress import make_progress
 
     names = ("device", "precision", "revision", "trust_remote_code", "code_revision")
     encoder = EncoderOptions(**{name: choices.pop(name) for name in names})
-    options = SweepOptions(**choices, encoder=encoder)
+    keys = Keys(text=choices.pop("text_key"), id=choices.pop("id_key"))
+    options = SweepOptions(**choices, encoder=encoder, keys=keys)
     result = sweep(embeddings, eval_set, options, progress=make_progress(quiet=quiet))
     if form == "json":
         print_json(as_document(result))

@@ -26,7 +26,7 @@ from qembed.models import EncoderOptions
 from qembed.models.catalog import find_model
 from qembed.progress import Progress
 from qembed.records import Run
-from qembed.store import environment
+from qembed.store import USUAL, Keys, environment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +54,7 @@ class SweepOptions:
         model: Encodes the queries; needed only where no manifest says which made the vectors.
         query_vectors: A file of embeddings whose ids are query ids, instead of the model.
         encoder: Device, precision and trust of the model.
+        keys: What the user says about the keys of foreign records.
     """
 
     dims: tuple[int, ...] | None = None
@@ -68,6 +69,7 @@ class SweepOptions:
     model: str | None = None
     query_vectors: Path | None = None
     encoder: EncoderOptions = EncoderOptions()
+    keys: Keys = USUAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class SweepResult:
 
 
 def sweep(
-    embeddings: Path,
+    embeddings: Path | str,
     eval_set: Path,
     options: SweepOptions = SweepOptions(),
     *,
@@ -136,7 +138,8 @@ def sweep(
     Nothing is written, no text is embedded again. Memory: three times the distinct vectors.
 
     Args:
-        embeddings: The file (JSON lines, Parquet or npy; any shard means all), or the folder it lies in.
+        embeddings: The file (JSON lines, Parquet or npy; any shard means all), the folder it lies in, or the
+            address of a collection on a server, whose vectors are read.
         eval_set: A folder in BEIR's layout, with or without a card.
         options: Which forms.
         progress: Receives the progress of every phase.
@@ -153,7 +156,9 @@ def sweep(
     loaded = load_judged(Path(eval_set), options.split)
     k = measure.cutoff or 10
     results, texts = results_for([measure]), k * max(1, options.oversample)
-    side = SideOptions(Path(embeddings), options.model, options.query_vectors, "exact", options.encoder)
+    side = SideOptions(
+        embeddings, options.model, options.query_vectors, "exact", options.encoder, keys=options.keys
+    )
     try:
         judged = ask(loaded, side, results=results, texts=texts, progress=progress)
         if judged.side.index.similarity != "cosine":

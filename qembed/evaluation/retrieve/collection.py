@@ -6,7 +6,7 @@ by the other. They are one item here, named by the smallest of their chunk ids.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from qembed.errors import DimensionMismatch, Mismatch
 from qembed.progress import Progress
 from qembed.records import Lengths, Vectors
 from qembed.store import Embeddings, Record, placed_records
+from qembed.store.keys import listed
 
 _REMEDY = "qembed audit lists all that is wrong"
 
@@ -97,7 +98,9 @@ def read_collection(
         if page is not None:
             known.pages.add(page)
     if not found:
-        raise Mismatch("the file holds no vectors", where=str(embeddings.path), remedy=_REMEDY)
+        what = "collection" if embeddings.origin else "file"
+        raise Mismatch(f"the {what} holds no vectors", where=embeddings.name, remedy=_REMEDY)
+    _check_names(found, embeddings)
     ordered = sorted(found.items(), key=lambda item: min(item[1].chunks))
     return Collection(
         ids=tuple(min(one.chunks) for _, one in ordered),
@@ -126,11 +129,18 @@ class _Elsewhere:
             self._texts = dict(self._pairs())
         found = self._texts.get(str(record.id))
         if found is None:
-            what = "rerankers and BM25 read texts"
-            if self._like is not None:
-                what = "no chunk of the other embeddings has its id"
-            raise Mismatch(f"{record.id!r} has no text, and {what}", where=place, remedy=_REMEDY)
+            raise self._no_text(record, place)
         return found
+
+    def _no_text(self, record: Record, place: str) -> Mismatch:
+        """What is wrong with a record without a text; which keys there are, and which option names one."""
+        what, remedy = "rerankers and BM25 read texts", "name the key that holds it: --text-key KEY"
+        if self._like is not None:
+            what = "no chunk of the other embeddings has its id"
+            remedy += ", or the one that holds the chunk id: --id-key KEY"
+        remedy = f"{remedy}; {_REMEDY}" if record.metadata else _REMEDY
+        keys = f" (keys of the metadata: {listed(record.metadata)})" if record.metadata else ""
+        return Mismatch(f"{record.id!r} has no text{keys}, and {what}", where=place, remedy=remedy)
 
     def _pairs(self) -> Iterator[tuple[str, tuple[str, str]]]:
         if self._like is not None:
@@ -149,6 +159,20 @@ def _check(record: Record, place: str, dimension: int) -> None:
         )
     if not np.isfinite(record.vector).all() or not record.vector.any():
         raise Mismatch("the vector is zero or not finite; no search can use it", where=place, remedy=_REMEDY)
+
+
+def _check_names(found: Mapping[str, _Text], embeddings: Embeddings) -> None:
+    """Refuse ids that name several texts: qrels, results and reranked candidates could not be told apart."""
+    text_of: dict[str, str] = {}
+    for text, one in found.items():
+        for chunk in one.chunks:
+            if text_of.setdefault(chunk, text) != text:
+                raise Mismatch(
+                    f"the id {chunk!r} names several texts",
+                    where=embeddings.name,
+                    remedy="--id-key KEY names the key of an id that every chunk has for itself; --id-key id "
+                    "takes the point's own",
+                )
 
 
 def _page(metadata: dict[str, Any]) -> str | None:

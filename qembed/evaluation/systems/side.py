@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from qembed.corpus import point_id
 from qembed.errors import QembedError, UsageError
 from qembed.evaluation.diagnose.agreement import overlap
 from qembed.evaluation.diagnose.latency import time_queries
@@ -22,12 +23,17 @@ from qembed.evaluation.systems.query_vectors import encode_queries, read_query_v
 from qembed.index import EdgeIndex, Index, Point, choose_index, make_index
 from qembed.index.choose import IndexKind
 from qembed.index.protocol import Similarity
+from qembed.index.server.address import is_address
+from qembed.index.server.search import ServerIndex
+from qembed.index.server.served import open_served
+from qembed.index.server.source import embeddings_of, similarity_there
 from qembed.models import Encoder, EncoderOptions
 from qembed.progress import Progress
 from qembed.records import Qrels, Run, Vectors
-from qembed.store import Manifest, find_embeddings, manifest_of
+from qembed.store import USUAL, Keys, Manifest, find_embeddings, manifest_of
 from qembed.store.made_with import load_query_encoder, model_name
 from qembed.store.manifest import similarity_of
+from qembed.store.recognise import recognise
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,32 +41,61 @@ class SideOptions:
     """What is opened, and how.
 
     Attributes:
-        embeddings: The file, or the folder it lies in.
+        embeddings: The file, the folder it lies in, or the address of a collection on a server.
         model: Encodes the queries; needed only where no manifest says which it was.
         query_vectors: A file of embeddings whose ids are query ids, instead of a model.
         index: Where the vectors are searched.
         encoder: Device, precision and trust.
         hnsw: Search through a graph, as a Qdrant server does, in ``edge``; what that misses is counted.
+        keys: What the user says about the keys of foreign records.
     """
 
-    embeddings: Path
+    embeddings: Path | str
     model: str | None = None
     query_vectors: Path | None = None
     index: IndexKind = "auto"
     encoder: EncoderOptions = EncoderOptions()
     hnsw: bool = False
+    keys: Keys = USUAL
 
-    def check(self) -> None:
-        """Say what is missing before anything is computed.
+    @property
+    def address(self) -> str | None:
+        """The address of a collection on a server; None for files."""
+        return str(self.embeddings) if is_address(str(self.embeddings)) else None
+
+    @property
+    def in_place(self) -> bool:
+        """Whether a server answers the queries: its address is given, and no other index is named."""
+        return self.address is not None and self.index == "auto"
+
+    def check(self) -> Similarity | None:
+        """Say what is missing before anything is computed or read.
+
+        Returns:
+            By which the server compares; None for files, of which the manifest or the model says so.
 
         Raises:
             InputNotFound: No embeddings there.
             UsageError: As ``check_index``; or nothing says which model encodes the queries.
+            QembedError: As ``open_served``; or the server compares by a distance.
         """
         self.check_index()
-        found = find_embeddings(Path(self.embeddings))
+        if self.address is not None:
+            self.check_model(self.address)
+            return similarity_there(self.address)
+        found = find_embeddings(Path(self.embeddings), self.keys)
+        recognise(found)
+        self.check_model(found.path, manifest_of(found))
+        return None
+
+    def check_model(self, path: Path | str, manifest: Manifest | None = None) -> None:
+        """Say that nobody knows which model encodes the queries.
+
+        Raises:
+            UsageError: Neither the options nor a manifest name one, and there are no query vectors.
+        """
         if self.query_vectors is None:
-            model_name(found.path, manifest_of(found), self.model)
+            model_name(path, manifest, self.model)
 
     def check_index(self) -> IndexKind:
         """The index to take: ``edge`` where a graph is wanted, which no other has.
@@ -80,7 +115,8 @@ class Side:
     """Embeddings that answer queries.
 
     Attributes:
-        path: The first file of embeddings.
+        path: The first file of embeddings, or the address of the collection.
+        read_as: What embeddings of another tool were taken for; empty for those of qembed.
         manifest: The manifest beside them, if there is one.
         collection: Their distinct texts.
         units: The judged units of these texts.
@@ -93,7 +129,8 @@ class Side:
         own: Query id -> texts that are this query itself, which no run holds.
     """
 
-    path: Path
+    path: Path | str
+    read_as: str
     manifest: Manifest | None
     collection: Collection
     units: Units
@@ -158,28 +195,26 @@ def open_side(
         ModelUnreachable: The model is neither on this machine nor on the hub.
         UsageError: Neither the options nor a manifest name the model; or pages are judged and not known.
     """
-    found = find_embeddings(Path(options.embeddings))
-    kind = options.check_index()
-    manifest = manifest_of(found)
-    progress.phase("reading vectors", total=manifest.output.records if manifest else None, unit="vectors")
-    collection = read_collection(found, like=like.collection if like else None, progress=progress)
+    options.check_index()
+    compares = options.check() if options.address is not None else None
+    with embeddings_of(options.embeddings, options.keys, progress) as found:
+        path, read_as, manifest = options.address or found.path, recognise(found), manifest_of(found)
+        progress.phase("reading vectors", total=manifest.output.records if manifest else None, unit="vectors")
+        collection = read_collection(found, like=like.collection if like else None, progress=progress)
     try:
         units = units_like(like.units, like.collection, collection) if like else units_of(collection, level)
     except UsageError as error:
-        raise UsageError(error.message, where=str(found.path), remedy=error.remedy) from None
+        raise UsageError(error.message, where=str(path), remedy=error.remedy) from None
     encoder = None
     if options.query_vectors is not None:
         vectors = read_query_vectors(options.query_vectors, list(queries), collection.dimension)
     else:
         progress.phase("loading the model")
-        encoder = _load_encoder(
-            options, found.path, manifest, collection.dimension, baseline=like is not None
-        )
+        encoder = _load_encoder(options, path, manifest, collection.dimension, baseline=like is not None)
         progress.phase("encoding queries", total=len(queries), unit="queries")
         vectors = encode_queries(encoder, list(queries.values()), progress)
-    progress.phase("building the index", total=len(collection), unit="texts")
-    similarity = similarity_of(manifest, encoder.info.similarity if encoder else "cosine")
-    index = build_index(collection, kind, similarity, hnsw=options.hnsw)
+    similarity = compares or similarity_of(manifest, encoder.info.similarity if encoder else "cosine")
+    index = _index_of(options, collection, similarity, progress)
     progress.phase("searching", total=len(queries), unit="queries")
     own = own_texts(queries, units, collection.ids, collection.texts, qrels)
     search = without_own(_search_of(index, list(queries), vectors), own)
@@ -190,12 +225,26 @@ def open_side(
         exact_run = retrieve(search, list(queries), units, results=results, texts=texts)
         reference.close()
     return Side(
-        found.path, manifest, collection, units, encoder, vectors, index, results, run, exact_run, own
+        path, read_as, manifest, collection, units, encoder, vectors, index, results, run, exact_run, own
     )
 
 
+def _index_of(
+    options: SideOptions, collection: Collection, similarity: Similarity, progress: Progress
+) -> Index:
+    """The index that answers the queries: the server's own, or one over the distinct texts."""
+    if not options.in_place:
+        progress.phase("building the index", total=len(collection), unit="texts")
+        return build_index(collection, options.check_index(), similarity, hnsw=options.hnsw)
+    names = {}
+    for text, chunks in zip(collection.ids, collection.chunks, strict=True):
+        for chunk in chunks:
+            names[chunk] = names[str(point_id(chunk))] = text
+    return ServerIndex(open_served(str(options.address), note=progress.note), options.keys, names)
+
+
 def _load_encoder(
-    options: SideOptions, path: Path, manifest: Manifest | None, dimension: int, *, baseline: bool
+    options: SideOptions, path: Path | str, manifest: Manifest | None, dimension: int, *, baseline: bool
 ) -> Encoder:
     """The model of the queries; what is wrong with it names the option of this side."""
     try:
@@ -248,7 +297,9 @@ def time_side(
     encoder = side.encoder
     if encoder is not None:
         stages["encode"] = time_queries(lambda at: encoder.encode([queries[at]], "query"), sample)
-    stages["retrieve"] = time_queries(lambda at: side.index.search(side.queries[at], depth=depth), sample)
+    index = side.index
+    search = index.ask_once if isinstance(index, ServerIndex) else index.search
+    stages["retrieve"] = time_queries(lambda at: search(side.queries[at], depth=depth), sample)
     return stages
 
 
@@ -269,6 +320,7 @@ def describe_side(side: Side) -> dict[str, Any]:
     return {
         "embeddings": str(side.path),
         "embeddings_sha256": side.manifest.output.sha256 if side.manifest else None,
+        "read_as": side.read_as,
         "chunks": side.collection.records,
         "texts": len(side.collection),
         "texts_with_two_vectors": side.collection.disagreeing,

@@ -79,7 +79,7 @@ class Choices(Protocol):
     """The part of ``BenchOptions`` that says which systems there are."""
 
     @property
-    def baseline(self) -> Path | None:
+    def baseline(self) -> Path | str | None:
         """Other embeddings."""
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from qembed.index.protocol import Similarity
 from qembed.index.server.address import is_address
 from qembed.index.server.copy import local_copy
 from qembed.index.server.served import open_served
@@ -38,6 +39,19 @@ def embeddings_of(
         local_copy(served, keys, progress) as copy,
     ):
         yield told(copy, progress)
+
+
+def similarity_there(source: Path | str) -> Similarity | None:
+    """By which the server compares; None for files, of which the manifest or the model says so.
+
+    Raises:
+        Mismatch: The collection compares by a distance, or as ``open_served``.
+        QembedError: As ``open_served``.
+    """
+    if not is_address(str(source)):
+        return None
+    with closing(open_served(str(source))) as served:
+        return served.similarity
 
 
 def told(embeddings: Embeddings, progress: Progress) -> Embeddings:
