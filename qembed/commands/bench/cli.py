@@ -164,9 +164,9 @@ def command(
 
     EMBEDDINGS is a file (JSON lines, Parquet or npy; one shard stands for all), its folder, an export of
     Qdrant, or a collection on a server (qdrant://HOST/COLLECTION), whose queries the server answers unless
-    --index names another. The first row of the table is Qdrant alone. Every other system is compared with it query by query: it is better, worse,
-    equivalent within the margin, or these queries cannot tell. Identical texts count as one result.
-    Rerankers see only what retrieval found.
+    --index names another. The first row of the table is Qdrant alone. Every other system is compared with it
+    query by query: it is better, worse, equivalent within the margin, or these queries cannot tell. Identical
+    texts count as one result. Rerankers see only what retrieval found.
 
     Exit code 0: done, and every gate holds. 3: a gate does not hold. 4: a model cannot be reached.
     5: vectors, model and eval set do not fit together.
