@@ -33,7 +33,8 @@ def recognise(embeddings: Embeddings) -> str:
         return ""
     if first is None or (embeddings.format in ("jsonl", "npy") and _usual(first)):
         return ""
-    return f"{embeddings.origin or _FORMS[embeddings.format]}: {keys_of(first)}"
+    what = "points of a collection" if embeddings.origin else _FORMS[embeddings.format]
+    return f"{what}: {keys_of(first)}"
 
 
 def keys_of(record: Record) -> str:

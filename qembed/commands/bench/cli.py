@@ -180,7 +180,7 @@ def command(
       qembed bench out/ -e my_set/ --measure nDCG@10,recall@100,bpref
       qembed bench out/ -e my_set/ --gate 'nDCG@10>=0.45' --json
       qembed bench new/ --baseline old.jsonl --queries questions.txt -r msmarco
-      qembed bench new/ -e my_set/ --baseline qdrant://localhost/docs --baseline-model minilm
+      qembed bench new/ -e set/ -b qdrant://HOST/docs --baseline-model minilm
     """
     from qembed.evaluation.eval_sets.eval_set import unjudged_set
     from qembed.terminal.progress import make_progress

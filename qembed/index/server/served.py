@@ -27,7 +27,7 @@ class Served:
 
     Attributes:
         address: With the name of the vector.
-        client: Of its server.
+        client: Client of its server.
         dimension: Dimension of every vector.
         distance: ``Cosine``, ``Dot``, ``Euclid`` or ``Manhattan``.
         points: How many there are, exactly.
