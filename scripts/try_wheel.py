@@ -21,7 +21,7 @@ EXPECTED = (
     "qembed/models/catalog.toml",
     "qembed/engine/planning/presets.toml",
     "qembed/report/templates/bench.html.j2",
-    "qembed/report/vendor/chart.umd.min.js",
+    "qembed/report/templates/page.css",
     "qembed/eval_sets/python_api/queries.jsonl",
     "qembed/eval_sets/python_api/qrels/test.tsv",
     "qembed/eval_sets/tiny/corpus.jsonl",

@@ -32,7 +32,10 @@ _KEYS = {
     "ArrowRight": 39,
     "ArrowDown": 40,
     "Tab": 9,
+    "Home": 36,
+    "End": 35,
 }
+_LOADED = "location.protocol === 'file:' && document.readyState === 'complete'"
 _READY = "document.readyState === 'complete' && document.documentElement?.dataset.ready === 'yes'"
 _SECONDS = 60
 
@@ -132,9 +135,16 @@ class Browser:
 
     @contextmanager
     def open(
-        self, path: Path, *, width: int = 1280, height: int = 900, dark: bool = False, scale: float = 1
+        self,
+        path: Path,
+        *,
+        width: int = 1280,
+        height: int = 900,
+        dark: bool = False,
+        scale: float = 1,
+        scripts: bool = True,
     ) -> Iterator[Page]:
-        """A page in a tab of its own, once it says that it is ready."""
+        """A page in a tab of its own, once it says that it is ready; without ``scripts`` it runs none."""
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         page = Page(self, session)
@@ -150,8 +160,9 @@ class Browser:
             mobile=width < 600,
         )
         self.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(self.downloads))
+        page.send("Emulation.setScriptExecutionDisabled", value=not scripts)
         page.send("Page.navigate", url=path.resolve().as_uri())
-        page.wait(_READY)
+        page.wait(_READY if scripts else _LOADED)
         try:
             yield page
         finally:
@@ -215,9 +226,9 @@ class Page:
         size = self.send("Page.getLayoutMetrics")["cssContentSize"]
         return {"clip": {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}}
 
-    def pdf(self) -> bytes:
-        """The page as it is printed."""
-        return base64.b64decode(self.send("Page.printToPDF", printBackground=False)["data"])
+    def pdf(self, **how: Any) -> bytes:
+        """The page as it is printed; ``paperWidth`` and ``paperHeight`` are inches, Letter if not given."""
+        return base64.b64decode(self.send("Page.printToPDF", printBackground=False, **how)["data"])
 
     @property
     def requests(self) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from qembed.evaluation.statistics.verdict import Comparison, Verdict
 from qembed.evaluation.systems.system import BASELINE
@@ -130,7 +131,7 @@ def _helps(bench: StoredBench, question: Asked) -> str:
         return f"Reranking helps: {signed(question.comparison.difference)} {bench.primary}."
     taken = recommended(bench, question.new)
     if taken is None or taken.verdict != "better":
-        taken = next((depth for depth in every if depth.verdict == "better"), every[-1])
+        taken = _first_that_helps(every) or every[-1]
     return f"Reranking {count(taken.depth)} results helps: {taken.words(bench.primary, short=True)}."
 
 
@@ -164,11 +165,20 @@ class Depth:
 
 
 def depths(bench: StoredBench, system: str) -> list[Depth]:
-    """All depths of a reranked system, ascending, 0 left out; empty where it has no frontier."""
+    """All depths of a reranked system, ascending, 0 left out; empty where it has no frontier.
+
+    A difference has one interval on the first screen. That of the deepest depth is the system's own, as in
+    the verdict, corrected over the systems. Those of the others are corrected over the depths; the table of
+    depths has all of these.
+    """
     found = bench.document["frontiers"].get(system, {"points": []})["points"]
+    own: dict[str, Any] = next((one["comparisons"] for one in bench.systems[1:] if one["name"] == system), {})
+    against_first = system.partition(" > ")[0] == bench.names[0]
     made = []
     for point in found[1:]:
         gain = point["gain"]
+        if against_first and point is found[-1]:
+            gain = own.get(bench.primary, gain)
         made.append(
             Depth(
                 point["depth"],
@@ -189,6 +199,10 @@ def recommended(bench: StoredBench, system: str) -> Depth | None:
     return next((depth for depth in depths(bench, system) if depth.depth == chosen), None)
 
 
+def _first_that_helps(every: list[Depth]) -> Depth | None:
+    return next((depth for depth in every if depth.verdict == "better"), None)
+
+
 def advice(bench: StoredBench) -> Iterator[tuple[str, str]]:
     """What to do with each reranked system, and its price; without those of existing embeddings."""
     measure, margin = bench.primary, bench.document["options"]["margin"]
@@ -200,7 +214,7 @@ def advice(bench: StoredBench) -> Iterator[tuple[str, str]]:
         if found["chosen"] == 0:
             words = f"Do not rerank: no depth is better by more than {margin:g}. {_all(deepest, measure)}"
         elif taken is None:
-            ends = (every[0], deepest) if len(every) > 1 else (deepest,)
+            ends = dict.fromkeys((_first_that_helps(every) or every[0], deepest))
             tried = "; ".join(f"{count(depth.depth)} results {depth.words(measure)}" for depth in ends)
             words = f"These questions cannot tell how many results to rerank: {tried}."
         else:

@@ -1,10 +1,15 @@
-"""One chart as data: what ``templates/charts.js`` draws, the same in words, and the table behind it."""
+"""One chart of a page: its picture, the same in words, and the table behind it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from markupsafe import Markup
+
+from qembed.report.drawing.data import Key
+from qembed.report.drawing.plots import key
+from qembed.report.stored import StoredBench
 from qembed.report.tables import Table
 
 
@@ -14,18 +19,23 @@ class Chart:
 
     Attributes:
         name: Its id in the page.
-        kind: Which function of ``charts.js`` draws it.
         title: What it shows.
         summary: The same in words, for those who do not see it.
-        data: For that function.
+        picture: SVG.
+        keys: Legend; empty where there is nothing to tell apart.
         table: The numbers behind it; None where another chart's table has them.
-        wide: Takes the whole width.
+        right: Number of the system that the explorer shows on the right when a query is opened here.
     """
 
     name: str
-    kind: str
     title: str
     summary: str
-    data: dict[str, Any]
+    picture: Markup
+    keys: Sequence[Key] = ()
     table: Table | None = None
-    wide: bool = False
+    right: int | None = None
+
+
+def system_keys(bench: StoredBench, names: Iterable[str]) -> list[Key]:
+    """Legend of systems, the same in every chart."""
+    return [Key(key(bench.names.index(name)), bench.labels[name]) for name in names]

@@ -5,17 +5,19 @@ Nothing is measured here: what is stored is arranged, binned and counted.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
 from qembed.evaluation.diagnose.frontier import advice
 from qembed.evaluation.diagnose.waterfall import STAGES
-from qembed.report.chart import Chart
+from qembed.report.chart import Chart, system_keys
 from qembed.report.distributions import length_charts, score_charts
-from qembed.report.stored import StoredBench, subdirectory_of
-from qembed.report.tables import Cell, Table, cells, counted, numeric
-from qembed.report.words import interval, number, percent, signed
+from qembed.report.drawing.data import Axis, Key, Point, Series
+from qembed.report.drawing.plots import columns, key, parts, scatter
+from qembed.report.stored import StoredBench, comparison_of
+from qembed.report.subdirectories import subdirectory_chart
+from qembed.report.tables import Cell, Table, cells, counted, numeric, record_words
+from qembed.report.words import NONE, interval, number, percent, signed
 
 STAGE_WORDS = {
     "found": "found among the first results",
@@ -27,8 +29,6 @@ STAGE_WORDS = {
     "not lifted": "seen by the reranker and not lifted",
     "below": "a candidate, ranked too low",
 }
-_MOST_SUBDIRECTORIES = 30
-_NO_INTERVAL = {"low": None, "high": None, "label": "", "chosen": False}
 
 
 def bench_charts(bench: StoredBench) -> list[Chart]:
@@ -39,7 +39,7 @@ def bench_charts(bench: StoredBench) -> list[Chart]:
         *_differences(bench),
         *score_charts(bench),
     ]
-    made += [*length_charts(bench), _subdirectories(bench)]
+    made += [*length_charts(bench), subdirectory_chart(bench)]
     return [chart for chart in made if chart is not None]
 
 
@@ -47,28 +47,48 @@ def _quality_and_depth(bench: StoredBench) -> Chart | None:
     frontiers = bench.document["frontiers"]
     if not frontiers:
         return None
-    series = []
-    rows = []
-    words = []
-    for name, found in frontiers.items():
-        points = []
-        for point in found["points"]:
-            chosen = point["depth"] == found["chosen"]
-            points.append({**_point(point["depth"], point["quality"], ""), "chosen": chosen})
-            quality = point["quality"]
-            rows.append(
-                [
-                    Cell(bench.labels[name]),
-                    counted(point["depth"]),
-                    numeric(quality["mean"]),
-                    Cell(interval(quality["low"], quality["high"])),
-                    numeric(point["ceiling"]),
-                    Cell("chosen" if chosen else ""),
-                ]
-            )
-        series.append({"name": bench.labels[name], "at": bench.names.index(name), "points": points})
+    series = [
+        Series(bench.labels[name], bench.names.index(name), [*_depths(found, bench.primary)])
+        for name, found in frontiers.items()
+    ]
+    first = next(iter(frontiers.values()))["points"]
+    ceiling = [
+        Point(point["depth"], point["ceiling"], f"depth {point['depth']}, {number(point['ceiling'])}")
+        for point in first
+    ]
+    series.append(Series("best order of the same candidates", 0, ceiling))
+    ends = [end for one in series for point in one.points for end in (point.y, point.low, point.high)]
+    reached = [end for end in ends if end is not None]
+    return Chart(
+        "depths",
+        "Quality against rerank depth",
+        " ".join(_depth_words(bench)),
+        scatter(
+            "Quality against rerank depth",
+            series,
+            Axis("candidates reranked", 0, max(point["depth"] for point in first), "whole"),
+            Axis(bench.primary, min(reached), max(reached)),
+        ),
+        [*system_keys(bench, frontiers), Key(key(0), "best order of the same candidates")],
+        _depth_table(bench),
+    )
+
+
+def _depths(found: dict[str, Any], measure: str) -> Iterator[Point]:
+    for point in found["points"]:
+        quality, depth = point["quality"], point["depth"]
+        span = interval(quality["low"], quality["high"])
+        said = f"depth {depth}, {measure} {number(quality['mean'])} ({span})"
+        ring = depth == found["chosen"]
+        yield Point(
+            depth, quality["mean"], said + ", chosen" * ring, quality["low"], quality["high"], ring=ring
+        )
+
+
+def _depth_words(bench: StoredBench) -> Iterator[str]:
+    for name, found in bench.document["frontiers"].items():
         best = next(point for point in found["points"] if point["depth"] == found["best"])
-        words.append(
+        yield (
             f"{bench.labels[name]} is highest at depth {found['best']} ({number(best['quality']['mean'])}). "
             + advice(
                 best=found["best"],
@@ -77,30 +97,33 @@ def _quality_and_depth(bench: StoredBench) -> Chart | None:
                 falls_after=found["falls_after"],
             )
         )
-    first = next(iter(frontiers.values()))
-    ceiling = [{**_NO_INTERVAL, "x": point["depth"], "y": point["ceiling"]} for point in first["points"]]
-    series.append({"name": "best order of the same candidates", "at": 0, "points": ceiling})
-    head = ["System", ">Depth", f">{bench.primary}", ">95 % interval", ">best order", "Choice"]
-    return Chart(
-        "depths",
-        "points",
-        "Quality against rerank depth",
-        " ".join(words),
-        {"series": series, "x": "candidates reranked", "y": bench.primary, "unit": "candidates"},
-        Table("Quality by rerank depth", head, rows),
-        wide=True,
+        if found["chosen"] is not None:
+            yield "A ring marks that depth."
+
+
+def _depth_table(bench: StoredBench) -> Table:
+    rows = []
+    for name, found in bench.document["frontiers"].items():
+        for point in found["points"]:
+            quality, gain = point["quality"], point["gain"]
+            rows.append(
+                [
+                    Cell(bench.labels[name]),
+                    counted(point["depth"]),
+                    numeric(quality["mean"]),
+                    Cell(interval(quality["low"], quality["high"])),
+                    Cell(signed(gain["difference"]), gain["difference"]) if gain else Cell(NONE, 0),
+                    Cell(interval(gain["low"], gain["high"], sign=True) if gain else NONE),
+                    numeric(point["ceiling"]),
+                    Cell("chosen" if point["depth"] == found["chosen"] else ""),
+                ]
+            )
+    head = ["System", ">Depth", f">{bench.primary}", ">95 % interval", ">gain", ">95 % interval of the gain"]
+    note = (
+        "Gain: against no reranking; its interval is corrected over the depths. On the first screen, the "
+        "gain of the deepest has the interval of its system, which is corrected over the systems."
     )
-
-
-def _point(time: float, estimate: dict[str, Any], label: str) -> dict[str, Any]:
-    return {
-        "x": time,
-        "y": estimate["mean"],
-        "low": estimate["low"],
-        "high": estimate["high"],
-        "label": label,
-        "chosen": False,
-    }
+    return Table("Quality by rerank depth", [*head, ">best order", "Choice"], rows, note=note)
 
 
 def _waterfall(bench: StoredBench) -> Chart | None:
@@ -110,14 +133,7 @@ def _waterfall(bench: StoredBench) -> Chart | None:
     order = ["found", *(stage for stage in STAGES if stage != "found")]
     stages = [stage for stage in order if any(fall["shares"].get(stage, 0) > 0 for fall in found.values())]
     cutoff = next(iter(found.values()))["k"]
-    parts = [
-        {
-            "name": stage,
-            "words": STAGE_WORDS[stage],
-            "values": [fall["shares"].get(stage, 0) for fall in found.values()],
-        }
-        for stage in stages
-    ]
+    title = f"Where relevant {bench.document['eval_set']['level']}s were lost (recall@{cutoff})"
     rows = [
         [
             Cell(bench.labels[name]),
@@ -135,14 +151,30 @@ def _waterfall(bench: StoredBench) -> Chart | None:
             f"{more if name == first else ''}."
         )
     head = ["System", *(f">{stage}" for stage in stages)]
+    shares = [
+        (bench.labels[name], [(fall["shares"].get(stage, 0), stage) for stage in stages])
+        for name, fall in found.items()
+    ]
     return Chart(
         "waterfall",
-        "stacked",
-        f"Where relevant {bench.document['eval_set']['level']}s were lost (recall@{cutoff})",
+        title,
         " ".join(words),
-        {"systems": [bench.labels[name] for name in found], "parts": parts},
+        parts(
+            title,
+            [
+                (
+                    name,
+                    [
+                        (share, f"{percent(share)} {STAGE_WORDS[stage]}", order.index(stage))
+                        for share, stage in own
+                        if share
+                    ],
+                )
+                for name, own in shares
+            ],
+        ),
+        [Key(key(order.index(stage), "part"), STAGE_WORDS[stage]) for stage in stages],
         Table("Share of what is relevant, by where it ended up", head, rows),
-        wide=True,
     )
 
 
@@ -157,22 +189,29 @@ def _differences(bench: StoredBench) -> Iterator[Chart]:
             if new is not None and old is not None:
                 pairs.append((query, new - old))
         changes[name] = sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
+    systems = {system["name"]: system for system in bench.systems}
+    most = max((abs(value) for pairs in changes.values() for _, value in pairs), default=0.0)
     for at, (name, pairs) in enumerate(changes.items(), start=1):
-        won, lost = sum(value > 0 for _, value in pairs), sum(value < 0 for _, value in pairs)
+        if not pairs:
+            continue
+        found = comparison_of(systems[name]["comparisons"][bench.primary])
+        title = f"{bench.labels[name]} against {bench.labels[first]}, query by query"
+        bars = [
+            (value, "s1" if value > 0 else "s2", f"{query}: {signed(value)}", query) for query, value in pairs
+        ]
         yield Chart(
             f"difference-{at}",
-            "difference",
-            f"{bench.labels[name]} against {bench.labels[first]}, query by query",
-            f"{bench.primary} is higher on {won} queries, lower on {lost}, "
-            f"the same on {len(pairs) - won - lost}."
-            + (f" Largest gain {signed(pairs[0][1])}, largest loss {signed(pairs[-1][1])}." if pairs else ""),
-            {
-                "queries": [query for query, _ in pairs],
-                "values": [round(value, 4) for _, value in pairs],
-                "at": at,
-                "y": f"change in {bench.primary}",
-            },
-            _difference_table(bench, changes) if at == 1 else None,
+            title,
+            f"{record_words(found)}. "
+            f"Largest gain {signed(pairs[0][1])}, largest loss {signed(pairs[-1][1])}.",
+            columns(
+                title,
+                bars,
+                Axis(f"change in {bench.primary}", -most, most, "signed"),
+                "queries, sorted by change",
+            ),
+            table=_difference_table(bench, changes) if at == 1 else None,
+            right=at,
         )
 
 
@@ -192,57 +231,4 @@ def _difference_table(bench: StoredBench, changes: dict[str, list[tuple[str, flo
         ["Query", "Text", *(f">{bench.labels[name]}" for name in changes)],
         rows,
         sortable=True,
-    )
-
-
-def _subdirectories(bench: StoredBench) -> Chart | None:
-    level = bench.document["eval_set"]["level"]
-    relevant: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    found: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for fate in bench.fates:
-        place = subdirectory_of(fate.unit, level)
-        relevant[fate.system][place] += 1
-        found[fate.system][place] += fate.stage == "found"
-    totals = max(relevant.values(), key=lambda counts: counts.total(), default=Counter())
-    if len(totals) < 2:
-        return None
-    places = sorted(totals, key=lambda place: (-totals[place], place))[:_MOST_SUBDIRECTORIES]
-    systems = [name for name in bench.names if name in relevant]
-    shares = {
-        name: [
-            found[name][place] / relevant[name][place] if relevant[name][place] else None for place in places
-        ]
-        for name in systems
-    }
-    cutoff = next(iter(bench.document["waterfalls"].values()))["k"]
-    rows = [
-        [
-            Cell(place),
-            counted(totals[place]),
-            *(Cell(percent(shares[name][i]), shares[name][i]) for name in systems),
-        ]
-        for i, place in enumerate(places)
-    ]
-    first = shares[systems[0]]
-    order = sorted(range(len(places)), key=lambda i: first[i] or 0.0)
-    return Chart(
-        "subdirectories",
-        "grouped",
-        f"Found among the first {cutoff}, by subdirectory",
-        f"Of what is relevant, {bench.labels[systems[0]]} finds least in {places[order[0]]} "
-        f"({percent(first[order[0]], 0)}) and most in {places[order[-1]]} ({percent(first[order[-1]], 0)}).",
-        {
-            "places": [f"{place} ({totals[place]})" for place in places],
-            "series": [
-                {"name": bench.labels[name], "at": bench.names.index(name), "values": shares[name]}
-                for name in systems
-            ],
-        },
-        Table(
-            "Share found",
-            ["Subdirectory", ">relevant", *(f">{bench.labels[name]}" for name in systems)],
-            rows,
-            True,
-        ),
-        wide=True,
     )

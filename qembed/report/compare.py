@@ -6,7 +6,7 @@ The values of queries are those that were stored; intervals and verdicts are mad
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from qembed.report.page import render
 from qembed.report.pictures import forest
 from qembed.report.provenance import flat
 from qembed.report.stored import StoredBench
-from qembed.report.tables import Cell, Table, cells, numeric
+from qembed.report.tables import RECORD, Cell, Table, cells, numeric, record, record_note
 from qembed.report.words import (
     MARKS,
     NONE,
@@ -98,7 +98,7 @@ def compare_page(pair: Pair) -> str:
     """The comparison as one HTML file."""
     return render(
         "compare.html.j2",
-        ("tables.js", "start.js"),
+        ("charts.js", "tables.js", "start.js"),
         title=headline(pair),
         kind="What changed?",
         headline=headline(pair),
@@ -212,7 +212,7 @@ def _systems_table(pair: Pair) -> Table:
                 numeric(found.system),
                 Cell(signed(found.difference), found.difference, interval(found.low, found.high, sign=True)),
                 Cell(p_value(found.p_adjusted), found.p_adjusted),
-                Cell(f"{found.wins} / {found.ties} / {found.losses}", found.wins - found.losses),
+                record(asdict(found)),
                 Cell(found.verdict, mark=MARKS[found.verdict], tone=TONES[found.verdict]),
                 *cells(*medians),
             ]
@@ -223,12 +223,13 @@ def _systems_table(pair: Pair) -> Table:
         ">after",
         ">change",
         ">p",
-        ">won / tied / lost",
+        RECORD,
         "Verdict",
         ">ms before",
         ">ms after",
     ]
-    return Table(f"{pair.measure}, paired by query", head, rows, sortable=True)
+    note = record_note(pair.measure, "before")
+    return Table(f"{pair.measure}, paired by query", head, rows, sortable=True, note=note)
 
 
 def _settings_table(pair: Pair) -> Table:

@@ -13,6 +13,8 @@ import orjson
 from qembed.errors import InputNotFound, Mismatch
 from qembed.models.info import model_words
 from qembed.report.chart import Chart
+from qembed.report.drawing.data import Axis, Key
+from qembed.report.drawing.plots import key, steps
 from qembed.report.tables import Cell, Table, cells, counted, numeric
 from qembed.report.words import count, duration, file_size, listed, number, percent, plural
 from qembed.store import OutputFiles, find_embeddings
@@ -167,15 +169,27 @@ def _throughput(summary: dict[str, Any]) -> Iterator[Chart]:
         for i in range(max(map(len, speeds.values())))
     ]
     words = [f"{name} {count(min(found))} to {count(max(found))}" for name, found in speeds.items() if found]
-    series = [{"name": name, "at": at, "values": found} for at, (name, found) in enumerate(speeds.items())]
+    most = max(max(found) for found in speeds.values())
+    bins = max(map(len, speeds.values()))
+    said = [
+        f"{number(step * i, 1)} s: "
+        + ", ".join(f"{name} {count(found[i])}" for name, found in speeds.items() if i < len(found))
+        for i in range(bins)
+    ]
     yield Chart(
         "throughput",
-        "lines",
         "Speed while encoding",
         f"Tokens per second: {listed(words)}.",
-        {"step": step, "series": series, "x": "seconds of encoding", "y": "tokens per second"},
+        steps(
+            "Speed while encoding",
+            [step * i for i in range(bins + 1)],
+            [(at + 1, found) for at, found in enumerate(speeds.values())],
+            Axis("seconds of encoding", 0, step * bins),
+            Axis("tokens per second", 0, most, "whole"),
+            said,
+        ),
+        [Key(key(at + 1, "line"), name) for at, name in enumerate(speeds)],
         Table("Tokens per second", ["From", *(f">{name}" for name in speeds)], rows),
-        wide=True,
     )
 
 

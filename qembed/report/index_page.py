@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from markupsafe import Markup
-
 from qembed.errors import InputNotFound, Mismatch
+from qembed.report.chart import Chart
+from qembed.report.drawing.data import Axis, Key, Point, Series
+from qembed.report.drawing.plots import key, scatter
 from qembed.report.names import display_names
 from qembed.report.page import render
 from qembed.report.stored import read_document, stored_benches
-from qembed.report.svg import Drawing, Scale, tick_label
 from qembed.report.tables import Cell
-from qembed.report.words import MARKS, TONES, count, known, milliseconds, number, signed
+from qembed.report.words import MARKS, TONES, count, interval, known, milliseconds, number, signed
 
 PAGES = ("report.html", "index.html")
-_HEIGHT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +52,14 @@ class Group:
         title: The eval set.
         measure: What decides; "not judged yet" where nothing is.
         words: The last bench against the one before.
-        picture: The measure of every system over time, with intervals; None for a single bench.
-        keys: Legend: sign and name of each system.
+        trend: The measure of every system over time, with intervals; None for a single bench.
         benches: The newest first.
     """
 
     title: str
     measure: str
     words: str
-    picture: Markup | None
-    keys: list[tuple[Markup, str]]
+    trend: Chart | None
     benches: list[Listed]
 
 
@@ -92,7 +89,7 @@ def index_page(reports: Path) -> str:
     newest = sorted(groups.items(), key=lambda item: item[1][-1][1]["created"], reverse=True)
     return render(
         "index.html.j2",
-        ("tables.js", "start.js"),
+        ("charts.js", "tables.js", "start.js"),
         title=f"Benches in {reports.resolve().name}",
         kind="Benches",
         groups=[_group(key, found) for key, found in newest],
@@ -112,8 +109,7 @@ def _group(key: tuple[str, str, str], found: list[tuple[Path, dict[str, Any]]]) 
         title=f"{name} ({sha256[:8]})",
         measure=measure or "not judged yet",
         words=_last(listed, found, measure),
-        picture=_trend(documents, systems, measure) if measure and len(found) > 1 else None,
-        keys=[(_key(at), labels[system]) for at, system in enumerate(systems)],
+        trend=_trend(documents, systems, labels, measure) if measure and len(found) > 1 else None,
         benches=listed[::-1],
     )
 
@@ -137,35 +133,34 @@ def _last(listed: Sequence[Listed], found: Sequence[tuple[Path, dict[str, Any]]]
     return words + " Whether a change is more than chance: qembed report --compare."
 
 
-def _trend(documents: Sequence[dict[str, Any]], systems: Sequence[str], measure: str) -> Markup:
+def _trend(
+    documents: Sequence[dict[str, Any]], systems: Sequence[str], labels: dict[str, str], measure: str
+) -> Chart:
     """Value and interval of each system, bench by bench; a ring where the verdict is another than before."""
-    values = list(_values(documents, systems, measure))
-    ends = [end for _, _, estimate, _ in values for end in _ends(estimate)]
-    y = Scale.around(ends, _HEIGHT - 24, 16)
-    x = Scale(0, len(documents) - 1, 12, 94)
-    drawing = Drawing(_HEIGHT)
-    for tick in y.ticks():
-        drawing.line(9, y(tick), 97, y(tick), "grid")
-        drawing.text(8, y(tick) + 4, tick_label(tick), anchor="end")
-    for at, document in enumerate(documents):
-        if at in (0, len(documents) - 1):
-            anchor = "middle" if at == 0 else "end"
-            drawing.text(x(at), _HEIGHT - 4, document["created"][:10], anchor=anchor)
-    last: dict[int, tuple[float, float]] = {}
-    for at, system, estimate, turned in values:
-        place = x(at) + 0.4 * (system - (len(systems) - 1) / 2)
-        here = place, y(estimate["mean"])
-        low, *_, high = _ends(estimate)
-        drawing.line(place, y(low), place, y(high), f"whisker s{system % 6}")
-        if system in last:
-            drawing.line(*last[system], *here, f"join s{system % 6}")
-        drawing.mark(*here, f"fill s{system % 6}{' turned' if turned else ''}", system)
-        last[system] = here
-    return drawing.markup(f"{measure} over time; the numbers are in the tables below")
-
-
-def _ends(estimate: dict[str, Any]) -> list[float]:
-    return [end for end in (estimate["low"], estimate["mean"], estimate["high"]) if known(end)]
+    points: dict[int, list[Point]] = {}
+    for at, system, estimate, turned in _values(documents, systems, measure):
+        low, mean, high = estimate["low"], estimate["mean"], estimate["high"]
+        span = f" ({interval(low, high)})" if known(low) else ""
+        said = f"{documents[at]['created'][:10]}, {measure} {number(mean)}{span}"
+        said += ", another verdict than before" * turned
+        points.setdefault(system, []).append(Point(at, mean, said, low, high, ring=turned))
+    series = [Series(labels[systems[at]], at, found) for at, found in sorted(points.items())]
+    ends = [end for one in series for point in one.points for end in (point.y, point.low, point.high)]
+    reached = [end for end in ends if end is not None]
+    title = f"{measure} over time"
+    return Chart(
+        "trend",
+        title,
+        "Line: 95 % interval. A ring marks another verdict than in the bench before. The numbers are below.",
+        scatter(
+            title,
+            series,
+            Axis("benches, the newest last", 0, len(documents) - 1),
+            Axis(measure, min(reached), max(reached)),
+            names=[document["created"][:10] for document in documents],
+        ),
+        [Key(key(one.at), one.name) for one in series],
+    )
 
 
 def _values(
@@ -224,9 +219,3 @@ def _system(system: dict[str, Any], measure: str, label: str, before: dict[str, 
         Cell(verdict, mark=MARKS.get(verdict, ""), tone=TONES.get(verdict, "")),
         Cell(milliseconds(total["p50"]) if total else "–"),
     ]
-
-
-def _key(at: int) -> Markup:
-    drawing = Drawing(16)
-    drawing.mark(50, 8, f"fill s{at % 6}", at)
-    return drawing.markup("")

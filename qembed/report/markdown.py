@@ -31,6 +31,9 @@ def markdown_table(table: Table) -> Iterator[str]:
     yield ""
     yield from table_lines(table.head, [map(_cell, row) for row in [*table.rows, *table.foot]])
     yield ""
+    if table.note:
+        yield f"<sub>{escaped(table.note)}</sub>"
+        yield ""
 
 
 def table_lines(head: Sequence[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:

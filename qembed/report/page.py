@@ -10,8 +10,6 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from qembed import __version__
 from qembed.report import asked, first, glossary, pictures, tables, unjudged, verdicts
 from qembed.report.charts import bench_charts
@@ -26,9 +24,6 @@ if TYPE_CHECKING:
 
 LIMIT_BYTES = 8_000_000
 """What a page may have; beyond it, texts are shortened and fewer results shown."""
-
-_CHART_LIBRARY = "vendor/chart.umd.min.js"
-_SOURCE_MAP = "//# sourceMappingURL=chart.umd.min.js.map"
 
 
 def bench_page(
@@ -49,14 +44,12 @@ def bench_page(
         limit_bytes: What it may have; the first of ``explorer.STEPS`` that fits is taken, else the last.
     """
     charts = bench_charts(bench) if bench.judged else []
-    drawn = [*charts, *(chart for embedding in embeddings for chart in embedding.charts)]
     values = {
         **(_judged(bench) if bench.judged else unjudged.first_screen(bench)),
         "kind": "Which search is better?",
         "created": bench.document["created"][:10],
         "eval_set": bench.document["eval_set"],
         "charts": charts,
-        "charts_data": script_json({chart.name: chart.data for chart in drawn}),
         "embeddings": embeddings,
         "checked": checked,
         "steps": repeat_commands(bench, list(embeddings)),
@@ -71,7 +64,6 @@ def bench_page(
         page = render(
             template,
             scripts,
-            chart_library=True,
             explorer_data=data,
             cut=limits if cut else None,
             **values,
@@ -124,23 +116,20 @@ def _first_screen(bench: StoredBench) -> dict[str, Any]:
     }
 
 
-def render(template: str, scripts: Sequence[str] = (), *, chart_library: bool = False, **values: Any) -> str:
+def render(template: str, scripts: Sequence[str] = (), **values: Any) -> str:
     """A template with style, scripts and the policy that allows exactly these.
 
     Args:
         template: Its name.
         scripts: Names of files beside it, put into one script.
-        chart_library: Put the charting library before it.
         values: For the template; every string is escaped.
     """
     style = _read("templates/page.css")
-    parts = [_read(_CHART_LIBRARY).replace(_SOURCE_MAP, "")] if chart_library else []
-    if scripts:
-        parts.append("\n".join(_read(f"templates/{name}") for name in scripts))
+    script = "\n".join(_read(f"templates/{name}") for name in scripts)
     policy = "; ".join(
         [
             "default-src 'none'",
-            f"script-src {' '.join(map(_hash, parts)) or repr('none')}",
+            f"script-src {_hash(script)}",
             f"style-src {_hash(style)}",
             "img-src data:",
             "base-uri 'none'",
@@ -153,19 +142,11 @@ def render(template: str, scripts: Sequence[str] = (), *, chart_library: bool = 
         .render(
             policy=policy,
             style=_markup(style),
-            scripts=[_markup(part) for part in parts],
+            script=_markup(script),
             version=__version__,
             **values,
         )
     )
-
-
-def script_json(data: Any) -> Markup:
-    """JSON that cannot end the script element it stands in."""
-    text = orjson.dumps(data).decode()
-    for letter in "<>&\u2028\u2029":
-        text = text.replace(letter, f"\\u{ord(letter):04x}")
-    return _markup(text)
 
 
 def _steps(bench: StoredBench) -> Iterator[tuple[Limits, bool]]:

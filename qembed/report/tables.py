@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from qembed.evaluation.statistics.verdict import Comparison
 from qembed.report.stored import StoredBench, comparison_of
 from qembed.report.words import (
     MARKS,
@@ -17,6 +18,7 @@ from qembed.report.words import (
     number,
     p_value,
     percent,
+    plural,
     signed,
 )
 
@@ -52,6 +54,7 @@ class Table:
         rows: As long as the head.
         sortable: The reader may sort it.
         foot: Rows that stay last.
+        note: What its columns mean, below it.
     """
 
     caption: str
@@ -59,6 +62,7 @@ class Table:
     rows: Sequence[Sequence[Cell]] = ()
     sortable: bool = False
     foot: Sequence[Sequence[Cell]] = ()
+    note: str = ""
 
 
 def cells(*texts: Any) -> list[Cell]:
@@ -76,6 +80,27 @@ def counted(value: float | None) -> Cell:
     return Cell(count(value), value)
 
 
+RECORD = ">won / tied / lost"
+"""Head of the column of ``record``."""
+
+
+def record(found: Mapping[str, Any] | None) -> Cell:
+    """Queries won, tied and lost; a dash for the row that the others are compared with."""
+    if found is None:
+        return Cell(NONE, 0)
+    return Cell(f"{found['wins']} / {found['ties']} / {found['losses']}", found["wins"] - found["losses"])
+
+
+def record_words(found: Comparison) -> str:
+    """The same in a sentence."""
+    return f"{plural(found.wins, 'query', 'queries')} won, {found.ties:,} tied, {found.losses:,} lost"
+
+
+def record_note(measure: str, other: str) -> str:
+    """What the three numbers of ``record`` mean, wherever they stand."""
+    return f"Won, tied, lost: queries for which {measure} is higher than, equal to, or lower than {other}."
+
+
 def quality_table(bench: StoredBench) -> Table:
     """Every system on every measure, with intervals; signs where a difference to the first row is shown."""
     rows = []
@@ -84,11 +109,12 @@ def quality_table(bench: StoredBench) -> Table:
         row = [Cell(label, note=system["name"] if system["name"] != label else "")]
         for at, measure in enumerate(bench.measures):
             row.append(_quality(system, measure, whole=at == 0))
-        row.append(_record(system, bench.primary))
+        row.append(record(system["comparisons"].get(bench.primary)))
         rows.append(row)
     foot = [_ceiling(bench)] if bench.document["ceilings"] else []
-    head = ["System", *(f">{name}" for name in bench.measures), ">won / tied / lost"]
-    return Table("Quality of every system", head, rows, True, foot)
+    head = ["System", *(f">{name}" for name in bench.measures), RECORD]
+    note = record_note(bench.primary, "that of the first row")
+    return Table("Quality of every system", head, rows, True, foot, note)
 
 
 def time_table(bench: StoredBench) -> Table | None:
@@ -174,13 +200,6 @@ def _quality(system: dict[str, Any], measure: str, *, whole: bool) -> Cell:
         meaning=f"{verdict} than the first row" if shown else "",
         tone=TONES[verdict] if shown else "",
     )
-
-
-def _record(system: dict[str, Any], measure: str) -> Cell:
-    found = system["comparisons"].get(measure)
-    if found is None:
-        return Cell(NONE, 0)
-    return Cell(f"{found['wins']} / {found['ties']} / {found['losses']}", found["wins"] - found["losses"])
 
 
 def _ceiling(bench: StoredBench) -> list[Cell]:

@@ -9,6 +9,7 @@ from typing import Any
 from qembed.evaluation.statistics.pool import unjudged
 from qembed.evaluation.statistics.verdict import Comparison, needed
 from qembed.report.stored import StoredBench, comparison_of, doubtful
+from qembed.report.tables import record_words
 from qembed.report.words import (
     MARKS,
     TONES,
@@ -164,7 +165,7 @@ def _noise(found: dict[str, Any]) -> float:
 
 def _details(found: Comparison, system: dict[str, Any]) -> str:
     parts = [
-        f"{found.wins} queries won, {found.ties} tied, {found.losses} lost",
+        record_words(found),
         f"p {'' if p_value(found.p_adjusted).startswith('<') else '= '}{p_value(found.p_adjusted)} after "
         "correction for several comparisons",
     ]

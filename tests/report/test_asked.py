@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from qembed.report.asked import advice, asked, depths, headline, turned
+from qembed.report.charts import bench_charts
+from qembed.report.first import level
 from qembed.report.stored import StoredBench, comparison_of
+from qembed.report.tables import Cell
+from qembed.report.words import interval
 
 MEASURE = "nDCG@10"
 
@@ -88,7 +93,8 @@ def test_reranking(full: StoredBench, found: dict[str, Any], sentence: str) -> N
 
 
 def test_reranking_that_helps_is_said_with_gain_and_price_of_one_depth(full: StoredBench) -> None:
-    bench = changed(full, "vectors > good", **{"vectors > good": verdict("better", 0.099)})
+    whole = verdict("better", 0.099) | {"low": 0.052, "high": 0.146}
+    bench = changed(full, "vectors > good", **{"vectors > good": whole})
     point = {"gain": None, "ceiling": 0.7, "milliseconds": None, "depth": 0}
     gain = {"difference": 0.09, "low": 0.041, "high": 0.137, "verdict": "better"}
     bench.document["frontiers"] = {
@@ -105,7 +111,8 @@ def test_reranking_that_helps_is_said_with_gain_and_price_of_one_depth(full: Sto
     assert said(bench) == "Reranking 20 results helps: +0.090 nDCG@10 for 395 ms per query."
     ((_, words),) = advice(bench)
     assert words.startswith("Rerank 20 results: +0.090 nDCG@10 (+0.041 to +0.137) for 395 ms per query.")
-    assert "All 100: +0.099 nDCG@10 (+0.041 to +0.137) for 1,924 ms per query." in words
+    assert "All 100: +0.099 nDCG@10 (+0.052 to +0.146) for 1,924 ms per query." in words
+    assert "+0.099 (95 % interval +0.052 to +0.146)" in next(iter(level(bench, asked(bench)))), "one interval"
     bench.document["frontiers"]["vectors > good"]["chosen"] = None
     assert said(bench) == "Reranking 20 results helps: +0.090 nDCG@10 for 395 ms per query."
     ((_, words),) = advice(bench)
@@ -113,8 +120,14 @@ def test_reranking_that_helps_is_said_with_gain_and_price_of_one_depth(full: Sto
         "These questions cannot tell how many results to rerank: 20 results +0.090 nDCG@10 ("
     )
     assert words.endswith(
-        "for 395 ms per query; 100 results +0.099 nDCG@10 (+0.041 to +0.137) for 1,924 ms per query."
+        "for 395 ms per query; 100 results +0.099 nDCG@10 (+0.052 to +0.146) for 1,924 ms per query."
     )
+    first = bench.document["frontiers"]["vectors > good"]["points"][1]
+    first |= {"depth": 10, "gain": {**gain, "verdict": "cannot tell"}}
+    assert said(bench) == "Reranking 100 results helps: +0.099 nDCG@10 for 1,924 ms per query."
+    ((_, words),) = advice(bench)
+    assert ": 100 results +0.099 nDCG@10 (" in words, "the depth of the headline"
+    first |= {"depth": 20, "gain": gain}
     bench.document["frontiers"]["vectors > good"] |= {"chosen": 0, "falls_after": 20}
     ((_, words),) = advice(bench)
     assert words.startswith("Do not rerank")
@@ -141,11 +154,22 @@ def test_turned_twice_is_the_same(full: StoredBench) -> None:
     assert turned(other) == found
 
 
+def depth_rows(bench: StoredBench) -> Sequence[Sequence[Cell]]:
+    table = next(chart.table for chart in bench_charts(bench) if chart.name == "depths")
+    assert table is not None
+    return table.rows
+
+
 def test_depths_are_those_of_the_frontier(full: StoredBench) -> None:
     found = full.document["frontiers"]["vectors > good"]["points"]
     made = depths(full, "vectors > good")
     assert [depth.depth for depth in made] == [point["depth"] for point in found[1:]]
     for depth, point in zip(made, found[1:], strict=True):
         assert depth.gain == pytest.approx(point["quality"]["mean"] - found[0]["quality"]["mean"])
-        assert (depth.low, depth.high) == (point["gain"]["low"], point["gain"]["high"])
+        own = full.systems[full.names.index("vectors > good")]["comparisons"][MEASURE]
+        gain = own if depth is made[-1] else point["gain"]
+        assert (depth.low, depth.high, depth.verdict) == (gain["low"], gain["high"], gain["verdict"])
+    rows = [row for row in depth_rows(full) if row[0].text == full.labels["vectors > good"]]
+    gain = found[-1]["gain"]
+    assert rows[-1][5].text == interval(gain["low"], gain["high"], sign=True), "the other one, in the table"
     assert depths(full, "bm25") == []

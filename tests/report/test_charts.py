@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from drawn import marks, texts
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qembed.report import distributions
 from qembed.report.chart import Chart
 from qembed.report.charts import bench_charts
+from qembed.report.drawing.picture import WIDTH
 from qembed.report.stored import StoredBench, subdirectory_of
+from qembed.report.tables import quality_table
+from qembed.report.verdicts import answers
+from qembed.report.words import signed
 
 
 @pytest.fixture(scope="module")
@@ -32,35 +37,70 @@ def test_every_chart_has_words_and_a_table(charts: dict[str, Chart]) -> None:
 
 
 def test_depths(charts: dict[str, Chart], full: StoredBench) -> None:
-    series = {entry["name"]: entry["points"] for entry in charts["depths"].data["series"]}
-    assert [point["x"] for point in series["New embeddings + good reranker"]] == [0, 5, 20]
-    found = full.document["frontiers"]["vectors > good"]
-    chosen = [] if found["chosen"] is None else [found["chosen"]]
-    assert [point["x"] for point in series["New embeddings + good reranker"] if point["chosen"]] == chosen
-    best = series["best order of the same candidates"]
-    assert [point["y"] for point in best] == [point["ceiling"] for point in found["points"]]
+    """Every depth of every reranker is a point at its mean; a ring is around the one to take."""
+    shown = marks(charts["depths"].picture)
+    for name in ("vectors > good", "vectors > bad"):
+        found = full.document["frontiers"][name]
+        points = [mark for mark in shown if mark.words.startswith(f"{full.labels[name]}: depth ")]
+        for point, mark in zip(found["points"], points, strict=True):
+            assert f"depth {point['depth']}, nDCG@10 {point['quality']['mean']:.3f} (" in mark.words
+            assert mark.words.endswith(", chosen") is (point["depth"] == found["chosen"])
+    best = [mark.words for mark in shown if mark.words.startswith("best order of the same candidates")]
+    points = full.document["frontiers"]["vectors > good"]["points"]
+    assert [words[-5:] for words in best] == [f"{point['ceiling']:.3f}" for point in points]
 
 
-def test_the_parts_of_a_waterfall_are_a_whole(charts: dict[str, Chart]) -> None:
-    data = charts["waterfall"].data
-    assert data["parts"][0]["name"] == "found"
-    for at in range(len(data["systems"])):
-        assert sum(part["values"][at] for part in data["parts"]) == pytest.approx(1)
+def test_the_parts_of_a_waterfall_are_a_whole(charts: dict[str, Chart], full: StoredBench) -> None:
+    shown = marks(charts["waterfall"].picture)
+    for name, fall in full.document["waterfalls"].items():
+        bars = [mark for mark in shown if mark.words.startswith(f"{full.labels[name]}: ")]
+        assert len(bars) == sum(share > 0 for share in fall["shares"].values())
+        assert bars[0].words.endswith("found among the first results")
+        widths = [bar.boxes[0][2] - bar.boxes[0][0] for bar in bars]
+        assert sum(widths) == pytest.approx(WIDTH - 8, abs=1)
+        assert widths[0] == pytest.approx((WIDTH - 8) * fall["shares"]["found"], abs=0.3)
 
 
 def test_differences_fall_and_are_those_of_the_queries(charts: dict[str, Chart], full: StoredBench) -> None:
-    data = charts["difference-1"].data
-    assert data["values"] == sorted(data["values"], reverse=True)
-    for query, value in zip(data["queries"], data["values"], strict=True):
+    shown = marks(charts["difference-1"].picture)
+    tops = [mark.boxes[0][1] for mark in shown]
+    assert tops == sorted(tops)
+    changes = {}
+    for query in full.values["bm25"]:
         new, old = (full.values[name][query]["nDCG@10"] for name in ("bm25", "vectors"))
         assert new is not None
         assert old is not None
-        assert value == pytest.approx(new - old, abs=1e-4)
+        changes[query] = f"{query}: {signed(new - old)}"
+    assert sorted(mark.words for mark in shown) == sorted(changes.values())
+    assert {mark.href for mark in shown} == {f"#q={query}" for query in changes}
+
+
+def test_charts_that_are_compared_have_one_scale(charts: dict[str, Chart]) -> None:
+    """Ticks up of all differences, of all scores, of the lengths of both sides."""
+    for name in ("difference", "scores", "lengths"):
+        same = [chart for title, chart in charts.items() if title.startswith(name)]
+        assert len(same) > 1
+        up = [[words for words in texts(chart.picture) if words[-1] in "%0123456789"] for chart in same]
+        if name == "scores":  # across, each has its own scores
+            up = [[words for words in found if words.endswith("%")] for found in up]
+        assert all(found == up[0] for found in up), name
+
+
+def test_won_tied_and_lost_are_those_of_the_verdict(charts: dict[str, Chart], full: StoredBench) -> None:
+    found = full.systems[1]["comparisons"]["nDCG@10"]
+    words = f"{found['wins']} queries won, {found['ties']} tied, {found['losses']} lost"
+    assert charts["difference-1"].summary.startswith(words)
+    assert any(words in answer.details for answer in answers(full))
+    assert quality_table(full).rows[1][-1].text == f"{found['wins']} / {found['ties']} / {found['losses']}"
+    assert quality_table(full).note.startswith("Won, tied, lost: queries for which nDCG@10 is higher than,")
 
 
 def test_every_hit_is_in_one_bin(charts: dict[str, Chart], full: StoredBench) -> None:
     hits = sum(len(line["systems"]["vectors"]["hits"]) for line in full.queries)
-    assert sum(sum(entry["counts"]) for entry in charts["scores-0"].data["series"]) == hits
+    table = charts["scores-0"].table
+    assert table is not None
+    assert sum(int(cell.sort or 0) for row in table.rows for cell in row[1:]) == hits
+    assert len(marks(charts["scores-0"].picture)) == len(table.rows)
 
 
 @given(
@@ -77,9 +117,12 @@ def test_bins(scores: list[float]) -> None:
 
 
 def test_lengths_count_every_text(charts: dict[str, Chart], full: StoredBench) -> None:
-    data = charts["lengths-0"].data
-    assert sum(data["counts"]) == full.document["sides"][0]["texts"]
-    assert len(data["labels"]) == len(data["counts"])
+    table = charts["lengths-0"].table
+    assert table is not None
+    counts = [int(row[1].sort or 0) for row in table.rows]
+    assert sum(counts) == full.document["sides"][0]["texts"]
+    shown = [mark.words for mark in marks(charts["lengths-0"].picture)]
+    assert [words.partition(": ")[2] for words in shown] == [f"{count} texts" for count in counts]
 
 
 def test_subdirectories_need_more_than_one(charts: dict[str, Chart], full: StoredBench) -> None:
@@ -94,6 +137,16 @@ def test_subdirectories_need_more_than_one(charts: dict[str, Chart], full: Store
     assert sum(int(number or 0) for number in found.values()) == sum(
         fate.system == "vectors" for fate in fates
     )
+    shown = marks(made.picture)
+    assert len(shown) == 4, "two places, the two systems of the headline"
+    for name in ("vectors", "baseline"):
+        own = [fate.stage == "found" for fate in fates if fate.system == name and fate.unit.startswith("a/")]
+        mark = next(mark for mark in shown if mark.words.startswith(f"a ({len(own)} relevant"))
+        assert any(
+            f"{full.labels[name]} finds {100 * sum(own) / len(own):.0f} % of {len(own)} (" in mark.words
+            for mark in shown
+        )
+        assert len(mark.boxes) == 2, "a point and its interval"
 
 
 @pytest.mark.parametrize(

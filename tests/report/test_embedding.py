@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from drawn import marks
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,9 +91,12 @@ def test_throughput(tmp_path: Path) -> None:
     found = read_embedding(stored(tmp_path, summary()))
     assert found is not None
     (chart,) = found.charts
-    assert [entry["name"] for entry in chart.data["series"]] == ["cuda:0", "cuda:1"]
-    read = sum(value * chart.data["step"] for entry in chart.data["series"] for value in entry["values"])
-    assert read == pytest.approx(sum(100 + at for at in range(20)))
+    assert [key.label for key in chart.keys] == ["cuda:0", "cuda:1"]
+    assert chart.table is not None
+    starts = [float(row[0].sort or 0) for row in chart.table.rows]
+    rates = [float(cell.sort or 0) for row in chart.table.rows for cell in row[1:]]
+    assert sum(rates) * (starts[1] - starts[0]) == pytest.approx(sum(100 + at for at in range(20)))
+    assert len(marks(chart.picture)) == len(chart.table.rows)
 
 
 @given(

@@ -19,6 +19,8 @@ async function unpack(id) {
   return JSON.parse(await new Response(stream).text());
 }
 
+const fixed = (value, digits = 3) => (value === null || value === undefined ? "–" : value.toFixed(digits).replace("-", "−"));
+
 const COMMON = new Set("the and for with that this from are was how what why who when where can does did has have not you your into its".split(" "));
 
 function wordsOf(query) {

@@ -2,7 +2,7 @@
 /* Starts what the page has. */
 
 for (const table of document.querySelectorAll("table.sortable")) makeSortable(table);
-if (document.getElementById("charts-data")) startCharts();
+startCharts();
 if (document.getElementById("explorer-data")) {
   unpack("explorer-data").then((data) => {
     new Explorer(data);

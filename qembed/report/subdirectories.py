@@ -1,0 +1,125 @@
+"""What each system finds of each subdirectory, with intervals, made as those of every mean."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from qembed.report.asked import asked
+from qembed.report.chart import Chart, system_keys
+from qembed.report.drawing.data import Axis, Point, Row, look
+from qembed.report.drawing.plots import rows
+from qembed.report.stored import StoredBench, subdirectory_of
+from qembed.report.tables import Cell, Table, counted
+from qembed.report.words import NONE, known, percent
+
+_MOST_SUBDIRECTORIES = 15
+_FEW = 10
+"""Fewer relevant items than this say little, and the chart says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Share that one system finds in one subdirectory, with its interval, and the number of relevant items."""
+
+    share: float
+    low: float | None
+    high: float | None
+    count: int
+
+
+def _shares_by_place(bench: StoredBench) -> dict[str, dict[str, _Place]]:
+    """System -> subdirectory -> share of its relevant items found; items of one query are one draw."""
+    from qembed.evaluation.statistics.compare import mean_interval
+
+    level = bench.document["eval_set"]["level"]
+    seen: defaultdict[str, defaultdict[str, list[tuple[str, float]]]] = defaultdict(lambda: defaultdict(list))
+    for fate in bench.fates:
+        seen[fate.system][subdirectory_of(fate.unit, level)].append(
+            (fate.query_id, float(fate.stage == "found"))
+        )
+    found: dict[str, dict[str, _Place]] = {}
+    for system, places in seen.items():
+        found[system] = {}
+        for place, items in places.items():
+            one = mean_interval([value for _, value in items], groups=[query for query, _ in items])
+            low, high = (one.low, one.high) if known(one.low) else (None, None)
+            found[system][place] = _Place(one.mean, low, high, len(items))
+    return found
+
+
+def subdirectory_chart(bench: StoredBench) -> Chart | None:
+    """The share found by the two systems of the headline; None where there is one subdirectory."""
+    shares = _shares_by_place(bench)
+    systems = [name for name in bench.names if name in shares]
+    if not systems or len(shares[systems[0]]) < 2:
+        return None
+    question = asked(bench)
+    pair = [name for name in systems if question and name in (question.old, question.new)] or systems[:1]
+    totals = {place: one.count for place, one in shares[systems[0]].items()}
+    places = sorted(totals, key=lambda place: (-totals[place], place))
+    cutoff = next(iter(bench.document["waterfalls"].values()))["k"]
+    title = f"Found among the first {cutoff}, by subdirectory"
+    first = shares[pair[0]]
+    enough = [place for place in places if totals[place] >= _FEW] or places
+    enough.sort(key=lambda place: first[place].share)
+    least, most = enough[0], enough[-1]
+    left_out = len(places) - _MOST_SUBDIRECTORIES
+    more = f" {left_out} smaller ones are in the table." if left_out > 0 else ""
+    return Chart(
+        "subdirectories",
+        title,
+        f"Of what is relevant, {bench.labels[pair[0]]} finds least in {least} "
+        f"({percent(first[least].share, 0)}) and most in {most} ({percent(first[most].share, 0)}), "
+        f"of those with {_FEW} relevant items or more. "
+        f"Line: 95 % interval; items of one query count as one draw.{more}",
+        rows(
+            title,
+            [
+                _place_row(place, totals[place], pair, shares, bench)
+                for place in places[:_MOST_SUBDIRECTORIES]
+            ],
+            Axis("share found", 0, 1, "share"),
+        ),
+        system_keys(bench, pair),
+        _place_table(bench, shares, systems, places),
+    )
+
+
+def _place_row(
+    place: str, total: int, pair: list[str], shares: dict[str, dict[str, _Place]], bench: StoredBench
+) -> Row:
+    points, looks = [], []
+    for name in pair:
+        one = shares[name].get(place)
+        if one is None:
+            continue
+        said = f"{bench.labels[name]} finds {percent(one.share, 0)} of {one.count}{_place_interval(one)}"
+        points.append(Point(one.share, 0, said, one.low, one.high))
+        looks.append(look(bench.names.index(name)))
+    few = ", too few to say much" if total < _FEW else ""
+    return Row(f"{place} ({total} relevant{few})", points, looks)
+
+
+def _place_interval(one: _Place) -> str:
+    return (
+        "" if one.low is None or one.high is None else f" ({percent(one.low, 0)} to {percent(one.high, 0)})"
+    )
+
+
+def _place_table(
+    bench: StoredBench, shares: dict[str, dict[str, _Place]], systems: list[str], places: list[str]
+) -> Table:
+    table = []
+    for place in places:
+        cells: list[Cell] = []
+        for name in systems:
+            one = shares[name].get(place)
+            cells.append(
+                Cell(percent(one.share), one.share, _place_interval(one).strip(" ()"))
+                if one
+                else Cell(NONE, -1)
+            )
+        table.append([Cell(place), counted(shares[systems[0]][place].count), *cells])
+    head = ["Subdirectory", ">relevant", *(f">{bench.labels[name]}" for name in systems)]
+    return Table("Share found", head, table, True)
