@@ -20,7 +20,7 @@ _FEW = 10
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Share that one system finds in one subdirectory, with its interval, and the number of relevant items."""
+    """Share of the relevant items that a system finds in a subdirectory, its interval, and their number."""
 
     share: float
     low: float | None

@@ -225,8 +225,10 @@ def _axes(
         axes.set_xlim(x.low, x.high)
         shown = places if places is not None else [(x.low, names[0]), (x.high, names[-1])]
         axes.set_xticks([at for at, _ in shown], [words for _, words in shown])
-        for label, side in zip(axes.get_xticklabels(), ("left", "right"), strict=False) if names else ():
-            label.set_horizontalalignment(side)
+        if names:  # inward, so that they end with the axis
+            first, last = axes.get_xticklabels()
+            first.set_horizontalalignment("left")
+            last.set_horizontalalignment("right")
     else:
         axes.set_xlim(across[0], across[-1])
         axes.set_xticks(*zip(*x.labels(), strict=True))
