@@ -224,7 +224,8 @@ def _load(embeddings: Embeddings, kind: IndexKind, similarity: Similarity, progr
     name, points = embeddings.name, _points(embeddings, progress)
     head = list(islice(points, MEMORY_POINTS + 1))  # enough to choose by
     if not head:
-        raise Mismatch("there are no vectors", where=name, remedy="qembed audit tells what is wrong")
+        what = "collection" if embeddings.origin else "file"
+        raise Mismatch(f"the {what} holds no vectors", where=name, remedy="qembed audit tells what is wrong")
     dimension = len(head[0].vector)
     index = make_index(choose_index(kind, len(head)), dimension, similarity)
     try:
