@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qembed.errors import InputNotFound, UsageError
+from qembed.shell import shell_line
 
 if TYPE_CHECKING:
     from qembed.corpus.walk import ChunkFile
@@ -168,7 +169,7 @@ def choose_input(found: Sequence[Collection], name: str | None = None) -> Path:
         raise InputNotFound(
             f"{len(fitting)} inputs hold chunks",
             where=listed,
-            remedy=f"name one: qembed embed {fitting[0].folder}",
+            remedy=f"name one: {shell_line('qembed', 'embed', fitting[0].folder)}",
         )
     wanted = "chunks" if name is None else f"chunks and is called {name!r}"
     raise InputNotFound(

@@ -21,6 +21,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 # A package may import itself and what stands before it.
 ORDER = (
+    "shell",
     "errors",
     "records",
     "progress",

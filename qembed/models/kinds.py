@@ -9,6 +9,7 @@ from qembed.errors import UsageError
 from qembed.models.as_published import class_name, modules_of
 from qembed.models.files import read_json
 from qembed.models.resolve import ModelSource
+from qembed.shell import shell_line
 
 Kind: TypeAlias = Literal["embedder", "cross-encoder", "sparse", "multi-vector", "transformer"]
 """``transformer``: weights without a word on how to pool them (no ``modules.json``)."""
@@ -62,9 +63,10 @@ def require_embedder(source: ModelSource) -> None:
     kind = kind_of(source.path)
     if kind in ("embedder", "transformer"):
         return
+    bench = ("qembed", "bench", "out/", "-e", "EVAL_SET", "-r")
     remedy = {
-        "cross-encoder": f"rerank with it: qembed bench out/ -e EVAL_SET -r {source.name}",
-        "multi-vector": f"rerank with it: qembed bench out/ -e EVAL_SET -r maxsim:{source.name}",
+        "cross-encoder": f"rerank with it: {shell_line(*bench, source.name)}",
+        "multi-vector": f"rerank with it: {shell_line(*bench, f'maxsim:{source.name}')}",
     }.get(kind, "qembed embed takes dense embedding models; qembed models lists some")
     raise UsageError(f"{source.id} is {_WORDS[kind]}", where=str(source.path), remedy=remedy)
 

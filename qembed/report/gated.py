@@ -7,6 +7,7 @@ from typing import Any
 
 from qembed.errors import CheckFailed, Mismatch
 from qembed.report.stored import DOCUMENT, read_document, stored_benches
+from qembed.shell import shell_line
 
 
 def bench_that_passed(reports: Path, embeddings_sha256: str, *, embeddings: Path) -> Path:
@@ -25,7 +26,7 @@ def bench_that_passed(reports: Path, embeddings_sha256: str, *, embeddings: Path
     benches = _benches(reports)
     ours = [(folder, document) for folder, document in benches if _is_of(document, embeddings_sha256)]
     gated = [(folder, document) for folder, document in ours if document["gates"]]
-    command = f"qembed bench {embeddings} -e EVAL_SET --gate 'nDCG@10>=0.4'"
+    command = shell_line("qembed", "bench", embeddings, "-e", "EVAL_SET", "--gate", "nDCG@10>=0.4")
     if not gated:
         some = "is of these embeddings, and it had no gate" if ours else "is of these embeddings"
         latest = f"{ours[-1][0].name} {some}" if ours else f"none of {len(benches)} stored benches {some}"
@@ -38,7 +39,8 @@ def bench_that_passed(reports: Path, embeddings_sha256: str, *, embeddings: Path
         raise CheckFailed(
             f"the newest bench of these embeddings did not pass: {failed}",
             where=str(folder),
-            remedy=f"qembed report {folder} shows where they lose; without --gate they are uploaded anyway",
+            remedy=f"{shell_line('qembed', 'report', folder)} shows where they lose; without --gate they are "
+            "uploaded anyway",
         )
     return folder
 

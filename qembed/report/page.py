@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
@@ -17,6 +16,7 @@ from qembed.report.embedding import Checked, Embedding
 from qembed.report.explorer import STEPS, Limits, explorer_data, packed
 from qembed.report.provenance import provenance_table, repeat_commands
 from qembed.report.stored import StoredBench
+from qembed.shell import shell_line
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -186,5 +186,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["shell"] = shlex.join
+    made.filters["shell"] = lambda words: shell_line(*words)
     return made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +9,7 @@ from qembed.report.embedding import Embedding
 from qembed.report.stored import StoredBench
 from qembed.report.tables import Cell, Table
 from qembed.report.words import NONE, duration
+from qembed.shell import shell_line
 from qembed.store.environment import DISTRIBUTION
 
 _MEASURING = ("numpy", "scipy", "pandas", "ranx", "numba")
@@ -60,9 +60,11 @@ def repeat_commands(bench: StoredBench, embeddings: list[Embedding]) -> list[tup
     if corpus:
         command = corpus.startswith("qembed ")
         steps.append(("the corpus", corpus) if command else (f"the corpus: {corpus}", ""))
-    steps += [("the vectors", shlex.join(embedding.command)) for embedding in embeddings if embedding.command]
-    steps.append((f"this {'comparison' if compared else 'bench'}", shlex.join(made["command"])))
-    steps.append(("this page", f"qembed report {shlex.quote(str(bench.folder))}"))
+    steps += [
+        ("the vectors", shell_line(*embedding.command)) for embedding in embeddings if embedding.command
+    ]
+    steps.append((f"this {'comparison' if compared else 'bench'}", shell_line(*made["command"])))
+    steps.append(("this page", shell_line("qembed", "report", bench.folder)))
     return steps
 
 
@@ -75,10 +77,10 @@ def _installed(made: dict[str, Any]) -> tuple[str, str]:
         case "index":
             return version, f"pip install {DISTRIBUTION}=={made['qembed']}"
         case "archive":
-            return version, f"pip install {shlex.quote(found['url'])}"
+            return version, shell_line("pip", "install", found["url"])
         case "vcs" if "url" in found:
             source = f"{found['vcs']}+{found['url']}@{commit}"
-            return version, f"pip install {shlex.quote(source)}"
+            return version, shell_line("pip", "install", source)
     if not commit:
         return f"{version}; how it was installed is not recorded", ""
     clean = commit.removesuffix("-dirty")
@@ -96,7 +98,7 @@ def flat(part: str, value: Any, key: str = "") -> Iterator[tuple[str, str, Any]]
             for at, inner in enumerate(value):
                 yield from flat(part, inner, f"{key}[{at}]")
         elif key.rpartition(".")[2] == "command":
-            yield part, key, shlex.join(map(str, value))
+            yield part, key, shell_line(*value)
         else:
             yield part, key, ", ".join(map(str, value))
     else:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 from qembed.report.stored import StoredBench
 from qembed.report.tables import Cell, Table, time_table
 from qembed.report.words import interval, number, percent
+from qembed.shell import shell_line
 
 
 def first_screen(bench: StoredBench) -> dict[str, Any]:
@@ -17,7 +17,9 @@ def first_screen(bench: StoredBench) -> dict[str, Any]:
         "title": f"{document['eval_set']['name']}: not judged yet",
         "headline": "Not judged yet: which is better is open",
         "decisive": document["unjudged"],
-        "merge": f"qembed evalset merge-judgements my_set qrels.tsv --bench {shlex.quote(str(bench.folder))}",
+        "merge": shell_line(
+            "qembed", "evalset", "merge-judgements", "my_set", "qrels.tsv", "--bench", bench.folder
+        ),
         "times": "",
         "agreement": _agreement(bench),
         "differ": _differ(bench),

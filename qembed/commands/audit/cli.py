@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from qembed.shell import shell_line
 from qembed.terminal.options import SOURCE, AdvancedCommand, Form, key_options, output_options
 from qembed.terminal.output import grid
 
@@ -239,7 +239,7 @@ def _verdict(report: AuditReport, strict: bool) -> Iterator[Any]:
         extra = f", with {_counted(0, report.warnings)}" if report.warnings else ""
         yield Text.assemble(("sound", "bold green"), f": {records}{extra}.")
         if report.manifest:
-            yield Text(f"next: qembed search {shlex.quote(report.name)} QUESTION")
+            yield Text(f"next: {shell_line('qembed', 'search', report.name, 'QUESTION')}")
         return
     number = _counted(report.errors, report.warnings)
     why = "" if report.errors else " (--strict)"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from qembed.shell import shell_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -28,7 +29,7 @@ def waiting(result: BenchResult) -> Iterator[RenderableType]:
     yield Text(
         f"note: {len(found.queries):,} of {whole:,} queries are not judged: they are in no number. Their "
         f"results are stored{first}; to judge them: qembed report, then\n"
-        f"  qembed evalset merge-judgements {shlex.quote(str(result.eval_set.folder))} qrels.tsv",
+        f"  {shell_line('qembed', 'evalset', 'merge-judgements', result.eval_set.folder, 'qrels.tsv')}",
         style="yellow",
     )
 

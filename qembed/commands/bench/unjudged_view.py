@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qembed.commands.bench.systems_view import about_words, facts, latencies, unread
 from qembed.commands.bench.view import show_parts
+from qembed.shell import shell_line
 from qembed.terminal.output import quantity, table
 from qembed.terminal.quality import figure, interval
 
@@ -42,7 +42,7 @@ def _parts(result: BenchResult, folder: Path | None) -> Iterator[RenderableType]
     if any(row.latency for row in result.rows):
         yield from latencies(result.rows)
     yield from unread(result.rows)
-    where = shlex.quote(str(folder)) if folder else "REPORT"
+    merge = ("merge-judgements", "my_set", "qrels.tsv", "--bench", folder or "REPORT")
     decisive = sum(one.could_decide > 0 for one in result.unjudged)
     yield Text("Which system is better, only judgements can tell.", style="bold")
     yield Text(
@@ -51,7 +51,7 @@ def _parts(result: BenchResult, folder: Path | None) -> Iterator[RenderableType]
     )
     for command in (
         "qembed report        # judge in the browser, then export qrels.tsv",
-        f"qembed evalset merge-judgements my_set qrels.tsv --bench {where}",
+        shell_line("qembed", "evalset", *merge),
         "qembed bench ... -e my_set   # as before, instead of --queries",
     ):
         yield Text(f"  {command}", no_wrap=True)

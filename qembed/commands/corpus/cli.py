@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from qembed.shell import shell_line
 from qembed.terminal.options import CommandGroup, Form, Function, compose, output_options
 from qembed.terminal.output import say
 
@@ -137,10 +138,10 @@ def _print_packages(made: PackageCorpus, form: Form | None) -> None:
     for kind, count in sorted(Counter(finding.kind for finding in made.findings).items()):
         first = next(finding for finding in made.findings if finding.kind == kind)
         say(f"{count} x {kind}, e.g. {first.place}: {first.reason}", err=True)
-    say(
-        f"next: qembed embed {made.output} -o out --collection {made.collection} --model {made.model}",
-        err=True,
+    embed = shell_line(
+        "qembed", "embed", made.output, "-o", "out", "--collection", made.collection, "--model", made.model
     )
+    say(f"next: {embed}", err=True)
 
 
 @command.command("from-markdown", short_help="Make chunks from Markdown files.")
@@ -218,4 +219,5 @@ def _print_pages(made: MarkdownCorpus, form: Form | None) -> None:
         say(f"{path}: no text", err=True)
     for path, note in made.notes.items():
         say(f"{path}: {note}", err=True)
-    say(f"next: qembed embed {made.output} -o out --model {made.model}", err=True)
+    embed = shell_line("qembed", "embed", made.output, "-o", "out", "--model", made.model)
+    say(f"next: {embed}", err=True)

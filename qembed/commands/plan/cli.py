@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from qembed.shell import shell_line
 from qembed.terminal.options import (
     INPUT,
     MAX_BATCH,
@@ -107,7 +107,7 @@ def command(
     planned = plan(input, model=name, device=device, options=options, progress=make_progress())
     line = command_line(planned, input, name, options)
     if form == "json":
-        print_json({**asdict(planned), "command": shlex.join(line)})
+        print_json({**asdict(planned), "command": shell_line(*line)})
     elif form:
         print_rows(columns(planned), planned.candidates, form)
     else:

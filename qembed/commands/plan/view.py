@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+
+from qembed.shell import shell_line
 
 if TYPE_CHECKING:
     from qembed.commands.plan.plan import Plan
@@ -87,7 +88,7 @@ def _verdict(planned: Plan, line: Sequence[str]) -> Iterator[str]:
 def _shell_lines(line: Sequence[str]) -> Iterator[str]:
     """A command over several lines, so that it can be copied whole from 80 columns."""
     shown = " "
-    for word in map(shlex.quote, line):
+    for word in map(shell_line, line):
         if len(shown) + len(word) > _LINE_WIDTH and shown.strip():
             yield shown + " \\"
             shown = "     "

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
 import click
 
+from qembed.shell import shell_line
 from qembed.terminal.options import AdvancedCommand
 from qembed.terminal.output import say
 
@@ -60,7 +60,7 @@ def command(ctx: click.Context, /, output: Path, model: str) -> None:
     started = perf_counter()
     for number, (title, arguments) in enumerate(steps, start=1):
         click.secho(f"\n[{number}/{len(steps)}] {title}", bold=True)
-        say(f"$ {shlex.join(['qembed', *arguments])}\n")
+        say(f"$ {shell_line('qembed', *arguments)}\n")
         code = run_step(ctx, arguments)
         if code:
             say(f"error: this step failed with exit code {code}; see the message above", err=True)
@@ -70,11 +70,12 @@ def command(ctx: click.Context, /, output: Path, model: str) -> None:
     say(f"  {output / 'python_api'}  the chunks")
     say(f"  {vectors}  vectors (JSONL), summary, manifest")
     say(f"  {output / 'reports'}  results of the bench")
-    say(f'Search more:      qembed search {vectors} "your question"')
-    say(f"Read the report:  qembed report {output / 'reports'}")
+    say(f"Search more:      {shell_line('qembed', 'search', vectors, 'your question')}")
+    say(f"Read the report:  {shell_line('qembed', 'report', output / 'reports')}")
     if PUBLISHED not in rerankers:
         say(f"Published reranker:  qembed models fetch {PUBLISHED}, then run this again")
-    say(f"Your own chunks:  qembed embed FOLDER -o {output}/mine --model {model}")
+    own = shell_line("qembed", "embed", "FOLDER", "-o", output / "mine", "--model", model)
+    say(f"Your own chunks:  {own}")
 
 
 def local_rerankers() -> list[str]:

@@ -20,6 +20,7 @@ from qembed.index.server.address import Address
 from qembed.index.server.journal import only_one
 from qembed.progress import Progress
 from qembed.report.gated import bench_that_passed
+from qembed.shell import shell_line
 from qembed.store import find_embeddings
 from qembed.store.audit.report import audit
 
@@ -134,7 +135,7 @@ def _vouched_for(embeddings: Path, options: UploadOptions, progress: Progress) -
         raise CheckFailed(
             f"the embeddings have errors, so nothing is uploaded: {kinds}",
             where=str(report.file),
-            remedy=f"qembed audit {report.file}",
+            remedy=shell_line("qembed", "audit", report.file),
         )
     points = Points(found, report, before, options)
     if options.gate is None:

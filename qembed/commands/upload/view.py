@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from qembed.shell import shell_line
 from qembed.terminal.output import duration, file_size, grid, quantity
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def render(result: UploadResult) -> Iterator[RenderableType]:
 
 def next_command(result: UploadResult) -> str:
     """What to do now."""
-    return f'qembed search {shlex.quote(result.embeddings)} "QUESTION"'
+    return shell_line("qembed", "search", result.embeddings, "QUESTION")
 
 
 def _facts(result: UploadResult) -> Iterator[tuple[str, str]]:

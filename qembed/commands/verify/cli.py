@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from qembed.commands.verify.view import measured_values, render_ranking
+from qembed.shell import shell_line
 from qembed.terminal.options import (
     EMBEDDINGS,
     PRECISIONS,
@@ -307,7 +307,7 @@ def _verdict(report: VerifyReport) -> Iterator[Any]:
         yield Text(f"- {problem}")
     yield Text(f"({wanted}: {report.why_min_cosine})", style="dim")
     if report.drift.min < report.min_cosine or report.non_finite or report.zero:
-        yield Text(f"next: qembed audit {shlex.quote(str(report.file))}")
+        yield Text(f"next: {shell_line('qembed', 'audit', report.file)}")
     else:
         yield Text("next: embed the chunks again in a higher precision, qembed embed --precision")
 

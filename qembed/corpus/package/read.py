@@ -26,6 +26,7 @@ from qembed.corpus.package.entry import Entry, entry_of, relative_path
 from qembed.corpus.package.names import Imports, Node, PublicNames
 from qembed.errors import UsageError
 from qembed.records import Finding, OnFinding, Place
+from qembed.shell import shell_line
 
 _HAS_SIGNATURE = ("class", "function", "method", "property")
 _NOT_API = re.compile(
@@ -135,7 +136,7 @@ def _not_found(name: str) -> UsageError:
     if public and name not in public:
         return UsageError(
             f"{name!r} is the name of a distribution, not an import name",
-            remedy=f"qembed corpus from-package {' '.join(public)}",
+            remedy=shell_line("qembed", "corpus", "from-package", *public),
         )
     if "." in name:
         return UsageError(

@@ -18,6 +18,7 @@ from qembed.index.server.alias import name_is_taken
 from qembed.index.server.configuration import Configuration, Difference, differences, does_not_fit
 from qembed.index.server.notes import MADE, MODEL, REPLACES, SHA256, THRESHOLD
 from qembed.index.server.situation import Found, Situation
+from qembed.shell import shell_line
 
 Migrate: TypeAlias = Literal["collection", "vector"]
 
@@ -289,7 +290,10 @@ def _with_alias(plan: Plan, there: Situation) -> Plan:
         remark = (
             f"applications that ask for {plan.replaces} keep reading the old vectors: it is a collection, "
             "and no alias can have its name. Either let them ask for an alias (--alias NAME), or delete the "
-            "old collection when the new one is loaded and give its name to an alias: qembed upload "
-            f"--url {there.url} --collection {plan.target} --alias {plan.replaces} --drop-old"
+            "old collection when the new one is loaded and give its name to an alias: "
+            + shell_line(
+                *("qembed", "upload", "--url", there.url, "--collection", plan.target),
+                *("--alias", plan.replaces, "--drop-old"),
+            )
         )
     return replace(plan, remarks=(*plan.remarks, remark))

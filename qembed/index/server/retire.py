@@ -14,6 +14,7 @@ from qembed.errors import CheckFailed, InputNotFound, QembedError, UsageError
 from qembed.index.server.alias import aliases_of, point
 from qembed.index.server.notes import ALIAS, POINTS, REPLACES
 from qembed.index.server.situation import Situation
+from qembed.shell import shell_line
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -152,7 +153,10 @@ def drop(client: QdrantClient, decided: Drop) -> None:
         except Exception as error:
             raise QembedError(
                 f"{decided.old!r} is deleted, and the alias {decided.alias!r} could not be made: {error}",
-                remedy=f"make it: qembed upload OUT --collection {decided.new} --alias {decided.alias}",
+                remedy="make it: "
+                + shell_line(
+                    "qembed", "upload", "OUT", "--collection", decided.new, "--alias", decided.alias
+                ),
             ) from error
 
 
