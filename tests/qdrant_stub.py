@@ -29,6 +29,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import ssl
 import threading
 import time
 import warnings
@@ -38,6 +39,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version as installed
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -102,7 +104,7 @@ class QdrantStub:
 
     Attributes:
         api_key: What requests must carry; None takes all.
-        version: What the server says it is.
+        version: What the server says it is; that of the client, unless it is given.
         limit_bytes: Largest request; a larger one is answered with 413.
         discard: Keep of every point only its id and its hash.
         log: Every request; bodies only of small ones, so that memory stays flat.
@@ -111,7 +113,7 @@ class QdrantStub:
     """
 
     api_key: str | None = None
-    version: str = "1.18.0"
+    version: str = field(default_factory=lambda: installed("qdrant-client"))
     limit_bytes: int = LIMIT_BYTES
     discard: bool = False
     url: str = ""
@@ -498,14 +500,22 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def qdrant_stub(stub: QdrantStub | None = None, *, port: int = 0, **settings: Any) -> Iterator[QdrantStub]:
+def qdrant_stub(
+    stub: QdrantStub | None = None, *, port: int = 0, certificate: Path | None = None, **settings: Any
+) -> Iterator[QdrantStub]:
     """Serve on loopback, on a free port unless ``port`` names one; ``settings`` are those of ``QdrantStub``.
+
+    With a ``certificate``, a file that holds its key too, it is https.
 
     Serving an old ``stub`` again on its old port is a server that comes back with its data.
     """
     stub = QdrantStub(**settings) if stub is None else stub
     server = _Server(("127.0.0.1", port), type("Handler", (_Handler,), {"stub": stub}))
-    stub.url = f"http://127.0.0.1:{server.server_port}"
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    stub.url = f"http{'s' * (certificate is not None)}://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from qembed.commands.upload.options import UploadOptions
 from qembed.index.server.address import Address
-from qembed.index.server.client import connect, explained, version
+from qembed.index.server.client import compare_versions, connect, explained, version
 from qembed.index.server.retry import Again, Patience
 from qembed.index.server.send import Stopped
 from qembed.progress import Progress
@@ -104,7 +104,7 @@ def open_server(
     with explained(address):
         first = connect(address, api_key=api_key, timeout_seconds=options.timeout_seconds)
         try:
-            number = version(first)
+            version(first)
             first.collection_exists(address.collection)  # the version is told to everybody, this is not
         except UnexpectedResponse as error:
             if error.status_code not in (401, 403) or ask_key is None:
@@ -122,5 +122,6 @@ def open_server(
             wait=retries.wait,
         )
         number = version(patient)
+        compare_versions(patient, note)
         patient.collection_exists(address.collection)
     return patient, number

@@ -103,6 +103,20 @@ def version(client: QdrantClient) -> tuple[int, int]:
     return (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
 
 
+def compare_versions(client: QdrantClient, note: Callable[[str], None]) -> None:
+    """Say where client and server are further apart than their makers support, as the client itself does."""
+    from importlib.metadata import version as installed
+
+    from qdrant_client.common.version_check import is_compatible
+
+    here, there = installed("qdrant-client"), str(client.info().version)
+    if not is_compatible(here, there):
+        note(
+            f"the server is Qdrant {there}, the installed qdrant-client {here}: "
+            "their minor versions should differ by 1 at most"
+        )
+
+
 def passing(error: Exception) -> Again | None:
     """Whether a failure of the client may pass; None where trying again is of no use."""
     from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
@@ -206,9 +220,9 @@ def _refused(error: Any, address: Address, client: QdrantClient | None) -> Qembe
     if code == 413:
         return Mismatch(f"a request is too large for the server: {said}", where=where)
     if code in _PASSING:
-        return Unreachable(
-            f"the server is not available ({code}: {said})", where=where, remedy="try again later"
-        )
+        after = _retry_after(error.headers.get("Retry-After"))
+        when = f"try again in {after:.0f} s, as it asks" if after else "try again later"
+        return Unreachable(f"the server is not available ({code}: {said})", where=where, remedy=when)
     if code == 404 or not _is_json(error.content):
         return _no_qdrant(address, f"{code} {error.reason_phrase}")
     return Mismatch(f"the server refuses a request ({code}: {said})", where=str(address))

@@ -24,8 +24,7 @@ from filelock import FileLock, Timeout
 
 from qembed.errors import QembedError
 from qembed.index.server.address import Address
-from qembed.store import explained
-from qembed.user_cache import user_cache
+from qembed.user_cache import VARIABLE, user_cache
 
 SCHEMA = "qembed.upload-journal/1"
 
@@ -135,16 +134,21 @@ def only_one(address: Address) -> Iterator[None]:
     folder = user_cache() / "uploads"
     target = str(Address(address.url, address.collection))
     lock = FileLock(folder / f"{_short(target)}.lock")
-    with explained(folder):
+    try:
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise QembedError(
-                "another upload into this collection is running on this machine",
-                where=target,
-                remedy="wait until it has finished",
-            ) from None
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise QembedError(
+            "another upload into this collection is running on this machine",
+            where=target,
+            remedy="wait until it has finished",
+        ) from None
+    except OSError as error:
+        raise QembedError(
+            f"no lock can be made: {error.strerror or error}",
+            where=str(folder),
+            remedy=f"{VARIABLE} names a folder that can be written",
+        ) from error
     try:
         yield
     finally:

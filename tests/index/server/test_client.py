@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
+from shutil import which
 
 import pytest
 from qdrant_client import QdrantClient, models
@@ -11,7 +14,7 @@ from qdrant_stub import WRITES, QdrantStub, qdrant_stub
 
 from qembed.errors import DimensionMismatch, InputNotFound, Mismatch, QembedError, Unreachable
 from qembed.index.server.address import Address
-from qembed.index.server.client import connect, explained, passing, version
+from qembed.index.server.client import compare_versions, connect, explained, passing, version
 from qembed.index.server.retry import Again, Patience, retrying
 
 KEY = "a-very-secret-key"
@@ -40,7 +43,24 @@ def test_talks_to_the_server(address: Address) -> None:
     client = connect(address)
     write(client)
     assert client.count("docs").count == 1
-    assert version(client) == (1, 18)
+
+
+@pytest.mark.parametrize(
+    ("said", "numbers"), [("1.18.3", (1, 18)), ("1.19.0-dev", (1, 19)), ("unknown", (0, 0))]
+)
+def test_the_version(stub: QdrantStub, said: str, numbers: tuple[int, int]) -> None:
+    stub.version = said
+    assert version(connect(Address.of(stub.url, "docs"))) == numbers
+
+
+@pytest.mark.parametrize(("said", "told"), [(None, 0), ("1.2.0", 1), ("99.0.0", 1)])
+def test_a_server_that_is_too_far_from_the_client_is_told(
+    stub: QdrantStub, said: str | None, told: int
+) -> None:
+    stub.version = said or stub.version
+    notes: list[str] = []
+    compare_versions(connect(Address.of(stub.url, "docs")), notes.append)
+    assert len(notes) == told
 
 
 @pytest.mark.parametrize(
@@ -169,6 +189,32 @@ def test_https_to_a_server_without_it(stub: QdrantStub) -> None:
     cause = failed.value.__cause__
     assert isinstance(cause, Exception)
     assert passing(cause) is None
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate of 127.0.0.1 that nobody has signed, with its key, in one file."""
+    if which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    key, file = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    line = f"openssl req -x509 -newkey rsa:2048 -nodes -keyout {key} -out {file} -days 2 -subj /CN=localhost"
+    subprocess.run(
+        [*line.split(), "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True, timeout=60
+    )
+    file.write_text(file.read_text() + key.read_text())
+    return file
+
+
+def test_certificates_are_checked(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with qdrant_stub(certificate=certificate) as stub:
+        address = Address.of(stub.url, "docs")
+        assert address.url.startswith("https://")
+        client = connect(address)
+        with pytest.raises(Unreachable, match="CERTIFICATE_VERIFY_FAILED") as failed, explained(address):
+            client.get_collections()
+        assert "SSL_CERT_FILE" in str(failed.value)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert connect(address).get_collections().collections == []
 
 
 def test_the_key_is_sent_and_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,14 @@ def test_no_place_for_a_journal_is_a_note(tmp_path: Path) -> None:
     journal.close(finished=True)
 
 
+def test_no_place_for_the_lock_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("QEMBED_CACHE", str(tmp_path / "file"))
+    with pytest.raises(QembedError, match="no lock can be made") as failed, only_one(Address.of("x", "docs")):
+        pass
+    assert "QEMBED_CACHE" in str(failed.value)
+
+
 def test_one_upload_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QEMBED_CACHE", str(tmp_path))
     docs = Address.of("localhost", "docs")
