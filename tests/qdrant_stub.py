@@ -40,6 +40,7 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version as installed
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
