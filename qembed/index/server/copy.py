@@ -11,7 +11,6 @@ a sample of the points is still the same.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -173,11 +172,8 @@ def _point_line(served: Served, point: models.Record) -> bytes:
         return b""
     name = point.id if isinstance(point.id, int) else str(point.id)
     numbers = np.asarray(vector, dtype=np.float32)
-    value: dict[str, Any] = {"id": name, "vector": numbers, "payload": point.payload or {}}
-    try:
-        return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
-    except TypeError:  # an integer beyond 64 bits, which orjson does not write
-        return json.dumps({**value, "vector": numbers.tolist()}).encode() + b"\n"
+    value = {"id": name, "vector": numbers, "payload": point.payload or {}}
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
 
 
 def _identity(served: Served) -> dict[str, Any]:
