@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from qembed.commands.bench.store import store_bench as store_bench
     from qembed.commands.compare.compare import CompareOptions as CompareOptions
     from qembed.commands.compare.compare import compare_runs as compare_runs
+    from qembed.commands.compare.store import store_comparison as store_comparison
     from qembed.commands.corpus.from_markdown import corpus_from_markdown as corpus_from_markdown
     from qembed.commands.corpus.from_package import corpus_from_package as corpus_from_package
     from qembed.commands.embed.embed import EmbedOptions as EmbedOptions
@@ -99,6 +100,7 @@ _EXPORTS = {
     "read_chunks": "qembed.corpus",
     "search": "qembed.commands.search.search",
     "store_bench": "qembed.commands.bench.store",
+    "store_comparison": "qembed.commands.compare.store",
     "sweep": "qembed.commands.sweep.sweep",
     "unjudged_set": "qembed.evaluation.eval_sets.eval_set",
     "upload": "qembed.commands.upload.upload",
