@@ -69,11 +69,14 @@ def enrich(item: Item, context: Context) -> tuple[str, dict[str, Any]]:
         "chunk_index": index,
         "content_sha256": content_sha256(item.text),
     }
-    clashes = {f"item.{key}": val for key, val in item.extras.items() if _differs(item.metadata, key, val)}
-    metadata = complete({**item.extras, **item.metadata}, derived)
-    if clashes:
-        metadata = complete(metadata, {}, originals=clashes)
-    return derived["chunk_id"], metadata
+    return derived["chunk_id"], complete(with_extras(item.metadata, item.extras), derived)
+
+
+def with_extras(metadata: dict[str, Any], extras: dict[str, Any]) -> dict[str, Any]:
+    """Metadata with what stands beside them; a value beside that differs becomes ``original.item.<key>``."""
+    clashes = {f"item.{key}": val for key, val in extras.items() if _differs(metadata, key, val)}
+    joined = {**extras, **metadata}
+    return complete(joined, {}, originals=clashes) if clashes else joined
 
 
 def _chunk_id(item: Item, context: Context, filename: str, source_path: str, index: int) -> str:

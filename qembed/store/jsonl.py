@@ -17,20 +17,22 @@ import numpy.typing as npt
 import orjson
 
 from qembed.corpus.exact_json import Digits, load_bytes, loads
+from qembed.corpus.metadata import with_extras
 from qembed.corpus.normal import normal_form
 from qembed.records import Vectors
 from qembed.store.hashed import HashedFile, OutputFile
 from qembed.store.keys import (
     ID_KEYS,
-    METADATA_KEYS,
     USUAL,
     USUALLY,
     VECTOR_KEYS,
     BadRecordError,
     Keys,
     ReadFrom,
+    beside,
     chosen,
     identity_of,
+    metadata_key,
     only,
     text_of,
 )
@@ -51,7 +53,8 @@ class Record:
         id: Chunk id; or as the file has it, a string or the number of another tool (``keys.identity_of``).
         text: None where the file has no text.
         vector: float32 (dimension,).
-        metadata: In the normal form (``corpus.normal``); empty where there is none.
+        metadata: In the normal form (``corpus.normal``), with what else the record holds; empty where there
+            is none.
         changes: What the normal form changed, as sentences of ``corpus.normal``.
         read_from: The keys that it was read from.
     """
@@ -235,10 +238,10 @@ def record_of(
     """
     if not isinstance(value, dict):
         raise BadRecordError("not-an-object", _no_object(value))
-    metadata = _first(value, METADATA_KEYS)
     changes: set[str] = set()
     try:
-        metadata = normal_form(metadata if isinstance(metadata, dict) else {}, changes.add)
+        in_key, found = _metadata_in(value)
+        metadata = normal_form(found, changes.add)
     except RecursionError:
         raise BadRecordError("not-json", "the metadata is nested too deeply") from None
     identity, id_key = identity_of(value, metadata, keys)
@@ -249,8 +252,27 @@ def record_of(
             "no-id", f"no id: none of {', '.join(ID_KEYS)} is a string or an integer; {said}"
         )
     text, text_key = text_of(value, metadata, keys)
+    if extras := beside(value, (id_key, text_key, in_key)):
+        metadata = with_extras(metadata, normal_form(extras, changes.add))
     read_from = ReadFrom(id_key, vector_key, text_key)
     return Record(number, identity, text, vector, metadata, tuple(sorted(changes)), read_from)
+
+
+def _metadata_in(value: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """The key and the object of a record's metadata, which may be written as a string of JSON.
+
+    Raises:
+        BadRecordError: The string begins as an object, and is none.
+        RecursionError: It is nested too deeply.
+    """
+    key = metadata_key(value)
+    found = value.get(key)
+    if isinstance(found, str) and found.lstrip().startswith("{"):
+        try:
+            found = load_json(found.encode())
+        except orjson.JSONDecodeError as error:
+            raise BadRecordError("not-json", f"{key} is not valid JSON: {error.msg}") from None
+    return (key, found) if isinstance(found, dict) else (None, {})
 
 
 def _is_cut_off(line: bytes, error: orjson.JSONDecodeError) -> bool:
@@ -282,8 +304,3 @@ def _number(number: Any) -> Any:
     if number is None:
         return math.nan
     return float(number) if isinstance(number, Digits) else number
-
-
-def _first(value: dict[str, Any], keys: tuple[str, ...]) -> Any:
-    """The first that is there and not null."""
-    return next((value[key] for key in keys if value.get(key) is not None), None)

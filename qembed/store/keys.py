@@ -7,6 +7,7 @@ one that comes before all of them.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ SEVERAL = "several-vectors"
 
 _UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 _EXACT_FLOAT = 2.0**53
+_NO_METADATA = ("sparse", "__", "vector.")
 _SHOWN_KEYS = 12
 
 
@@ -97,6 +99,24 @@ def text_of(
         if (found := metadata.get(name)) is not None:
             return (found, f"{metadata_key(value)}.{name}") if isinstance(found, str) else (None, None)
     return None, None
+
+
+def beside(value: dict[str, Any], read: Collection[str | None]) -> dict[str, Any]:
+    """What a record holds besides id, text, vectors and metadata: it is metadata too, of whatever tool.
+
+    But not what Qdrant says about a point, nor sparse vectors, nor columns that pandas made.
+
+    Args:
+        value: The record.
+        read: Keys that id, text and metadata were read from.
+    """
+    if isinstance(value.get("payload"), dict):
+        return {}
+    return {
+        key: val
+        for key, val in value.items()
+        if val is not None and key not in read and key not in VECTOR_KEYS and not key.startswith(_NO_METADATA)
+    }
 
 
 def metadata_key(value: dict[str, Any]) -> str:

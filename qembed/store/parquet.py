@@ -18,7 +18,7 @@ from qembed.corpus.files import pyarrow
 from qembed.corpus.tables import check_inflation
 from qembed.records import Vectors
 from qembed.store.hashed import HashedFile, OutputFile
-from qembed.store.jsonl import BadLine, Record, load_json, record_of, without_vectors
+from qembed.store.jsonl import BadLine, Record, record_of, without_vectors
 from qembed.store.keys import (
     ID_KEYS,
     METADATA_KEYS,
@@ -258,18 +258,7 @@ def _vectors(pa: Any, column: Any) -> list[Vectors | None]:
 
 
 def _with_metadata(value: dict[str, Any]) -> dict[str, Any]:
-    """Metadata as an object: where it is a string of JSON, and where its keys are columns of their own.
-
-    Such columns are called ``payload.KEY``, or by the bare key.
-    """
-    for key in METADATA_KEYS:
-        if isinstance(value.get(key), str):
-            try:
-                return {**value, key: load_json(value[key].encode())}
-            except orjson.JSONDecodeError as error:
-                raise BadRecordError("not-json", f"{key} is not valid JSON: {error.msg}") from None
-            except RecursionError:
-                raise BadRecordError("not-json", f"{key} is nested too deeply") from None
+    """Metadata as an object where its keys are columns of their own: ``payload.KEY``, or the bare key."""
     if any(key in value for key in METADATA_KEYS):
         return value
     flat = {

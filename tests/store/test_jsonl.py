@@ -98,8 +98,27 @@ def test_the_line_is_what_the_contract_says() -> None:
         ({"id": "a", "dense_vector": [1]}, ("a", None, {})),
         ({"id": "a", "vector": {"dense": [1]}}, ("a", None, {})),
         ({"id": "a", "embedding": "[1]"}, ("a", None, {})),
-        ({"id": "a", "embedding": [1], "metadata": [1], "text": 5}, ("a", None, {})),
-        ({"id": "a", "chunk_id": "b", "embedding": [1], "vector": [2]}, ("a", None, {})),
+        (
+            {"id": "a", "embedding": [1], "metadata": [1], "text": 5},
+            ("a", None, {"metadata": [1], "text": 5}),
+        ),
+        ({"id": "a", "chunk_id": "b", "embedding": [1], "vector": [2]}, ("a", None, {"chunk_id": "b"})),
+        # keys beside the metadata, or instead of them, are metadata too
+        (
+            {"id": "a", "embedding": [1], "text": "t", "url": "u", "n": 2**64 - 1, "none": None},
+            ("a", "t", {"url": "u", "n": str(2**64 - 1)}),
+        ),
+        (
+            {"id": "a", "embedding": [1], "lang": "en", "n": 1, "metadata": {"n": 2, "m": 3}},
+            ("a", None, {"lang": "en", "n": 2, "m": 3, "original": {"item.n": 1}}),
+        ),
+        ({"id": "a", "embedding": [1], "metadata": '{"n": 1e400}'}, ("a", None, {"n": "1e400"})),
+        ({"id": "a", "embedding": [1], "metadata": "words"}, ("a", None, {"metadata": "words"})),
+        (
+            {"id": "a", "values": [1.5], "sparse_values": {"indices": [1]}, "__index_level_0__": 1},
+            ("a", None, {}),
+        ),
+        ({"id": 1, "vector": [1], "payload": {"n": 1}, "score": 0.5, "version": 3}, (1, None, {"n": 1})),
     ],
 )
 def test_files_of_other_tools(tmp_path: Path, value: dict[str, Any], expected: tuple[Any, ...]) -> None:
