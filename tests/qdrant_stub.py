@@ -254,6 +254,8 @@ def _create_vector(stub: QdrantStub, name: str, vector: str, body: Any, status: 
         raise Refused(404, "")  # what a server says to a path that it does not know
     stub.db.create_vector_name(name, vector, _parse(wire.VectorNameConfig, body))
     kinds = stub.given[name]
+    if "size" in (kinds.get("vectors") or {}):
+        kinds["vectors"] = {"": kinds["vectors"]}  # the one that had no name
     if "dense" in body:
         kinds.setdefault("vectors", {})[vector] = body["dense"]
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,11 @@ from qembed.terminal.output import duration, file_size, grid, quantity
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from qembed.commands.upload.collection import UploadPlan
     from qembed.commands.upload.result import UploadResult
 
 SCHEMA = "qembed.upload/1"
+PLAN_SCHEMA = "qembed.upload-plan/1"
 
 
 def as_document(result: UploadResult) -> dict[str, Any]:
@@ -24,7 +26,13 @@ def as_document(result: UploadResult) -> dict[str, Any]:
         "seconds": round(result.seconds, 3),
         "points_per_second": round(result.points_per_second, 1),
     }
-    return {"schema": SCHEMA, **asdict(result), **rounded, "next": next_command(result)}
+    return {
+        "schema": SCHEMA,
+        **asdict(result),
+        **rounded,
+        "next": next_command(result),
+        "back": way_back_command(result),
+    }
 
 
 def render(result: UploadResult) -> Iterator[RenderableType]:
@@ -33,7 +41,55 @@ def render(result: UploadResult) -> Iterator[RenderableType]:
 
     yield Text.assemble(("uploaded", "bold green"), f": {result.embeddings}")
     yield grid(list(_facts(result)), indent=2)
+    yield from _remarks(result.remarks)
     yield Text(f"next: {next_command(result)}")
+    if back := way_back_command(result):
+        yield Text(f"back: {back}")
+
+
+def plan_as_document(decided: UploadPlan) -> dict[str, Any]:
+    """A plan as one JSON document; docs/upload.md lists its keys."""
+    plan = decided.plan
+    return {
+        "schema": PLAN_SCHEMA,
+        "url": decided.address.url,
+        "collection": plan.target,
+        "vector": plan.wish.vector,
+        "create": plan.create,
+        "add_vector": plan.add_vector,
+        "only_vector": plan.only_vector,
+        "points": plan.wish.points,
+        "replaces": plan.replaces,
+        "alias": plan.alias,
+        "alias_before": plan.alias_before,
+        "bench": str(decided.bench) if decided.bench else None,
+        "steps": [step._asdict() for step in decided.steps],
+        "remarks": list(plan.remarks),
+    }
+
+
+def render_plan(decided: UploadPlan) -> Iterator[RenderableType]:
+    """A plan for people, part by part."""
+    from rich.text import Text
+
+    yield Text.assemble(("plan", "bold"), f": nothing is changed yet at {decided.address.url}")
+    gate = [("gate", f"passed: {decided.bench}")] if decided.bench else []
+    rows = [*gate, *decided.steps]
+    yield grid([(f"{number} {what}", detail) for number, (what, detail) in enumerate(rows, start=1)])
+    yield from _remarks(decided.plan.remarks)
+    yield Text("next: the same command without --dry-run")
+
+
+def _remarks(remarks: Sequence[str]) -> Iterator[RenderableType]:
+    if remarks:
+        yield grid([("note:", remark) for remark in remarks], indent=0)
+
+
+def way_back_command(result: UploadResult) -> str | None:
+    """What moves the alias back; None where none moved."""
+    if result.alias is None or result.alias_before in (None, result.collection):
+        return None
+    return shell_line("qembed", "upload", "--url", result.url, "--alias", result.alias, "--rollback")
 
 
 def next_command(result: UploadResult) -> str:
@@ -62,6 +118,14 @@ def _facts(result: UploadResult) -> Iterator[tuple[str, str]]:
         yield "deleted", f"{quantity(result.pruned)} of chunks that vanished from the corpus"
     if result.other_points:
         yield "other points", f"{quantity(result.other_points)} in the collection are not of these embeddings"
+    if result.bench:
+        yield "gate", f"passed: {result.bench}"
+    if result.alias:
+        moved = f"; it pointed to {result.alias_before}" if result.alias_before != result.collection else ""
+        yield "alias", f"{result.alias} points to {result.collection}{moved if result.alias_before else ''}"
+    if result.replaces:
+        later = "; --drop-old deletes it" if result.alias else ""
+        yield "kept", f"{result.replaces}, as it was{later}"
     if not result.green:
         yield "index", "the server still indexes"
     yield "time", duration(result.seconds)

@@ -253,20 +253,13 @@ def _unknown_model(wish: Wish, target: str, found: Found) -> tuple[str, ...]:
 
 def _ways_out(wish: Wish, there: Situation, rows: Sequence[Difference]) -> str:
     """What to do about a collection that does not fit."""
-    ways = [
-        f"--migrate collection loads {wish.new_name!r} beside it and leaves it as it is "
-        "(--dry-run shows the plan)"
-    ]
+    ways = [f"--migrate collection loads {wish.new_name!r} beside it and leaves it as it is"]
     if there.version >= ADDS_VECTORS and all(row.what != "sharding" for row in rows):
-        ways.append(
-            "--migrate vector --vector NAME writes only the vector of that name, a new one or its own"
-        )
-    ways.append("another --collection")
+        ways.append("--migrate vector --vector NAME writes one named vector of its points")
     if {row.what for row in rows} <= {"quantisation", "vectors kept"}:
-        ways.append("the same upload without --quantization and --on-disk takes the collection as it is")
-    if any(row.what == "vector" for row in rows):
-        ways.append("--vector NAME writes the vector of that name")
-    return "\n      ".join(f"{way}{'' if way == ways[-1] else ', or'}" for way in ways)
+        ways.append("the same without --quantization and --on-disk takes the collection as it is")
+    ways.append("another --collection. --dry-run shows what would be done")
+    return ", or\n      ".join(ways)
 
 
 def _with_alias(plan: Plan, there: Situation) -> Plan:

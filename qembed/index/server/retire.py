@@ -124,7 +124,7 @@ def what_to_drop(alias: str, there: Situation, new: str | None = None) -> Drop:
     replaced = notes.get(REPLACES) if becomes_alias else notes.get(ALIAS + alias) or notes.get(REPLACES)
     if not replaced or (becomes_alias and replaced != alias):
         raise UsageError(
-            f"nothing says that {now!r} replaces {alias if becomes_alias else 'another collection'!r}",
+            f"nothing says that {now!r} replaces {repr(alias) if becomes_alias else 'another collection'}",
             remedy="qembed deletes only what a migration of its own replaced; others are yours to delete",
         )
     old = str(replaced)

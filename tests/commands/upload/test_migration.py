@@ -1,0 +1,384 @@
+"""A wrong dimension: beside the old collection, or as one vector of its points; alias, way back, end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+from qdrant_client import QdrantClient, models
+from qdrant_stub import WRITES, QdrantStub, qdrant_stub
+from uploads import assert_holds, held, make_embeddings
+
+from qembed.commands.upload.after import drop_old, roll_back
+from qembed.commands.upload.options import UploadOptions
+from qembed.commands.upload.result import UploadResult
+from qembed.commands.upload.upload import plan_upload, upload
+from qembed.corpus import point_id
+from qembed.errors import CheckFailed, DimensionMismatch, InputNotFound, Mismatch, UsageError
+from qembed.index.server.alias import aliases_of
+from qembed.store import (
+    ChunksFingerprint,
+    Inputs,
+    Manifest,
+    Output,
+    OutputFiles,
+    open_writer,
+    write_json,
+)
+
+Upload = Callable[..., UploadResult]
+CHANGES = r"(PUT|PATCH|DELETE) |POST /collections/aliases|POST /collections/[^/]+/points/delete"
+
+
+@pytest.fixture
+def old(stub: QdrantStub, run: Upload, tmp_path: Path) -> Path:
+    """The collection docs-3d holds 100 chunks in 3 dimensions, and the alias docs points to it."""
+    made = make_embeddings(tmp_path / "old", 100, dimension=3)
+    client = QdrantClient(url=stub.url, check_compatibility=False)
+    client.create_collection(
+        "docs-3d", vectors_config=models.VectorParams(size=3, distance=models.Distance.COSINE)
+    )
+    run(made, collection="docs-3d")
+    point(client, "docs", "docs-3d")
+    stub.log.clear()
+    return made
+
+
+@pytest.fixture
+def client(stub: QdrantStub) -> QdrantClient:
+    return QdrantClient(url=stub.url, check_compatibility=False)
+
+
+@pytest.fixture
+def beside(options: UploadOptions) -> UploadOptions:
+    return replace(options, migrate="collection")
+
+
+@pytest.fixture
+def as_vector(options: UploadOptions) -> UploadOptions:
+    return replace(options, migrate="vector", vector="new")
+
+
+def point(client: QdrantClient, alias: str, collection: str) -> None:
+    action = models.CreateAlias(collection_name=collection, alias_name=alias)
+    client.update_collection_aliases([models.CreateAliasOperation(create_alias=action)])
+
+
+def names(client: QdrantClient) -> set[str]:
+    return {each.name for each in client.get_collections().collections}
+
+
+class TestBeside:
+    def test_there_back_and_gone(
+        self, run: Upload, stub: QdrantStub, old: Path, out: Path, beside: UploadOptions, client: QdrantClient
+    ) -> None:
+        with pytest.raises(DimensionMismatch, match="--migrate collection loads 'docs-4d' beside it"):
+            run()
+        result = run(options=beside)
+        assert (result.collection, result.created) == ("docs-4d", True)
+        assert (result.alias, result.alias_before, result.replaces) == ("docs", "docs-3d", "docs-3d")
+        assert_holds(stub, "docs-4d", out)
+        assert_holds(stub, "docs-3d", old)
+        assert aliases_of(client) == {"docs": "docs-4d"}
+
+        assert roll_back("docs", url=stub.url).back == "docs-3d"
+        assert aliases_of(client) == {"docs": "docs-3d"}
+        with pytest.raises(UsageError):
+            drop_old("docs", url=stub.url, confirm=lambda _: True)
+
+        assert run(options=replace(beside, changed_only=True)).sent == 0
+        assert aliases_of(client) == {"docs": "docs-4d"}
+        assert drop_old("docs", url=stub.url, confirm=lambda _: False) is None
+        assert names(client) == {"docs-3d", "docs-4d"}
+        assert drop_old("docs", url=stub.url, confirm=lambda _: True) is not None
+        assert names(client) == {"docs-4d"}
+        with pytest.raises(InputNotFound, match="not there any more"):
+            roll_back("docs", url=stub.url)
+        assert not run(options=beside).created
+
+    def test_the_alias_moves_last(
+        self, run: Upload, stub: QdrantStub, old: Path, beside: UploadOptions, client: QdrantClient
+    ) -> None:
+        run(options=beside)
+        lines = [request.line for request in stub.log]
+        moved = lines.index("POST /collections/aliases")
+        assert not [line for line in lines[moved:] if line.startswith(("PUT", "PATCH"))]
+        assert max(at for at, line in enumerate(lines) if line == "POST /collections/docs-4d/points") < moved
+
+    @pytest.mark.parametrize("what", ["a point is lost", "still indexing"])
+    def test_what_is_not_right_does_not_get_the_alias(
+        self,
+        run: Upload,
+        stub: QdrantStub,
+        old: Path,
+        beside: UploadOptions,
+        client: QdrantClient,
+        what: str,
+    ) -> None:
+        if what == "still indexing":
+            stub.statuses["docs-4d"] = ["yellow"] * 100
+            beside = replace(beside, green_seconds=0)
+        else:
+            stub.on_write = lambda number: (
+                stub.db.delete("docs-4d", [point_id("c:docs:page3.md:chunk:0")]) and None
+                if number == stub_writes + 10
+                else None
+            )
+        stub_writes = stub.writes
+        with pytest.raises(CheckFailed):
+            run(options=beside)
+        assert aliases_of(client) == {"docs": "docs-3d"}
+        assert stub.given["docs-4d"]["optimizers_config"]["indexing_threshold"] == 20_000
+
+    def test_the_old_collection_has_the_name_that_applications_use(
+        self,
+        run: Upload,
+        stub: QdrantStub,
+        out: Path,
+        tmp_path: Path,
+        beside: UploadOptions,
+        client: QdrantClient,
+    ) -> None:
+        run(make_embeddings(tmp_path / "old", 10, dimension=3))
+        with pytest.raises(UsageError, match="'docs' is a collection"):
+            run(options=replace(beside, alias="docs"))
+        result = run(options=beside)
+        assert "--collection docs-4d --alias docs --drop-old" in result.remarks[0]
+        assert drop_old("docs", url=stub.url, collection="docs-4d", confirm=lambda _: True)
+        assert aliases_of(client) == {"docs": "docs-4d"}
+        assert_holds(stub, "docs-4d", out)
+
+    def test_another_model_of_the_same_dimension_is_another_collection(
+        self, run: Upload, stub: QdrantStub, tmp_path: Path, beside: UploadOptions
+    ) -> None:
+        run(make_with_manifest(tmp_path / "ours", "our/model"))
+        theirs = make_with_manifest(tmp_path / "theirs", "their/model")
+        with pytest.raises(Mismatch, match=r"model +our/model +their/model"):
+            run(theirs)
+        result = run(theirs, options=replace(beside, into="theirs"))
+        assert (result.collection, result.records) == ("theirs", 10)
+        assert (stub.given["docs"]["metadata"]["qembed.model."]) == "our/model"
+
+
+def make_with_manifest(folder: Path, model: str) -> Path:
+    """Ten chunks with all metadata, and a manifest that says of which model they are."""
+    texts = [f"chunk {number}" for number in range(10)]
+    ids = [f"c:docs:page{number}.md:chunk:0" for number in range(10)]
+    fingerprint = ChunksFingerprint()
+    for name, text in zip(ids, texts, strict=True):
+        fingerprint.add(name, text)
+    metadata = [
+        {
+            "collection": "c",
+            "subdirectory": "docs",
+            "source_file": f"docs/page{number}.md",
+            "source_path": f"docs/page{number}.md",
+            "source": f"docs/page{number}.md",
+            "filename": f"page{number}.md",
+            "chunk_index": 0,
+            "content_sha256": sha256(text.encode()).hexdigest(),
+            "token_count": 2,
+        }
+        for number, text in enumerate(texts)
+    ]
+    folder.mkdir()
+    with open_writer("jsonl", folder, "c", dimension=4, records=10) as writer:
+        writer.add(ids, texts, np.eye(4, dtype=np.float32)[[number % 4 for number in range(10)]], metadata)
+        files = writer.close()
+    output = Output.of(
+        files, format="jsonl", chunks_fingerprint=fingerprint.hexdigest(), records=10, dimension=4
+    )
+    made = {"id": model, "similarity": "cosine", "max_tokens": 64}
+    manifest = Manifest("c", "now", Inputs("", "", 10, 10), output, {}, made, {})
+    write_json(OutputFiles.of(folder / files[0].name).manifest, manifest)
+    return folder
+
+
+class TestAsVector:
+    def test_other_vectors_and_payloads_stay(
+        self,
+        run: Upload,
+        stub: QdrantStub,
+        old: Path,
+        out: Path,
+        as_vector: UploadOptions,
+        client: QdrantClient,
+    ) -> None:
+        stub.db.set_payload("docs-3d", {"theirs": 1}, points=models.Filter())
+        stub.db.delete("docs-3d", [point_id("c:docs:page7.md:chunk:0")])
+        before = {id: payload for id, (_, payload) in held(stub, "docs-3d").items()}
+        old_vectors = {id: vector for id, (vector, _) in held(stub, "docs-3d").items()}
+        result = run(options=as_vector)
+        assert (result.collection, result.vector, result.created) == ("docs-3d", "new", False)
+        after = stub.db.scroll("docs-3d", limit=1000, with_vectors=True)[0]
+        assert len(after) == 100
+        for each in after:
+            assert len(each.vector["new"]) == 4
+            if each.id in before:
+                assert each.payload == before[each.id]
+                np.testing.assert_allclose(each.vector[""], old_vectors[each.id], atol=1e-6)
+            else:
+                assert each.payload["chunk_id"] == "c:docs:page7.md:chunk:0"
+                assert "" not in each.vector
+        assert run(options=as_vector).records == 100  # again
+        assert aliases_of(client) == {"docs": "docs-3d"}
+
+    @pytest.mark.parametrize("fault", ["drop-before", "drop-after", "503", "413"])
+    def test_faults(
+        self, run: Upload, stub: QdrantStub, old: Path, as_vector: UploadOptions, fault: str
+    ) -> None:
+        stub.fault(fault, on="PUT /collections/docs-3d/points/vectors", times=2)
+        stub.fault(fault if fault != "413" else "503", on="PUT /collections/docs-3d/vectors/new")
+        assert run(options=as_vector).records == 100
+        points, _ = stub.db.scroll("docs-3d", limit=1000, with_vectors=["new"])
+        assert all(each.vector["new"] for each in points)
+
+    def test_a_point_of_another_text_is_refused(
+        self, run: Upload, stub: QdrantStub, old: Path, as_vector: UploadOptions
+    ) -> None:
+        stub.db.set_payload("docs-3d", {"content_sha256": "0"}, points=[point_id("c:docs:page55.md:chunk:0")])
+        with pytest.raises(Mismatch, match=r"page55\.md.* with another content_sha256"):
+            run(options=as_vector)
+
+    def test_a_vector_that_is_lost_is_found(
+        self,
+        run: Upload,
+        stub: QdrantStub,
+        old: Path,
+        as_vector: UploadOptions,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        settle = "qembed.commands.upload.upload.settle"
+
+        def lose(*_: object) -> bool:
+            stub.db.delete_vectors("docs-3d", ["new"], [point_id("c:docs:page3.md:chunk:0")])
+            return True
+
+        monkeypatch.setattr(settle, lose)
+        with pytest.raises(CheckFailed, match="1 of 100 points"):
+            run(options=as_vector)
+
+    def test_an_older_server(
+        self, run: Upload, stub: QdrantStub, old: Path, as_vector: UploadOptions
+    ) -> None:
+        stub.version = "1.17.1"
+        with pytest.raises(UsageError, match=r"the server is 1\.17"):
+            run(options=as_vector)
+        assert not stub.requests(CHANGES)
+
+    def test_an_older_client(
+        self,
+        run: Upload,
+        stub: QdrantStub,
+        old: Path,
+        as_vector: UploadOptions,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        for kind in QdrantClient.__mro__:
+            if "create_vector_name" in vars(kind):
+                monkeypatch.delattr(kind, "create_vector_name")
+        with pytest.raises(UsageError, match="pip install --upgrade qdrant-client"):
+            run(options=as_vector)
+
+    @pytest.mark.parametrize("option", ["prune", "changed_only"])
+    def test_contradicting_options(self, as_vector: UploadOptions, option: str) -> None:
+        with pytest.raises(UsageError, match="leave --prune"):
+            replace(as_vector, **{option: True})  # type: ignore[arg-type]
+
+
+class TestDryRun:
+    def test_changes_nothing_and_is_what_is_done(
+        self, stub: QdrantStub, old: Path, out: Path, beside: UploadOptions, run: Upload
+    ) -> None:
+        files = sorted(path.name for path in out.iterdir())
+        plan = plan_upload(out, url=stub.url, collection="docs", options=beside)
+        assert not stub.requests(CHANGES)
+        assert sorted(path.name for path in out.iterdir()) == files
+        assert [step.what for step in plan.steps] == [
+            "create",
+            "hold",
+            "send",
+            "restore",
+            "check",
+            "alias",
+            "keep",
+        ]
+        result = run(options=beside)
+        assert (plan.plan.target, plan.plan.alias) == (result.collection, result.alias)
+
+
+class TestGate:
+    def test_no_bench_no_upload(
+        self, run: Upload, stub: QdrantStub, out: Path, options: UploadOptions, tmp_path: Path
+    ) -> None:
+        gated = replace(options, gate=tmp_path / "reports")
+        with pytest.raises(CheckFailed, match="none of 0 stored benches"):
+            run(options=gated)
+        assert not stub.log
+        folder = tmp_path / "reports" / "0001_set"
+        folder.mkdir(parents=True)
+        bench = {
+            "schema": "qembed.bench/2",
+            "passed": True,
+            "gates": [{"passed": True, "words": "good"}],
+            "sides": [{"embeddings_sha256": sha256((out / "c_embeddings.jsonl").read_bytes()).hexdigest()}],
+        }
+        (folder / "bench.json").write_bytes(orjson.dumps(bench))
+        assert run(options=gated).bench == str(folder)
+
+
+class TestOlderServers:
+    """Before 1.16 a server keeps no notes; they are beside the embeddings."""
+
+    @pytest.fixture
+    def stub(self) -> Iterator[QdrantStub]:
+        with qdrant_stub(version="1.15.4") as served:
+            yield served
+
+    def test_there_and_back_from_where_the_embeddings_are(
+        self, run: Upload, stub: QdrantStub, old: Path, out: Path, beside: UploadOptions, client: QdrantClient
+    ) -> None:
+        run(options=beside)
+        assert aliases_of(client) == {"docs": "docs-4d"}
+        with pytest.raises(UsageError, match="knows nothing of where it was"):
+            roll_back("docs", url=stub.url)
+        assert roll_back("docs", url=stub.url, embeddings=out, dry_run=True).back == "docs-3d"
+        assert aliases_of(client) == {"docs": "docs-4d"}
+        assert roll_back("docs", url=stub.url, embeddings=out).back == "docs-3d"
+        assert aliases_of(client) == {"docs": "docs-3d"}
+        assert roll_back("docs", url=stub.url, collection="docs-4d").back == "docs-4d"
+        assert drop_old("docs", url=stub.url, embeddings=out, confirm=lambda _: True)
+        assert names(client) == {"docs-4d"}
+
+
+@pytest.mark.parametrize("server", ["1.15.4", "1.18.0"])
+def test_indexing_is_restored_by_the_run_after_a_kill(server: str, out: Path, options: UploadOptions) -> None:
+    with qdrant_stub(version=server) as stub:
+        command = ["upload", str(out), "--url", stub.url, "--collection", "docs", "--batch-points", "10"]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        killed = subprocess.Popen(
+            [sys.executable, "-m", "qembed", *command, "--streams", "1", "-q"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        stub.on_write = lambda number: os.kill(killed.pid, signal.SIGKILL) if number == 5 else None
+        _, said = killed.communicate(timeout=120)
+        assert killed.returncode == -signal.SIGKILL, said.decode()
+        assert stub.given["docs"]["optimizers_config"]["indexing_threshold"] == 0
+        stub.on_write = lambda number: None
+        result = upload(out, url=stub.url, collection="docs", options=options)
+        assert result.resumed > 0
+        assert stub.given["docs"]["optimizers_config"]["indexing_threshold"] == 20_000
+        assert not result.created
+        assert_holds(stub, "docs", out)
+        assert len(stub.requests(WRITES)) < 20
