@@ -195,7 +195,7 @@ def create_collection(
     """Make an empty collection; the server refuses where one of that name exists.
 
     Args:
-        client: Of the server.
+        client: Client of the server.
         collection: Name of the new collection.
         want: As ``wanted`` makes it.
         metadata: Kept by the server with the collection; None for servers that keep none (before 1.16).

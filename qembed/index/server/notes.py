@@ -40,7 +40,7 @@ class Notes:
     """What is remembered of one collection.
 
     Attributes:
-        client: Of the server.
+        client: Client of the server.
         collection: Its own name, not an alias.
         url: Of the server.
         on_server: Whether the server keeps metadata, and the client can send them.

@@ -62,7 +62,7 @@ def notes_of(client: QdrantClient, url: str, collection: str, file: Path | None 
     """The notes of a collection.
 
     Args:
-        client: Of the server.
+        client: Client of the server.
         url: Its address.
         collection: Its own name, not an alias.
         file: Where they are where the server keeps none.
@@ -74,7 +74,7 @@ def look(client: QdrantClient, url: str, names: Iterable[str], file: Path | None
     """Ask the server, also about the collections that those replace; changes nothing.
 
     Args:
-        client: Of the server.
+        client: Client of the server.
         url: Its address.
         names: Collections and aliases to look at; those that do not exist are left out.
         file: Notes of servers that keep none.
