@@ -170,7 +170,9 @@ def conclude(client: QdrantClient, decided: UploadPlan, points: Points, *, green
         UsageError: A collection has the alias's name by now.
         QembedError: The alias did not move.
     """
-    told = {**decided.plan.notes(points.sha256, __version__), POINTS: points.records}
+    told = decided.plan.notes(points.sha256, __version__)
+    if not decided.plan.only_vector:
+        told[POINTS] = points.records
     known = decided.notes.read()
     if new := {key: value for key, value in told.items() if known.get(key) != value}:
         decided.notes.write(new)

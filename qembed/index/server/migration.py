@@ -99,6 +99,8 @@ class Plan:
         notes: dict[str, str | int] = {MADE: version} if self.create else {}
         if self.wish.model:
             notes[MODEL + self.wish.vector] = self.wish.model
+        if self.only_vector:  # all else is about points that another upload sent
+            return notes
         if self.replaces is not None:
             notes[REPLACES] = self.replaces
         if embeddings_sha256 is not None:
@@ -255,7 +257,8 @@ def _ways_out(wish: Wish, there: Situation, rows: Sequence[Difference]) -> str:
     """What to do about a collection that does not fit."""
     ways = [f"--migrate collection loads {wish.new_name!r} beside it and leaves it as it is"]
     if there.version >= ADDS_VECTORS and all(row.what != "sharding" for row in rows):
-        ways.append("--migrate vector --vector NAME writes one named vector of its points")
+        named = wish.vector or "NAME"
+        ways.append(f"--migrate vector --vector {named} writes one named vector of its points")
     if {row.what for row in rows} <= {"quantisation", "vectors kept"}:
         ways.append("the same without --quantization and --on-disk takes the collection as it is")
     ways.append("another --collection. --dry-run shows what would be done")

@@ -42,7 +42,7 @@ class Notes:
     Attributes:
         client: Client of the server.
         collection: Its own name, not an alias.
-        url: Of the server.
+        url: URL of the server.
         on_server: Whether the server keeps metadata, and the client can send them.
         file: Where else; None for nowhere.
     """

@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 import pytest
 from qdrant_client import QdrantClient, models
-from qdrant_stub import WRITES, QdrantStub, qdrant_stub
+from qdrant_stub import QdrantStub, qdrant_stub
 from uploads import assert_holds, held, make_embeddings
 
 from qembed.commands.upload.after import drop_old, roll_back
@@ -212,6 +212,7 @@ class TestAsVector:
         out: Path,
         as_vector: UploadOptions,
         client: QdrantClient,
+        tmp_path: Path,
     ) -> None:
         stub.db.set_payload("docs-3d", {"theirs": 1}, points=models.Filter())
         stub.db.delete("docs-3d", [point_id("c:docs:page7.md:chunk:0")])
@@ -229,6 +230,9 @@ class TestAsVector:
             else:
                 assert each.payload["chunk_id"] == "c:docs:page7.md:chunk:0"
                 assert "" not in each.vector
+        assert stub.given["docs-3d"]["metadata"]["qembed.points"] == 100
+        assert run(make_embeddings(tmp_path / "some", 10), options=as_vector).records == 10
+        assert stub.given["docs-3d"]["metadata"]["qembed.points"] == 100
         assert run(options=as_vector).records == 100  # again
         assert aliases_of(client) == {"docs": "docs-3d"}
 
@@ -360,25 +364,43 @@ class TestOlderServers:
         assert names(client) == {"docs-4d"}
 
 
-@pytest.mark.parametrize("server", ["1.15.4", "1.18.0"])
-def test_indexing_is_restored_by_the_run_after_a_kill(server: str, out: Path, options: UploadOptions) -> None:
-    with qdrant_stub(version=server) as stub:
-        command = ["upload", str(out), "--url", stub.url, "--collection", "docs", "--batch-points", "10"]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        killed = subprocess.Popen(
-            [sys.executable, "-m", "qembed", *command, "--streams", "1", "-q"],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        stub.on_write = lambda number: os.kill(killed.pid, signal.SIGKILL) if number == 5 else None
-        _, said = killed.communicate(timeout=120)
-        assert killed.returncode == -signal.SIGKILL, said.decode()
-        assert stub.given["docs"]["optimizers_config"]["indexing_threshold"] == 0
-        stub.on_write = lambda number: None
-        result = upload(out, url=stub.url, collection="docs", options=options)
+def kill_at(stub: QdrantStub, write: int, *arguments: str) -> None:
+    """Run ``qembed upload`` and kill it as a write of points arrives."""
+    command = ["upload", *arguments, "--url", stub.url, "--collection", "docs", "--batch-points", "10"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "qembed", *command, "--streams", "1", "-q"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    first = stub.writes
+    stub.on_write = lambda number: os.kill(process.pid, signal.SIGKILL) if number == first + write else None
+    _, said = process.communicate(timeout=120)
+    stub.on_write = lambda number: None
+    assert process.returncode == -signal.SIGKILL, said.decode()
+
+
+class TestKilled:
+    def test_indexing_is_restored_by_the_next_run(self, out: Path, options: UploadOptions) -> None:
+        """Also where the server keeps no notes."""
+        with qdrant_stub(version="1.15.4") as stub:
+            kill_at(stub, 5, str(out))
+            assert stub.given["docs"]["optimizers_config"]["indexing_threshold"] == 0
+            result = upload(out, url=stub.url, collection="docs", options=options)
+            assert not result.created
+            assert stub.given["docs"]["optimizers_config"]["indexing_threshold"] == 20_000
+            assert_holds(stub, "docs", out)
+
+    def test_in_a_migration_the_alias_stays_until_all_is_there(
+        self, run: Upload, stub: QdrantStub, old: Path, out: Path, beside: UploadOptions, client: QdrantClient
+    ) -> None:
+        kill_at(stub, 5, str(out), "--migrate", "collection")
+        assert aliases_of(client) == {"docs": "docs-3d"}
+        assert stub.given["docs-4d"]["optimizers_config"]["indexing_threshold"] == 0
+        result = run(options=beside)
         assert result.resumed > 0
-        assert stub.given["docs"]["optimizers_config"]["indexing_threshold"] == 20_000
         assert not result.created
-        assert_holds(stub, "docs", out)
-        assert len(stub.requests(WRITES)) < 20
+        assert aliases_of(client) == {"docs": "docs-4d"}
+        assert stub.given["docs-4d"]["optimizers_config"]["indexing_threshold"] == 20_000
+        assert_holds(stub, "docs-4d", out)
+        assert roll_back("docs", url=stub.url).back == "docs-3d"
