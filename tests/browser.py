@@ -213,6 +213,22 @@ class Page:
         """Text, where the focus is."""
         self.send("Input.insertText", text=text)
 
+    def violations(self, axe: str) -> list[list[str]]:
+        """Rule and first element of what axe finds against WCAG 2.2 A and AA, and its best practices.
+
+        Args:
+            axe: The text of ``axe.min.js``.
+        """
+        self.value("document.querySelectorAll('details').forEach(part => part.open = true)")
+        self.value("document.querySelector('#list .row')?.click()")
+        self.value(f"{axe}; 0")
+        tags = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']"
+        found: list[list[str]] = self.value(
+            f"axe.run(document, {{ runOnly: {tags} }})"
+            ".then(result => result.violations.map(found => [found.id, found.nodes[0].html]))"
+        )
+        return found
+
     def screenshot(self, path: Path, *, whole: bool = False) -> None:
         """What is seen, or the whole page."""
         data = self.send(

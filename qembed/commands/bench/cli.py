@@ -224,17 +224,18 @@ def _bench(
 ) -> bool:
     """Whether a gate does not hold."""
     from qembed.commands.bench.bench import bench
-    from qembed.commands.bench.options import MEASURES, BenchOptions
+    from qembed.commands.bench.options import BenchOptions
     from qembed.commands.bench.rows import print_systems
     from qembed.commands.bench.store import as_document, store_bench
     from qembed.commands.bench.unjudged_view import show_unjudged
     from qembed.commands.bench.view import show
+    from qembed.evaluation.systems.measured import DEFAULT_MEASURES
     from qembed.store import Keys, explained
     from qembed.terminal.output import print_json
 
     keys = Keys(text=choices.pop("text_key"), id=choices.pop("id_key"))
     encoder, others = _split(choices)
-    options = BenchOptions(measures=measures or MEASURES, encoder=encoder, keys=keys, **others)
+    options = BenchOptions(measures=measures or DEFAULT_MEASURES, encoder=encoder, keys=keys, **others)
     result = bench(embeddings, eval_set, options, progress=progress)
     folder = None
     try:

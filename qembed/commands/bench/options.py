@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from qembed.evaluation.systems.measured import DEFAULT_MEASURES
 from qembed.index.choose import IndexKind
 from qembed.models import EncoderOptions
 from qembed.store import USUAL, Keys
 
-MEASURES = ("nDCG@10", "recall@10", "recall@100", "MRR@10", "judged@10")
 DEPTHS = (10, 20, 50, 100)
 
 
@@ -49,7 +49,7 @@ class BenchOptions:
     baseline_query_vectors: Path | None = None
     rerankers: tuple[str, ...] = ()
     depths: tuple[int, ...] = DEPTHS
-    measures: tuple[str, ...] = MEASURES
+    measures: tuple[str, ...] = DEFAULT_MEASURES
     split: str | None = None
     index: IndexKind = "auto"
     hnsw: bool = False

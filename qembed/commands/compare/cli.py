@@ -80,14 +80,15 @@ def command(
       qembed compare a.csv b.csv --qrels qrels.txt --measure MAP,P@5 --no-store
       qembed compare a.trec b.trec --qrels my_set/ --corpus chunks/
     """
-    from qembed.commands.compare.compare import MEASURES, CompareOptions, compare_runs
+    from qembed.commands.compare.compare import CompareOptions, compare_runs
     from qembed.commands.compare.store import compare_document, store_comparison
     from qembed.commands.compare.view import print_runs, show
+    from qembed.evaluation.systems.measured import DEFAULT_MEASURES
     from qembed.store import explained
     from qembed.terminal.output import print_json
     from qembed.terminal.progress import make_progress
 
-    options = CompareOptions(measures=measures or MEASURES, **choices)
+    options = CompareOptions(measures=measures or DEFAULT_MEASURES, **choices)
     found = compare_runs(runs, qrels, options, progress=make_progress(quiet=quiet))
     folder = None
     try:

@@ -18,12 +18,16 @@ from qembed.evaluation.eval_sets.runs import read_run
 from qembed.evaluation.measures import Measure
 from qembed.evaluation.retrieve.depth import is_own_text
 from qembed.evaluation.retrieve.ordering import ranked
-from qembed.evaluation.systems.measured import Measured, check_grades, measure_runs, parse_measures
+from qembed.evaluation.systems.measured import (
+    DEFAULT_MEASURES,
+    Measured,
+    check_grades,
+    measure_runs,
+    parse_measures,
+)
 from qembed.progress import Progress
 from qembed.records import Finding, Qrels, Run
 from qembed.report.hits import SHOWN
-
-MEASURES = ("nDCG@10", "recall@10", "recall@100", "MRR@10", "judged@10")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class CompareOptions:
         collection: Collection name in the ids of chunks; the corpus's name when None.
     """
 
-    measures: tuple[str, ...] = MEASURES
+    measures: tuple[str, ...] = DEFAULT_MEASURES
     margin: float = 0.01
     resamples: int = 10_000
     seed: int = 0

@@ -24,6 +24,8 @@ from qembed.records import Qrels, Run
 if TYPE_CHECKING:
     import pandas as pd
 
+DEFAULT_MEASURES: Final = ("nDCG@10", "recall@10", "recall@100", "MRR@10", "judged@10")
+"""What is measured unless something else is asked for; the first decides."""
 JUDGED: Final = Measure("judged", 10)
 
 
