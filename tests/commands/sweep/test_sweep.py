@@ -11,6 +11,8 @@ import numpy as np
 import orjson
 import pytest
 from judged_files import write_embeddings, write_eval_set
+from qdrant_stub import qdrant_stub
+from served import upload
 
 from qembed.commands.sweep.sweep import SweepOptions, as_document, default_dims, sweep
 from qembed.errors import DimensionMismatch, InputNotFound, Mismatch, UsageError
@@ -255,3 +257,23 @@ class TestRefusals:
     def test_another_model(self, folder: Path, judged: Path, tiny_models: Callable[[str], Path]) -> None:
         with pytest.raises((Mismatch, DimensionMismatch)):
             sweep(folder, judged, options(model=str(tiny_models("other"))))
+
+
+def test_a_collection_on_a_server_gives_the_numbers_of_the_file(
+    folder: Path,
+    judged: Path,
+    tiny_models: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("QEMBED_CACHE", str(tmp_path))
+    monkeypatch.delenv("QDRANT_API_KEY", raising=False)
+    wanted = sweep(folder, judged, options())
+    with qdrant_stub() as stub:
+        address = upload(stub.url, folder)
+        found = sweep(address, judged, options(model=str(tiny_models("prompted"))))
+        assert not stub.requests("POST .*/query")
+        with pytest.raises(UsageError, match="which model made these vectors"):
+            sweep(address, judged, options())
+    assert found.values.equals(wanted.values)
+    assert as_document(found)["vectors"]["embeddings"] == address
