@@ -36,7 +36,10 @@ if TYPE_CHECKING:
     from qembed.commands.search.search import search as search
     from qembed.commands.sweep.sweep import SweepOptions as SweepOptions
     from qembed.commands.sweep.sweep import sweep as sweep
+    from qembed.commands.upload.after import drop_old_collection as drop_old_collection
+    from qembed.commands.upload.after import roll_back_alias as roll_back_alias
     from qembed.commands.upload.options import UploadOptions as UploadOptions
+    from qembed.commands.upload.upload import plan_upload as plan_upload
     from qembed.commands.upload.upload import upload as upload
     from qembed.commands.verify.ranking import RankingOptions as RankingOptions
     from qembed.commands.verify.verify import verify as verify
@@ -85,6 +88,7 @@ _EXPORTS = {
     "corpus_from_markdown": "qembed.commands.corpus.from_markdown",
     "corpus_from_package": "qembed.commands.corpus.from_package",
     "draft_eval_set": "qembed.commands.evalset.evalset",
+    "drop_old_collection": "qembed.commands.upload.after",
     "embed": "qembed.commands.embed.embed",
     "evaluate": "qembed.evaluation.measures",
     "index_reports": "qembed.commands.report.report",
@@ -97,7 +101,9 @@ _EXPORTS = {
     "open_reranker": "qembed.evaluation.rerank.open",
     "parse_measure": "qembed.evaluation.measures",
     "plan": "qembed.commands.plan.plan",
+    "plan_upload": "qembed.commands.upload.upload",
     "read_chunks": "qembed.corpus",
+    "roll_back_alias": "qembed.commands.upload.after",
     "search": "qembed.commands.search.search",
     "store_bench": "qembed.commands.bench.store",
     "store_comparison": "qembed.commands.compare.store",

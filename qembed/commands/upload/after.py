@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
 
-def roll_back(
+def roll_back_alias(
     alias: str,
     *,
     url: str,
@@ -58,7 +58,7 @@ def roll_back(
     return way
 
 
-def drop_old(
+def drop_old_collection(
     alias: str,
     *,
     url: str,
@@ -76,7 +76,7 @@ def drop_old(
         alias: The alias that moved. Or the name of the old collection itself: it becomes an alias then.
         url: The server's REST API.
         collection: The new collection; needed only where ``alias`` is a collection.
-        embeddings: As for ``roll_back``.
+        embeddings: As for ``roll_back_alias``.
         options: Timeout and patience.
         api_key: Key of the server; that in ``QDRANT_API_KEY`` when None.
         ask_key: Asks for a key where the server wants one and there is none.

@@ -58,13 +58,13 @@ def migration_options(function: Function) -> Function:
 
 def move_back(embeddings: Path | None, alias: str | None, *, as_json: bool, **where: Any) -> None:
     """``--rollback``."""
-    from qembed.commands.upload.after import roll_back
+    from qembed.commands.upload.after import roll_back_alias
     from qembed.errors import UsageError
     from qembed.terminal.output import print_json, say
 
     if alias is None:
         raise UsageError("--rollback moves an alias", remedy="--alias NAME says which")
-    way = roll_back(alias, embeddings=embeddings, **where)
+    way = roll_back_alias(alias, embeddings=embeddings, **where)
     if as_json:
         print_json(
             {
@@ -84,7 +84,7 @@ def drop_replaced(
     embeddings: Path | None, alias: str | None, *, yes: bool, dry_run: bool, as_json: bool, **where: Any
 ) -> None:
     """``--drop-old``."""
-    from qembed.commands.upload.after import drop_old
+    from qembed.commands.upload.after import drop_old_collection
     from qembed.errors import UsageError
     from qembed.terminal.output import print_json, say
 
@@ -100,7 +100,7 @@ def drop_replaced(
         decided.append(found)
         return not dry_run and (yes or _asked(found))
 
-    dropped = drop_old(alias, embeddings=embeddings, confirm=confirm, **where)
+    dropped = drop_old_collection(alias, embeddings=embeddings, confirm=confirm, **where)
     (found,) = decided
     if as_json:
         print_json(
@@ -131,5 +131,7 @@ def _asked(found: Drop) -> bool:
 
 
 def _described(found: Drop) -> str:
+    if not found.dimensions:
+        return f"{found.old} (deleted already, replaced by {found.new})"
     sizes = ", ".join(f"{size:,}" for size in found.dimensions.values())
     return f"{found.old} ({found.points:,} points of {sizes} dimensions, replaced by {found.new})"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qembed import __version__
 from qembed.commands.upload.options import UploadOptions
-from qembed.commands.upload.points import Points
+from qembed.commands.upload.points import HEAD, Points
 from qembed.errors import CheckFailed
 from qembed.index.server.address import Address
 from qembed.index.server.alias import move_alias
@@ -100,6 +100,12 @@ def decide(
     file = None if on_server else notes_file(points.path)
     there = look(client, address.url, names_of(wish), file)
     plan = make_plan(wish, there)
+    if absent := points.without(fields):
+        named = ", ".join(each.field for each in absent)
+        remark = (
+            f"none of the first {min(HEAD, points.records):,} chunks has the field {named} that is indexed"
+        )
+        plan = replace(plan, remarks=(*plan.remarks, remark))
     found = there.found.get(plan.target)
     return UploadPlan(
         Address(address.url, plan.target, address.vector),

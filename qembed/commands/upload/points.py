@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,9 +15,13 @@ from qembed.index import Point
 from qembed.index.payload import point_of
 from qembed.index.server.batches import Encoded, encode
 from qembed.index.server.check import Roll
+from qembed.index.server.fields import FieldIndex
 from qembed.store import Embeddings, Record, placed_records
 from qembed.store.audit.report import AuditReport
 from qembed.store.manifest import similarity_of
+
+HEAD = 1000
+"""Records that are read to see which fields there are."""
 
 State: TypeAlias = tuple[tuple[str, int, int], ...]
 
@@ -84,6 +89,14 @@ class Points:
             yield made
         if number + 1 != self.records or state_of(self._embeddings) != self._state:
             raise self._changed(str(self.path))
+
+    def without(self, fields: Iterable[FieldIndex]) -> list[FieldIndex]:
+        """The fields that no payload of the first thousand has: mostly, they are misspelt."""
+        left = list(fields)
+        for record, _ in islice(self._records(), HEAD if left else 0):
+            payload = point_of(record).payload
+            left = [each for each in left if not each.is_in(payload)]
+        return left
 
     def _records(self) -> Iterator[tuple[Record, str]]:
         """The records; what cannot be read was sound when it was audited."""

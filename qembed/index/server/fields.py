@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qembed.errors import Mismatch, UsageError
 from qembed.index.filters import parse_condition
@@ -32,12 +32,21 @@ class FieldIndex:
     field: str
     type: str
 
+    def is_in(self, payload: Mapping[str, Any]) -> bool:
+        """Whether a payload has the field."""
+        value: Any = payload
+        for name in parse_condition(f"{self.field}=x").path:
+            if not isinstance(value, Mapping) or name not in value:
+                return False
+            value = value[name]
+        return True
+
 
 def parse_field(text: str) -> FieldIndex:
     """Read ``FIELD`` (a keyword) or ``FIELD:TYPE``. A colon before anything but a type is part of the name.
 
     Raises:
-        UsageError: No field is named.
+        UsageError: No field is named, or its name has quotes or backslashes.
     """
     name, colon, kind = text.strip().rpartition(":")
     if not colon or kind not in TYPES:
@@ -56,6 +65,10 @@ def _as_server_writes(field: str) -> str:
         names = parse_condition(f"{field}=x").path
     except UsageError:  # e.g. a blank: the whole is one name
         names = [field]
+    if any(sign in name for name in names for sign in '"\\'):
+        raise UsageError(
+            f"a server has no way to write the field {field}", remedy="rename it in the metadata"
+        )
     return ".".join(name if re.fullmatch("[A-Za-z0-9_-]+", name) else f'"{name}"' for name in names)
 
 

@@ -42,7 +42,8 @@ class Drop:
     Attributes:
         old: The collection.
         points: How many it holds.
-        dimensions: Name of each of its vectors -> dimension.
+        dimensions: Name of each of its vectors -> dimension; empty where it is deleted already, and only the
+            alias is still to be made.
         new: The collection that replaces it.
         alias: What is made to point to ``new`` afterwards: the old collection had the name that applications
             use. None where an alias points there already.
@@ -108,7 +109,7 @@ def what_to_drop(alias: str, there: Situation, new: str | None = None) -> Drop:
         UsageError: Nothing is known of what was replaced.
         CheckFailed: An alias points to the old collection, or did last; or the new one is not complete.
     """
-    becomes_alias = alias in there.names
+    becomes_alias = alias in there.names or (new in there.names and alias not in there.aliases)
     if becomes_alias and new is None:
         raise UsageError(
             f"{alias!r} is a collection; which one replaces it?", remedy="name the new one: --collection NAME"
@@ -128,6 +129,8 @@ def what_to_drop(alias: str, there: Situation, new: str | None = None) -> Drop:
             remedy="qembed deletes only what a migration of its own replaced; others are yours to delete",
         )
     old = str(replaced)
+    if old not in there.names and becomes_alias:  # a kill came between the two requests
+        return Drop(old, 0, {}, now, alias)
     if old not in there.names:
         raise InputNotFound(f"{old!r} is not there any more", where=there.url, remedy="nothing is left to do")
     _nobody_needs(old, now, there, becoming=alias if becomes_alias else None)

@@ -18,7 +18,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_stub import QdrantStub, qdrant_stub
 from uploads import assert_holds, held, make_embeddings
 
-from qembed.commands.upload.after import drop_old, roll_back
+from qembed.commands.upload.after import drop_old_collection, roll_back_alias
 from qembed.commands.upload.options import UploadOptions
 from qembed.commands.upload.result import UploadResult
 from qembed.commands.upload.upload import plan_upload, upload
@@ -90,19 +90,19 @@ class TestBeside:
         assert_holds(stub, "docs-3d", old)
         assert aliases_of(client) == {"docs": "docs-4d"}
 
-        assert roll_back("docs", url=stub.url).back == "docs-3d"
+        assert roll_back_alias("docs", url=stub.url).back == "docs-3d"
         assert aliases_of(client) == {"docs": "docs-3d"}
         with pytest.raises(UsageError):
-            drop_old("docs", url=stub.url, confirm=lambda _: True)
+            drop_old_collection("docs", url=stub.url, confirm=lambda _: True)
 
         assert run(options=replace(beside, changed_only=True)).sent == 0
         assert aliases_of(client) == {"docs": "docs-4d"}
-        assert drop_old("docs", url=stub.url, confirm=lambda _: False) is None
+        assert drop_old_collection("docs", url=stub.url, confirm=lambda _: False) is None
         assert names(client) == {"docs-3d", "docs-4d"}
-        assert drop_old("docs", url=stub.url, confirm=lambda _: True) is not None
+        assert drop_old_collection("docs", url=stub.url, confirm=lambda _: True) is not None
         assert names(client) == {"docs-4d"}
         with pytest.raises(InputNotFound, match="not there any more"):
-            roll_back("docs", url=stub.url)
+            roll_back_alias("docs", url=stub.url)
         assert not run(options=beside).created
 
     def test_the_alias_moves_last(
@@ -153,7 +153,7 @@ class TestBeside:
             run(options=replace(beside, alias="docs"))
         result = run(options=beside)
         assert "--collection docs-4d --alias docs --drop-old" in result.remarks[0]
-        assert drop_old("docs", url=stub.url, collection="docs-4d", confirm=lambda _: True)
+        assert drop_old_collection("docs", url=stub.url, collection="docs-4d", confirm=lambda _: True)
         assert aliases_of(client) == {"docs": "docs-4d"}
         assert_holds(stub, "docs-4d", out)
 
@@ -320,6 +320,15 @@ class TestDryRun:
         assert (plan.plan.target, plan.plan.alias) == (result.collection, result.alias)
 
 
+class TestFields:
+    def test_a_field_that_no_chunk_has_is_said(
+        self, run: Upload, stub: QdrantStub, options: UploadOptions
+    ) -> None:
+        result = run(options=replace(options, index_fields=("number:integer", "nubmer")))
+        assert result.remarks == ("none of the first 100 chunks has the field nubmer that is indexed",)
+        assert sorted(stub.indexes["docs"]) == ["nubmer", "number"]
+
+
 class TestGate:
     def test_no_bench_no_upload(
         self, run: Upload, stub: QdrantStub, out: Path, options: UploadOptions, tmp_path: Path
@@ -354,13 +363,13 @@ class TestOlderServers:
         run(options=beside)
         assert aliases_of(client) == {"docs": "docs-4d"}
         with pytest.raises(UsageError, match="knows nothing of where it was"):
-            roll_back("docs", url=stub.url)
-        assert roll_back("docs", url=stub.url, embeddings=out, dry_run=True).back == "docs-3d"
+            roll_back_alias("docs", url=stub.url)
+        assert roll_back_alias("docs", url=stub.url, embeddings=out, dry_run=True).back == "docs-3d"
         assert aliases_of(client) == {"docs": "docs-4d"}
-        assert roll_back("docs", url=stub.url, embeddings=out).back == "docs-3d"
+        assert roll_back_alias("docs", url=stub.url, embeddings=out).back == "docs-3d"
         assert aliases_of(client) == {"docs": "docs-3d"}
-        assert roll_back("docs", url=stub.url, collection="docs-4d").back == "docs-4d"
-        assert drop_old("docs", url=stub.url, embeddings=out, confirm=lambda _: True)
+        assert roll_back_alias("docs", url=stub.url, collection="docs-4d").back == "docs-4d"
+        assert drop_old_collection("docs", url=stub.url, embeddings=out, confirm=lambda _: True)
         assert names(client) == {"docs-4d"}
 
 
@@ -403,4 +412,35 @@ class TestKilled:
         assert aliases_of(client) == {"docs": "docs-4d"}
         assert stub.given["docs-4d"]["optimizers_config"]["indexing_threshold"] == 20_000
         assert_holds(stub, "docs-4d", out)
-        assert roll_back("docs", url=stub.url).back == "docs-3d"
+        assert roll_back_alias("docs", url=stub.url).back == "docs-3d"
+
+
+def test_a_real_server(server_url: str, tmp_path: Path) -> None:
+    """What the stand-in says of aliases, notes and added vectors, a server must say too."""
+    names = ["qembed-test-3d", "qembed-test-4d", "qembed-test"]
+    client = QdrantClient(url=server_url, api_key=os.environ.get("QDRANT_API_KEY"), check_compatibility=False)
+    out = make_embeddings(tmp_path / "out", 300, dimension=4)
+    small = make_embeddings(tmp_path / "small", 300, dimension=3)
+    beside = UploadOptions(migrate="collection", into=names[1])
+    try:
+        upload(small, url=server_url, collection=names[0], options=UploadOptions(alias=names[2]))
+        with pytest.raises(DimensionMismatch):
+            upload(out, url=server_url, collection=names[2])
+        result = upload(out, url=server_url, collection=names[2], options=beside)
+        assert (result.alias_before, aliases_of(client)[names[2]]) == (names[0], names[1])
+        assert client.get_collection(names[1]).config.optimizer_config.indexing_threshold != 0
+        assert roll_back_alias(names[2], url=server_url).back == names[0]
+        as_vector = UploadOptions(migrate="vector", vector="new")
+        try:
+            upload(out, url=server_url, collection=names[2], options=as_vector)
+        except UsageError as error:
+            assert "from 1.18 on" in str(error)  # noqa: PT017  # an older server
+        else:
+            (point,) = client.query_points(names[2], query=[1, 0, 0, 0], using="new", limit=1).points
+            assert point.payload
+        upload(out, url=server_url, collection=names[2], options=beside)
+        assert drop_old_collection(names[2], url=server_url, confirm=lambda _: True)
+        assert not client.collection_exists(names[0])
+    finally:
+        for name in names[:2]:
+            client.delete_collection(name)

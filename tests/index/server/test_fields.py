@@ -25,6 +25,19 @@ def test_parse(text: str, field: str, kind: str) -> None:
     assert parse_field(text) == FieldIndex(field, kind)
 
 
+def test_a_name_that_a_server_cannot_write() -> None:
+    with pytest.raises(UsageError, match="no way to write"):
+        parse_field('say "hi"')
+
+
+def test_whether_a_payload_has_a_field() -> None:
+    payload = {"a": {"b": None}, "Header 1": 1, "x:y": 2}
+    for text in ("a", "a.b", "Header 1", "x:y", '"Header 1":text'):
+        assert parse_field(text).is_in(payload), text
+    for text in ("b", "a.c", "a.b.c", "Header"):
+        assert not parse_field(text).is_in(payload), text
+
+
 @pytest.mark.parametrize("text", ["", " ", ":integer", '"":text'])
 def test_no_field_is_named(text: str) -> None:
     with pytest.raises(UsageError, match="names no field"):

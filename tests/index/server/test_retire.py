@@ -83,6 +83,7 @@ class TestWhatToDrop:
         [
             ("docs", server({}), None, InputNotFound, "no alias"),
             ("old", NAMED, None, UsageError, "which one replaces it"),
+            ("typo", NAMED, "new", UsageError, "nothing says that 'new' replaces 'typo'"),
             ("old", NAMED, "elsewhere", InputNotFound, "no collection 'elsewhere'"),
             (
                 "old",
@@ -183,6 +184,11 @@ class TestOverHttp:
         drop(client, what_to_drop("old", look(client, stub.url, ["old", "new"]), "new"))
         assert aliases_of(client) == {"old": "new"}
         assert client.count("old").count == 1
+
+    def test_a_kill_between_the_two_requests(self, stub: QdrantStub, client: QdrantClient) -> None:
+        client.delete_collection("old")
+        drop(client, what_to_drop("old", look(client, stub.url, ["old", "new"]), "new"))
+        assert aliases_of(client) == {"old": "new"}
 
     def test_an_alias_that_was_made_meanwhile(self, stub: QdrantStub, client: QdrantClient) -> None:
         decided = what_to_drop("old", look(client, stub.url, ["old", "new"]), "new")
