@@ -206,7 +206,7 @@ def _create(stub: QdrantStub, name: str, body: Any) -> bool:
         name,
         vectors_config=wanted.vectors or {},
         sparse_vectors_config=wanted.sparse_vectors,
-        metadata=wanted.metadata,
+        **({"metadata": wanted.metadata} if getattr(wanted, "metadata", None) else {}),  # from 1.16
     )
     stub.given[name], stub.indexes[name], stub.discarded[name] = deepcopy(body), {}, {}
     if _before(stub, 1, 16):
