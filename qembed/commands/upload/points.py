@@ -40,7 +40,8 @@ class Points:
         records: Number of them.
         dimension: Dimension of the vectors.
         similarity: By which they compare.
-        model: Name of their model; None where no manifest says so.
+        model: Id of their model; None where no manifest says so.
+        model_name: The same as ``--model`` takes it.
         vector: Name of the vector in the collection; empty where vectors have no name.
         only_vector: Whether this vector alone is written, not whole points.
         roll: Ids and hashes, filled by the last reading.
@@ -57,7 +58,9 @@ class Points:
         self.records = report.records
         self.dimension = report.dimension
         self.similarity = similarity_of(report.manifest)
-        self.model = str(report.manifest.model["id"]) if report.manifest else None
+        made = report.manifest.model if report.manifest else {}
+        self.model = str(made["id"]) if made else None
+        self.model_name = str(made.get("name", self.model)) if made else None
         self.vector, self.only_vector = options.vector, options.migrate == "vector"
         self._embeddings, self._state = embeddings, state
         chosen = random.Random(report.sha256).sample(range(self.records), min(options.sample, self.records))

@@ -15,6 +15,7 @@ class UploadResult:
         vector: Name of the vector; empty where vectors have no name.
         embeddings: The file that was uploaded; of several, the first.
         dimension: Dimension of the vectors.
+        model: Name of their model, as ``--model`` takes it; None where no manifest says so.
         created: Whether the collection was made by this upload.
         resumed: Records that an interrupted upload had sent already.
         records: Records of the embeddings, and so points of theirs in the collection.
@@ -41,6 +42,7 @@ class UploadResult:
     vector: str
     embeddings: str
     dimension: int
+    model: str | None
     created: bool
     resumed: int
     records: int

@@ -81,6 +81,7 @@ def upload(
         vector=address.vector,
         embeddings=str(points.path),
         dimension=points.dimension,
+        model=points.model_name,
         created=plan.create,
         resumed=totals.resumed,
         records=points.records,

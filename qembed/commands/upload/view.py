@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from qembed.index.server.address import Address
 from qembed.shell import shell_line
 from qembed.terminal.output import duration, file_size, grid, quantity
 
@@ -94,7 +95,8 @@ def way_back_command(result: UploadResult) -> str | None:
 
 def next_command(result: UploadResult) -> str:
     """What to do now."""
-    return shell_line("qembed", "search", result.embeddings, "QUESTION")
+    address = Address(result.url, result.collection, result.vector)
+    return shell_line("qembed", "search", address, "QUESTION", "--model", result.model or "MODEL")
 
 
 def _facts(result: UploadResult) -> Iterator[tuple[str, str]]:

@@ -33,7 +33,8 @@ def test_a_summary_for_people(run_cli: Callable, line: Sequence[str], stub: Qdra
     assert max(map(len, printed.splitlines()[1:-1])) <= 80  # a path and a command stay whole
     assert "100 of 4 dimensions, all there; 100 read back and compared" in printed
     assert f"docs at {stub.url} (new)" in printed
-    assert printed.splitlines()[-1].startswith("next: qembed search ")
+    address = stub.url.replace("http", "qdrant")
+    assert printed.splitlines()[-1] == f"next: qembed search {address}/docs QUESTION --model MODEL"
     assert "sending points (100 points)" in told
 
 
