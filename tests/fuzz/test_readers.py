@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qembed.commands.evalset.judgements import read_judgements
+from qembed.commands.evalset.judgement_file import read_judgements
 from qembed.corpus import CorpusOptions, read_chunks
 from qembed.corpus.layouts import TEXT_KEYS
 from qembed.errors import QembedError

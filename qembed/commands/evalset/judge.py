@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from qembed.commands.evalset.judgements import HEADER, read_judgements
+from qembed.commands.evalset.judgement_file import HEADER, judgement_line, read_judgements
 from qembed.errors import Unreachable, UsageError
+from qembed.evaluation.eval_sets.authors import MODEL_PREFIX
 from qembed.evaluation.eval_sets.beir import check_ids
 from qembed.evaluation.judge.endpoint import Answer, Endpoint
-from qembed.evaluation.judge.rubric import JUDGE_PREFIX, MAX_CHARACTERS, estimated_tokens, grade_of, messages
+from qembed.evaluation.judge.rubric import MAX_CHARACTERS, estimated_tokens, grade_of, messages
 from qembed.progress import Progress
 from qembed.report.explorer import judgeable
 from qembed.report.stored import StoredBench, read_bench
@@ -114,7 +115,7 @@ def judge(
     Raises:
         Unreachable: The endpoint cannot be reached, refuses, or stays busy; what was graded is kept.
     """
-    name = f"{JUDGE_PREFIX}{endpoint.model}"
+    name = f"{MODEL_PREFIX}{endpoint.model}"
     grades: dict[int, int] = {}
     unusable: list[tuple[str, str, str]] = []
     sent = answered = 0
@@ -133,7 +134,7 @@ def judge(
                     continue
                 grades[grade] = grades.get(grade, 0) + 1
                 now = datetime.now(UTC).isoformat(timespec="seconds")
-                file.write("\t".join([pair.query_id, pair.unit, str(grade), name, now]) + "\n")
+                file.write(judgement_line(pair.query_id, pair.unit, grade, name, now) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
     return JudgeResult(output, dict(sorted(grades.items())), tuple(unusable), sent, answered)

@@ -2,6 +2,7 @@
 
 Every judgement that is merged is written to ``judgements.jsonl`` in the eval set's folder, whatever became of
 it, so that no grade is ever lost: not the one that a conflict leaves out, and not the one that was replaced.
+A person's grade replaces that of a language model, and a model's never that of a person (``authors``).
 The rows of the qrels stay as they are and where they are; only a replaced grade changes, and new rows come
 last. Merging a file twice changes nothing.
 """
@@ -19,52 +20,22 @@ from typing import Any, Literal, TypeAlias
 import orjson
 
 from qembed.commands.evalset.from_bench import begin_eval_set
-from qembed.errors import InputNotFound, Mismatch, UsageError
-from qembed.evaluation.eval_sets.beir import check_ids, parse_grade, qrels_rows, read_qrels
-from qembed.evaluation.eval_sets.card import write_card
+from qembed.commands.evalset.judgement_file import HEADER, Judgement, judgement_line, read_judgements
+from qembed.errors import Mismatch, UsageError
+from qembed.evaluation.eval_sets.authors import LOG, authors_of, is_model, judged_by_words, read_log
+from qembed.evaluation.eval_sets.beir import qrels_rows, read_qrels
+from qembed.evaluation.eval_sets.card import read_card, write_card
 from qembed.evaluation.eval_sets.columns import layout_to_write
 from qembed.evaluation.eval_sets.eval_set import EvalSet, load_eval_set
 from qembed.evaluation.eval_sets.findings import refuse
 from qembed.evaluation.eval_sets.lines import text_lines, write_lines
-from qembed.evaluation.judge.rubric import JUDGE_PREFIX
 from qembed.evaluation.statistics.kappa import Kappa, cohens_kappa
 from qembed.report.standing import Standing, standing
 from qembed.report.stored import read_bench
 from qembed.store import locked
 
-LOG = "judgements.jsonl"
-HEADER = ("query-id", "corpus-id", "score", "judge", "judged-at", "comment", "need")
-UNKNOWN = "unknown"
-
-Outcome: TypeAlias = Literal["added", "same", "kept", "replaced"]
+Outcome: TypeAlias = Literal["added", "same", "kept", "replaced", "outranked"]
 OnConflict: TypeAlias = Literal["keep", "replace"]
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """One grade that somebody gave.
-
-    Attributes:
-        query_id: The query.
-        item_id: The chunk or page.
-        grade: 0 or more.
-        judge: Who; ``unknown`` where nobody said.
-        judged_at: UTC time, ISO 8601; of a file that does not say, when it was written.
-        file: Name of the file that it came from.
-        line: Its line there, from 1.
-        comment: What the judge wrote beside the grade.
-        need: What would answer the query, in the judge's words.
-    """
-
-    query_id: str
-    item_id: str
-    grade: int
-    judge: str
-    judged_at: str
-    file: str
-    line: int
-    comment: str = ""
-    need: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +44,16 @@ class Merged:
 
     Attributes:
         judgement: As it was given.
-        outcome: ``added``; ``same`` as what was there; of a conflict, which the qrels keep or replace.
+        outcome: ``added``; ``same`` as what was there; of a conflict, which the qrels keep or replace;
+            ``outranked``: a model's grade that differs from a person's, which stays.
         before: The grade that was there; None where there was none.
+        of_model: The grade that was there is a model's.
     """
 
     judgement: Judgement
     outcome: Outcome
     before: int | None
+    of_model: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +96,21 @@ class MergedJudgements:
 
     @property
     def conflicts(self) -> tuple[Merged, ...]:
-        """Grades that differ from what was there."""
-        return tuple(entry for entry in self.merged if entry.outcome in ("kept", "replaced"))
+        """Grades that differ from what was there, of two people or of two models."""
+        return tuple(
+            entry
+            for entry in self.merged
+            if entry.outcome in ("kept", "replaced") and entry.of_model == is_model(entry.judgement.judge)
+        )
+
+    @property
+    def overruled(self) -> int:
+        """Grades of models that differ from a person's, which holds."""
+        return sum(
+            entry.outcome == "outranked"
+            or (entry.outcome == "replaced" and entry.of_model and not is_model(entry.judgement.judge))
+            for entry in self.merged
+        )
 
 
 def merge_judgements(
@@ -146,7 +133,8 @@ def merge_judgements(
         files: As a report exports them: query id, item id, grade, and, where known, who and when.
         split: Which qrels; the card's when None.
         judge: Who judged what does not say so itself.
-        on_conflict: Which grade holds where one is there already; both are in the log.
+        on_conflict: Which grade holds where one is there already, of two people or of two models; both are
+            in the log. A person's grade holds against a model's in any case.
         bench: A stored bench, or a folder of reports, of which the newest is taken: its questions make a new
             eval set where there is none, and the result says how its comparison stands.
         dry_run: Say what would be done, and write nothing.
@@ -181,20 +169,25 @@ def _merge(
     found: EvalSet, given: Sequence[Judgement], on_conflict: OnConflict, dry_run: bool
 ) -> MergedJudgements:
     """The qrels are read and written under one lock: another merge would be undone otherwise."""
-    qrels = read_qrels(found.qrels_file)
+    qrels, file, judged_by = read_qrels(found.qrels_file), found.qrels_file, found.card.judged_by
+    by_models = set(authors_of(qrels, read_log(found.folder), file.name, judged_by).models)
     merged = []
     for entry in given:
-        grades = qrels.setdefault(entry.query_id, {})
+        pair, grades = (entry.query_id, entry.item_id), qrels.setdefault(entry.query_id, {})
         before = grades.get(entry.item_id)
-        outcome = _outcome(before, entry.grade, on_conflict)
-        merged.append(Merged(entry, outcome, before))
+        outcome = _outcome(before, entry, pair in by_models, on_conflict)
+        merged.append(Merged(entry, outcome, before, pair in by_models))
         if outcome in ("added", "replaced"):
             grades[entry.item_id] = entry.grade
+        if outcome == "added" and is_model(entry.judge):
+            by_models.add(pair)
+        elif outcome in ("same", "replaced") and not is_model(entry.judge):
+            by_models.discard(pair)
     log = found.folder / LOG
     if merged and not dry_run:
-        _append_log(log, merged, found.qrels_file)
-        _write_qrels(found.qrels_file, merged)
-        _mark_card(found, log)
+        _append_log(log, merged, file)
+        _write_qrels(file, merged)
+        _mark_card(found)
     return MergedJudgements(found.qrels_file, log, tuple(merged), sum(map(len, qrels.values())))
 
 
@@ -208,75 +201,26 @@ def write_conflicts(path: Path, conflicts: Sequence[Merged]) -> None:
         given = entry.judgement
         grades = said.setdefault((given.query_id, given.item_id), [f"there: {entry.before}"])
         grades.append(f"{given.judge}: {given.grade}" + (f" ({given.comment})" if given.comment else ""))
-    rows = ["\t".join([*item, "", "", "", "; ".join(grades), ""]) for item, grades in said.items()]
+    rows = [judgement_line(*item, "", comment="; ".join(grades)) for item, grades in said.items()]
     write_lines(path, ["\t".join(HEADER), *rows])
 
 
-def read_judgements(path: Path, *, judge: str | None = None) -> list[Judgement]:
-    """The judgements of a file: three columns as in qrels, or five with who and when, or seven
-    with comment and need; tabs between them.
-
-    Raises:
-        InputNotFound: The file is not there.
-        Mismatch: A line is no judgement.
-    """
-    path = Path(path)
-    entries = []
-    for number, line in text_lines(path, refuse):
-        fields = [field.strip() for field in line.split("\t")]
-        if tuple(fields[:3]) == HEADER[:3]:
-            continue
-        entries.append(_judgement(fields, judge, path, number))
-    if not entries:
-        raise InputNotFound(
-            "no judgement in the file", where=str(path), remedy="export it from a report after judging"
-        )
-    return entries
-
-
-def _judgement(fields: list[str], judge: str | None, path: Path, line: int) -> Judgement:
-    where = f"{path}, line {line}"
-    if len(fields) not in (3, 5, 6, 7) or not all(fields[:3]):
-        raise Mismatch(
-            f"{len(fields)} columns; expected {', '.join(HEADER)} with tabs between them",
-            where=where,
-            remedy="export it again; nothing was merged",
-        )
-    query_id, item_id, grade, who, when, comment, need = [*fields, "", "", "", ""][:7]
-    if (relevance := parse_grade(grade)) is None or relevance < 0:
-        raise Mismatch(
-            f"the grade {grade!r} is not a whole number of 0 or more",
-            where=where,
-            remedy="0 does not help, 1 helps, 2 answers the query; nothing was merged",
-        )
-    check_ids({query_id: None, item_id: None}, "beir", path)
-    written = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
-    return Judgement(
-        query_id,
-        item_id,
-        relevance,
-        who or judge or UNKNOWN,
-        when or written,
-        path.name,
-        line,
-        comment,
-        need,
-    )
-
-
-def _outcome(before: int | None, grade: int, on_conflict: OnConflict) -> Outcome:
+def _outcome(before: int | None, entry: Judgement, of_model: bool, on_conflict: OnConflict) -> Outcome:
+    """``of_model``: the grade that is there is a model's."""
     if before is None:
         return "added"
-    if before == grade:
+    if before == entry.grade:
         return "same"
+    if of_model != is_model(entry.judge):
+        return "replaced" if of_model else "outranked"
     return "kept" if on_conflict == "keep" else "replaced"
 
 
 def _append_log(path: Path, merged: Sequence[Merged], qrels: Path) -> None:
     """Written anew, so that it is whole or as before; what it has already is not repeated."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    lines = [line for _, line in text_lines(path, refuse)] if path.is_file() else []
-    logged = {_logged_key(path, line) for line in lines}
+    entries = read_log(path.parent)
+    lines, logged = [orjson.dumps(entry).decode() for entry in entries], set(map(_key, entries))
     for entry in merged:
         document = {
             **asdict(entry.judgement),
@@ -290,28 +234,12 @@ def _append_log(path: Path, merged: Sequence[Merged], qrels: Path) -> None:
     write_lines(path, lines)
 
 
-def _logged_key(path: Path, line: str) -> tuple[Any, ...]:
-    try:
-        return _key(orjson.loads(line))
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        raise Mismatch(
-            f"a line of the log is no judgement: {line[:60]!r}",
-            where=str(path),
-            remedy="restore the log from a copy, or move it away; nothing was merged",
-        ) from None
-
-
-def _mark_card(eval_set: EvalSet, log: Path) -> None:
-    """Say on the card that a model judged, so that every report says it."""
-    judges = {orjson.loads(line)["judge"] for _, line in text_lines(log, refuse)}
-    models = sorted(judge.removeprefix(JUDGE_PREFIX) for judge in judges if judge.startswith(JUDGE_PREFIX))
-    if not models:
-        return
-    before = eval_set.card.judged_by
-    alone = len(models) == len(judges) and before in ("", "people")
-    named = f"a language model ({', '.join(models)})" if alone else f"people and {', '.join(models)}"
-    if not all(model in before for model in models):
-        write_card(eval_set.folder, replace(eval_set.card, judged_by=named))
+def _mark_card(eval_set: EvalSet) -> None:
+    """Say on the card that a model judged, so that it is also said where the log is lost."""
+    found = load_eval_set(eval_set.folder, split=eval_set.card.split, judged=False)
+    named = judged_by_words(found.authors, found.card.judged_by)
+    if found.authors.graded and named != found.card.judged_by:
+        write_card(eval_set.folder, replace(read_card(eval_set.folder), judged_by=named))
 
 
 def _key(logged: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from qembed.errors import InputNotFound, Mismatch, UsageError
+from qembed.evaluation.eval_sets.authors import Authors, authors_of, read_log
 from qembed.evaluation.eval_sets.beir import qrels_rows, read_qrels, read_queries
 from qembed.evaluation.eval_sets.bundled import QUERIES, bundled_eval_sets, find_eval_set
 from qembed.evaluation.eval_sets.card import CARD, Card, Level, read_card, write_card
@@ -51,6 +52,7 @@ class EvalSet:
             are in it.
         findings: What is wrong with the files, line by line; ``check`` looks at the rest.
         groups: Query id -> label, of the judged queries that are drawn together with another one.
+        authors: Who gave each grade: people, or which model.
     """
 
     folder: Path
@@ -59,6 +61,7 @@ class EvalSet:
     qrels: Qrels
     findings: tuple[Finding, ...]
     groups: Groups = field(default_factory=dict)
+    authors: Authors = field(default_factory=Authors)
 
     @property
     def judged(self) -> dict[str, str]:
@@ -93,7 +96,7 @@ def load_eval_set(folder: Path | str, *, split: str | None = None, judged: bool 
         InputNotFound: The folder, its queries or its qrels are not there.
         UsageError: There is no such split, or the card cannot be read.
         Mismatch: No query, or no judgement of one, can be read; an id stands for two queries; one pair of
-            query and item has two grades.
+            query and item has two grades; the log of judgements is broken.
     """
     findings: list[Finding] = []
     folder = find_eval_set(folder, findings.append)
@@ -109,7 +112,8 @@ def load_eval_set(folder: Path | str, *, split: str | None = None, judged: bool 
         raise _empty(f"split {card.split!r} judges none of the queries", qrels_path, findings)
     judged_queries = {query: text for query, text in queries.items() if query in qrels}
     groups = query_groups(judged_queries, read_groups(queries_path))
-    return EvalSet(folder, card, queries, qrels, tuple(findings), groups)
+    authors = authors_of(qrels, read_log(folder), qrels_path.name, card.judged_by)
+    return EvalSet(folder, card, queries, qrels, tuple(findings), groups, authors)
 
 
 def unjudged_set(path: Path, *, level: Level = "chunk") -> EvalSet:

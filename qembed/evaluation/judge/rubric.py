@@ -25,7 +25,6 @@ MAX_CHARACTERS: Final = 12_000
 CHARACTERS_PER_TOKEN: Final = 4
 """Rule of thumb for English text; an endpoint counts its own."""
 
-JUDGE_PREFIX: Final = "model:"
 _ANSWER = re.compile(r"\W*([012])\b")
 
 

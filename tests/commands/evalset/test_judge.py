@@ -13,7 +13,7 @@ from fake_judge import FakeJudge, fake_judge
 
 from qembed.commands.bench.bench import bench
 from qembed.commands.bench.store import store_bench
-from qembed.commands.evalset.judgements import read_judgements
+from qembed.commands.evalset.judgement_file import read_judgements
 from qembed.evaluation.eval_sets.eval_set import load_eval_set, unjudged_set
 
 Run = Callable[..., Any]

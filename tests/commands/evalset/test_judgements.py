@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qembed.commands.evalset import judgements
-from qembed.commands.evalset.judgements import merge_judgements, read_judgements
+from qembed.commands.evalset.judgement_file import read_judgements
+from qembed.commands.evalset.judgements import merge_judgements
 from qembed.errors import InputNotFound, Mismatch, QembedError, UsageError
 from qembed.evaluation.eval_sets.beir import read_qrels
 from qembed.evaluation.eval_sets.columns import layout_of
@@ -64,7 +65,7 @@ def test_a_broken_log_is_named_and_nothing_is_merged(eval_set: Path, tmp_path: P
     before = (eval_set / "qrels" / "test.tsv").read_bytes()
     with pytest.raises(Mismatch, match="a line of the log is no judgement") as caught:
         merge_judgements(eval_set, [exported(tmp_path, "q1 c 1")])
-    assert caught.value.where == str(eval_set / "judgements.jsonl")
+    assert caught.value.where == f"{eval_set / 'judgements.jsonl'}, line 1"
     assert (eval_set / "qrels" / "test.tsv").read_bytes() == before
 
 
