@@ -136,6 +136,7 @@ def _query(
         "waiting": bench.judged and not line["judged"],
         "values": [_values(bench, name, line) for name in bench.names],
         "judged": [[at, line["judged"][names[at]]] for at in wanted if names[at] in line["judged"]],
+        "byModels": [at for at in wanted if names[at] in line.get("by_models", {})],
         "hits": hits,
         "ranks": [[at, *_ranks(bench, line, names[at])] for at in wanted],
     }

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from qembed.evaluation.statistics.pool import could_turn
-from qembed.report.asked import Asked, depths
+from qembed.evaluation.systems.judges import counted_words
+from qembed.report.asked import Asked, depths, turned
 from qembed.report.standing import standing
 from qembed.report.stored import StoredBench, comparison_of, subdirectory_of
 from qembed.report.words import count, interval, known, milliseconds, number, percent, plural, signed
@@ -82,8 +83,9 @@ def cautions(bench: StoredBench, question: Asked | None) -> Iterator[str]:
             "Synthetic questions: a program made them and nobody has judged them. They show whether "
             "something is broken, not which system serves people better."
         )
-    elif judged.get("judged_by", "people") not in ("people", ""):
+    elif bench.judges is None and judged.get("judged_by", "people") not in ("people", ""):
         yield f"Judged by {judged['judged_by']}, not by people."
+    yield from _by_models(bench, question)
     if question is None:
         return
     found = question.comparison
@@ -96,6 +98,23 @@ def cautions(bench: StoredBench, question: Asked | None) -> Iterator[str]:
         )
     yield from _unanswered(bench)
     yield from _unjudged(bench, question)
+
+
+def _by_models(bench: StoredBench, question: Asked | None) -> Iterator[str]:
+    """How many grades are a model's, and whether the verdict is the same without them."""
+    found = bench.judges
+    if found is None or not found.by_model:
+        return
+    words = counted_words(found.by_model, found.grades)
+    if question is None:
+        yield f"{words}."
+        return
+    compared = next(name for name in (question.new, question.old) if name != bench.names[0])
+    alone = found.alone.get(compared)
+    verdict = question.comparison.verdict
+    if alone is not None and compared == question.old:
+        alone = turned(alone)
+    yield f"{words}. This verdict ({verdict}): {found.words(verdict, alone)}."
 
 
 def judging(bench: StoredBench) -> Iterator[str]:

@@ -48,12 +48,13 @@ def write_hits(
     qrels: Qrels,
     queries: Mapping[str, str],
     texts: Callable[[Used], Iterable[dict[str, Any]]],
+    by_models: Mapping[str, Mapping[str, str]] | None = None,
 ) -> None:
     """Write ``hits.jsonl``, one line per query, and ``texts.jsonl``, each text that is shown once.
 
     A hit is the judged unit, the chunk whose text it was found by, and its score; the chunk's text, where it
-    is known, is that of the same ``side`` in ``texts.jsonl``. A query's line has what was judged for it, and
-    the rank of every relevant unit among all candidates of each system.
+    is known, is that of the same ``side`` in ``texts.jsonl``. A query's line has what was judged for it,
+    which grades are a model's, and the rank of every relevant unit among all candidates of each system.
 
     Args:
         folder: Folder of the report.
@@ -61,17 +62,22 @@ def write_hits(
         qrels: Over units.
         queries: Query id -> text.
         texts: Lines of ``texts.jsonl`` for the hits that were written.
+        by_models: Query id -> unit -> the model that graded it, where no person did.
 
     Raises:
         QembedError: The disk is full or cannot be written.
     """
     used: Used = set()
-    _write(folder / "hits.jsonl", _queries(shown, qrels, queries, used))
+    _write(folder / "hits.jsonl", _queries(shown, qrels, queries, used, by_models or {}))
     _write(folder / "texts.jsonl", texts(used))
 
 
 def _queries(
-    shown: Sequence[Shown], qrels: Qrels, queries: Mapping[str, str], used: Used
+    shown: Sequence[Shown],
+    qrels: Qrels,
+    queries: Mapping[str, str],
+    used: Used,
+    by_models: Mapping[str, Mapping[str, str]],
 ) -> Iterator[dict[str, Any]]:
     for query, grades in qrels.items():
         systems: dict[str, Any] = {}
@@ -86,7 +92,13 @@ def _queries(
             used.update((one.side, hit["chunk_id"]) for hit in hits)
             ranks = {unit: rank for rank, unit in enumerate(order, start=1) if grades.get(unit, 0) > 0}
             systems[one.name] = {"side": one.side, "hits": hits, "ranks_of_relevant": ranks}
-        yield {"query_id": query, "text": queries.get(query, ""), "judged": grades, "systems": systems}
+        yield {
+            "query_id": query,
+            "text": queries.get(query, ""),
+            "judged": grades,
+            **({"by_models": by_models[query]} if query in by_models else {}),
+            "systems": systems,
+        }
 
 
 def _write(path: Path, lines: Iterable[dict[str, Any]]) -> None:

@@ -14,7 +14,9 @@ import orjson
 from qembed.errors import InputNotFound, Mismatch
 from qembed.evaluation.eval_sets.runs import read_run
 from qembed.evaluation.retrieve.ordering import ranked
+from qembed.evaluation.statistics.kappa import Kappa
 from qembed.evaluation.statistics.verdict import Comparison
+from qembed.evaluation.systems.judges import Judges
 from qembed.evaluation.systems.system import headline_pair
 from qembed.report.names import display_names
 
@@ -106,6 +108,19 @@ class StoredBench:
     def labels(self) -> dict[str, str]:
         """Name of each system -> its name for readers."""
         return display_names(self.document)
+
+    @property
+    def judges(self) -> Judges | None:
+        """What the verdicts owe to models that judged; None where people alone did, or nobody knows."""
+        found = self.document.get("judges")
+        if found is None:
+            return None
+        alone = {name: comparison_of(one) for name, one in found["alone"].items()}
+        agreements = {
+            model: Kappa(**{**one, **{key: float("nan") for key, value in one.items() if value is None}})
+            for model, one in found["agreements"].items()
+        }
+        return Judges(**{**found, "alone": alone, "agreements": agreements, "units": {}})
 
     @property
     def judged(self) -> bool:

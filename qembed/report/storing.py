@@ -10,7 +10,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -46,6 +46,7 @@ class Contents:
         unjudged: Units among the first ten of a system that nobody has judged, the most decisive first.
         texts: Lines of ``texts.jsonl`` for the hits that were written.
         asked_along: Queries that nobody has judged, whose hits are written too.
+        by_models: Query id -> unit -> the model that graded it, where no person did.
         losses: Lines of ``losses.csv``.
     """
 
@@ -56,6 +57,7 @@ class Contents:
     unjudged: Sequence[Unjudged]
     texts: Callable[[Used], Iterable[dict[str, Any]]]
     asked_along: Sequence[str] = ()
+    by_models: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     losses: Iterable[Sequence[Any]] = ()
 
 
@@ -93,7 +95,7 @@ def write_folder(
         contents.losses,
     )
     asked = {**contents.qrels, **{query: {} for query in contents.asked_along}}
-    write_hits(folder, contents.shown, asked, contents.queries, contents.texts)
+    write_hits(folder, contents.shown, asked, contents.queries, contents.texts, contents.by_models)
     _write_csv(folder / "unjudged.csv", list(Unjudged._fields), contents.unjudged)
     write_json(folder / DOCUMENT, document())
     return folder
@@ -143,6 +145,7 @@ def document_of(
         "unjudged": unjudged,
         "unjudged_queries": known.get("unjudged_queries", {"count": 0, "shown": [], "in_other_splits": 0}),
         "outlook": known.get("outlook"),
+        "judges": known.get("judges"),
         "qrels": QRELS,
         "agreements": known.get("agreements", {}),
         "gates": known.get("gates", []),

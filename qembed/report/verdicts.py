@@ -8,6 +8,7 @@ from typing import Any
 
 from qembed.evaluation.statistics.pool import unjudged
 from qembed.evaluation.statistics.verdict import Comparison, needed
+from qembed.evaluation.systems.judges import Judges, agreement_words, counted_words
 from qembed.report.stored import StoredBench, comparison_of, doubtful
 from qembed.report.tables import record_words
 from qembed.report.words import (
@@ -82,6 +83,8 @@ def basis(bench: StoredBench) -> list[tuple[str, str]]:
         rows.append(("Runs", "; ".join(map(_run, runs))))
     if document["sides"]:
         rows.append(("Search", _search(document["sides"])))
+    if bench.judges is not None:
+        rows.insert(1, ("Judges", _judges(bench.judges)))
     if judged["pool_depth"]:
         rows.insert(1, ("Pool", f"the first {judged['pool_depth']} of each system were judged"))
     return rows
@@ -108,7 +111,7 @@ def _answer(system: dict[str, Any], first: dict[str, Any], bench: StoredBench) -
         whole += f" {needed(found.queries_needed).capitalize()} queries would be needed."
     if doubtful(system):
         whole += f" On what was judged: {_unjudged(system['pool'], other)} are unjudged."
-    return Answer(name, found.verdict, whole, _details(found, system))
+    return Answer(name, found.verdict, whole, _details(found, system, bench))
 
 
 def _difference(found: Comparison, measure: str, first: str) -> str:
@@ -138,6 +141,14 @@ def _span(found: Comparison) -> str:
     return f" ({interval(found.low, found.high, sign=found.verdict != 'better')})"
 
 
+def _judges(found: Judges) -> str:
+    parts = [counted_words(found.by_model, found.grades)] if found.by_model else []
+    parts += [agreement_words(model, kappa) for model, kappa in found.agreements.items()]
+    if not found.agreements:
+        parts.append("nothing was graded by a model and by people, so how far they agree is not known")
+    return ". ".join(parts) + ". Published agreement of models with people is a kappa of 0.3 to 0.5."
+
+
 def _unjudged(pool: dict[str, Any], first: str) -> str:
     if pool["judged"] > pool["judged_baseline"]:
         return f"{unjudged(pool['judged_baseline'])} of the first ten of {first}"
@@ -163,7 +174,7 @@ def _noise(found: dict[str, Any]) -> float:
     return float(1.25 * (found["p75"] - found["p25"]) / 1.349 / sqrt(found["queries"]))
 
 
-def _details(found: Comparison, system: dict[str, Any]) -> str:
+def _details(found: Comparison, system: dict[str, Any], bench: StoredBench) -> str:
     parts = [
         record_words(found),
         f"p {'' if p_value(found.p_adjusted).startswith('<') else '= '}{p_value(found.p_adjusted)} after "
@@ -177,6 +188,9 @@ def _details(found: Comparison, system: dict[str, Any]) -> str:
             f"on judged results alone it differs by {signed(alone.difference)}{_span_of(alone)}: "
             f"{alone.verdict}"
         )
+    judges = bench.judges
+    if judges is not None and judges.by_model:
+        parts.append(judges.words(found.verdict, judges.alone.get(system["name"])))
     holes = system["difference_whatever_the_holes"]
     if holes:
         low, high = holes
@@ -188,7 +202,9 @@ def _details(found: Comparison, system: dict[str, Any]) -> str:
 
 def _judged(bench: StoredBench) -> str:
     name = next((measure for measure in bench.measures if measure.startswith("judged@")), None)
-    holes = f"{plural(bench.document['unjudged'], 'result')} among the first ten are unjudged"
+    waiting = {line["query_id"] for line in bench.waiting}
+    open_ = sum(query not in waiting for query, *_ in bench.unjudged)
+    holes = f"{plural(open_, 'result')} among the first ten {'is' if open_ == 1 else 'are'} unjudged"
     if name is None:
         return holes
     shares = [

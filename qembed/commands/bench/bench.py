@@ -25,6 +25,7 @@ from qembed.evaluation.retrieve.units import absent_relevant
 from qembed.evaluation.systems.diagnosis import ceilings_of, frontier_of, means_of, waterfall_of
 from qembed.evaluation.systems.gating import check_gates, hold_gates
 from qembed.evaluation.systems.judged import Judged, ask, load_judged
+from qembed.evaluation.systems.judges import judges_of
 from qembed.evaluation.systems.measured import check_grades, parse_measures
 from qembed.evaluation.systems.rows import answerability_of, measure_rows
 from qembed.evaluation.systems.side import Side, SideOptions, open_side
@@ -169,6 +170,7 @@ def _with_quality(result: BenchResult, gates: Sequence[Gate]) -> BenchResult:
             if system.reranking is not None
         },
         answerability=answerability_of(systems, qrels),
+        judges=judges_of(result.eval_set, qrels, sides[0].units, systems, measure, options),
         gates=hold_gates(gates, result.rows, qrels, options, groups),
     )
 

@@ -14,6 +14,7 @@ from qembed.evaluation.measures import Measure
 from qembed.evaluation.retrieve.units import absent_relevant
 from qembed.evaluation.systems.diagnosis import Waterfall
 from qembed.evaluation.systems.gating import Gated
+from qembed.evaluation.systems.judges import Judges
 from qembed.evaluation.systems.rows import Row
 from qembed.evaluation.systems.side import Side
 from qembed.evaluation.systems.system import headline_pair
@@ -47,6 +48,7 @@ class BenchResult:
         answerability: System -> how well the score of its first result tells queries with an answer from
             those without (area under the ROC curve, 0.5 is chance); empty without unanswerable queries.
         gates: Conditions with their outcomes.
+        judges: What the verdicts owe to models that judged; None where people alone did.
         agreements: System -> how far it finds what the first one finds; only where nothing is judged.
     """
 
@@ -68,6 +70,7 @@ class BenchResult:
     frontiers: dict[str, Frontier] = field(default_factory=dict)
     answerability: dict[str, float] = field(default_factory=dict)
     gates: tuple[Gated, ...] = ()
+    judges: Judges | None = None
     agreements: dict[str, Agreement] = field(default_factory=dict)
 
     @property

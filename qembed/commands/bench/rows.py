@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qembed.evaluation.systems.judges import counted_words
 from qembed.report.words import milliseconds, number
 from qembed.terminal.options import Form
 from qembed.terminal.output import Column, aside, print_rows, quantity
@@ -24,6 +25,8 @@ def print_systems(result: BenchResult, folder: Path | None, form: Form) -> None:
     print_rows(list(_columns(result)), result.rows, form)
     if result.eval_set.card.synthetic:
         aside("SYNTHETIC: a program made these queries and nobody judged them.")
+    if result.judges and result.judges.by_model:
+        aside(f"{counted_words(result.judges.by_model, result.judges.grades)}.")
     if result.waiting.queries:
         aside(f"{quantity(len(result.waiting.queries))} queries are not judged: they are in no number.")
     aside(

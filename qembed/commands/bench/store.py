@@ -13,6 +13,7 @@ import numpy as np
 from qembed.commands.bench.result import BenchResult
 from qembed.evaluation.diagnose.agreement import PERSISTENCE, Agreement
 from qembed.evaluation.eval_sets.eval_set import EvalSet
+from qembed.evaluation.systems.judges import judges_entry
 from qembed.evaluation.systems.rows import Row
 from qembed.evaluation.systems.side import Side, describe_side
 from qembed.report.hits import Shown, Used
@@ -65,6 +66,7 @@ def as_document(result: BenchResult) -> dict[str, Any]:
             "in_other_splits": result.waiting.elsewhere,
         },
         outlook=_outlook(result),
+        judges=judges_entry(result.judges),
         agreements={name: _agreement(found) for name, found in result.agreements.items()},
         gates=[
             {
@@ -117,6 +119,7 @@ def store_bench(result: BenchResult, reports: Path, name: str | None = None) -> 
         measures=[str(measure) for measure in result.measures],
         unjudged=result.unjudged,
         asked_along=result.asked_along,
+        by_models=result.judges.units if result.judges else {},
         texts=partial(_texts, result),
         losses=(
             [system, loss.query_id, loss.unit, loss.relevance, loss.stage, loss.rank_before, loss.rank_after]

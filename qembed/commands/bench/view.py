@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qembed.commands.bench.judging_view import outlook, waiting
+from qembed.commands.bench.judging_view import judges, outlook, waiting
 from qembed.commands.bench.systems_view import (
     about_queries,
     about_words,
@@ -70,6 +70,7 @@ def _parts(result: BenchResult) -> Iterator[RenderableType]:
         yield Text(f"compared with {named[0][0]}, {result.measures[0]}", style="bold")
         yield verdict_table("system", str(result.measures[0]), named)
         yield from limits(str(result.measures[0]), named, "unjudged.csv")
+        yield from judges(result)
         yield from outlook(result)
         yield Text()
     if any(row.latency for row in result.rows):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,8 @@ from qembed.report.stored import StoredBench, read_bench
 from qembed.store import explained
 
 WORKERS = 4
+CHECKS = 50
+"""Results judged by people that the model grades too, so that its agreement with them is known."""
 
 
 class Pair(NamedTuple):
@@ -38,13 +41,15 @@ class JudgePlan:
     """What would be sent.
 
     Attributes:
-        pairs: Results to be graded, the most decisive first.
+        pairs: Results to be graded: those that people have judged, then the most decisive ones first.
+        checks: How many of them people have judged.
         done: Results that the file has already.
         tokens: Estimate of the tokens that are sent.
         truncated: Results that are longer than what is sent.
     """
 
     pairs: tuple[Pair, ...]
+    checks: int
     done: int
     tokens: int
     truncated: int
@@ -69,13 +74,14 @@ class JudgeResult:
     tokens_out: int
 
 
-def judge_plan(bench: Path, output: Path, *, limit: int | None = None) -> JudgePlan:
+def judge_plan(bench: Path, output: Path, *, limit: int | None = None, checks: int = CHECKS) -> JudgePlan:
     """What is left to grade of a stored bench; nothing is sent.
 
     Args:
         bench: A stored bench, or a folder of reports, of which the newest is taken.
         output: The file of grades; what it has is not asked again.
-        limit: At most so many results, the most decisive first; all when None.
+        limit: At most so many results; all when None.
+        checks: At most so many results that people have judged, drawn at random, once and for all.
 
     Raises:
         UsageError: Everything is judged.
@@ -83,18 +89,20 @@ def judge_plan(bench: Path, output: Path, *, limit: int | None = None) -> JudgeP
     """
     stored = read_bench(bench)
     known = _graded(output)
-    waiting = [pair for pair in _pairs(stored) if (pair.query_id, pair.unit) not in known]
-    if not waiting and stored.unjudged and not judgeable(stored):
+    unjudged, judged = _pairs(stored)
+    if not unjudged and stored.unjudged and not judgeable(stored):
         raise UsageError(
             "the texts of its results are not known, so nobody can judge them",
             where=str(stored.folder),
             remedy="compare again with --queries and --corpus",
         )
-    if not waiting and not known:
+    if not unjudged and not known:
         raise UsageError("every result among the first ten is judged", where=str(stored.folder))
-    pairs = tuple(waiting[:limit])
+    drawn = sorted(judged, key=lambda pair: sha256("\t".join(pair[:2]).encode()).digest())[:checks]
+    pairs = tuple([pair for pair in (*drawn, *unjudged) if pair[:2] not in known][:limit])
     return JudgePlan(
         pairs,
+        sum(pair in drawn for pair in pairs),
         len(known),
         sum(estimated_tokens(pair.query, pair.text) for pair in pairs),
         sum(len(pair.text) > MAX_CHARACTERS for pair in pairs),
@@ -175,14 +183,21 @@ def _graded(output: Path) -> set[tuple[str, str]]:
     return {(entry.query_id, entry.item_id) for entry in read_judgements(output)}
 
 
-def _pairs(stored: StoredBench) -> Iterator[Pair]:
+def _pairs(stored: StoredBench) -> tuple[list[Pair], list[Pair]]:
+    """Unjudged results, the most decisive first; and shown results that people have judged."""
     found: dict[tuple[str, str], Pair] = {}
+    by_people = []
     for line in stored.shown:
         for shown in line["systems"].values():
             for hit in shown["hits"]:
                 text = stored.texts.get((shown["side"], hit["chunk_id"]), {"text": ""})["text"]
                 key = str(line["query_id"]), str(hit["unit"])
                 found.setdefault(key, Pair(*key, str(line["text"]), str(text)))
-    for query, unit, *_ in judgeable(stored):
+        own = line["judged"].keys() - line.get("by_models", {}).keys()
+        by_people += [(str(line["query_id"]), str(unit)) for unit in own]
+    unjudged = [(query, unit) for query, unit, *_ in judgeable(stored)]
+    for query, unit in unjudged:
         check_ids({query: None, unit: None}, "beir", stored.folder)
-        yield found[query, unit]
+    return [found[key] for key in unjudged], [
+        found[key] for key in by_people if key in found and found[key].query and found[key].text
+    ]

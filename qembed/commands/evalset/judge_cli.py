@@ -24,6 +24,15 @@ from qembed.terminal.options import JSON
 )
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many results, the most decisive first.")
 @click.option(
+    "--check",
+    "checks",
+    type=click.IntRange(min=0),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="Number of results judged by people to grade too, to measure how far the model agrees.",
+)
+@click.option(
     "--price",
     type=float,
     metavar="AMOUNT",
@@ -40,6 +49,7 @@ def judge(
     model: str | None,
     output: Path,
     limit: int | None,
+    checks: int,
     price: float | None,
     yes: bool,
     quiet: bool,
@@ -50,7 +60,8 @@ def judge(
     REPORT is the folder of a bench, or the folder of reports (the newest is taken). Without --judge nothing
     is sent: the rubric is printed, and how much would be sent. The key is read from QEMBED_JUDGE_KEY or
     OPENAI_API_KEY. Each grade is written at once, under the name of the model; the same command resumes.
-    Models agree with people only moderately: judge a part yourself and compare.
+    Models agree with people only moderately: judge a part yourself first. A sample of it (--check) is graded
+    too. Once merged, bench and report say how far the model agrees, and which verdicts hold without it.
 
     Exit code 0: all are graded; 3: some answers were no grade; 4: the endpoint cannot be reached or refuses.
 
@@ -68,7 +79,7 @@ def judge(
     from qembed.terminal.output import aside, print_json, say
     from qembed.terminal.progress import make_progress
 
-    plan = judge_plan(bench, output, limit=limit)
+    plan = judge_plan(bench, output, limit=limit, checks=checks)
     shown = list(render_plan(plan, price))
     if url is None:
         for line in shown:

@@ -25,6 +25,8 @@ def render_plan(plan: JudgePlan, price: float | None) -> Iterator[str]:
     yield ""
     cost = "" if price is None else f", about {plan.tokens * price / 1e6:.2f} at {price:g} per million"
     yield f"{plural(len(plan.pairs), 'result')} to grade, about {plan.tokens:,} tokens{cost}."
+    if plan.checks:
+        yield f"{plan.checks:,} of them are judged by people: they show how far the model agrees."
     if plan.done:
         yield f"{plural(plan.done, 'result')} graded before; they are not asked again."
     if plan.truncated:
@@ -108,6 +110,9 @@ def render_merged(merged: MergedJudgements, *, dry_run: bool) -> Iterator[str]:
             f"  conflict: query {given.query_id!r}, item {given.item_id!r}: {entry.before} {what}; "
             f"{given.judge} says {given.grade} ({given.file}, line {given.line})"
         )
+    if merged.overruled:
+        differs = "grade of a model differs" if merged.overruled == 1 else "grades of models differ"
+        yield f"{merged.overruled:,} {differs} from a person's, which holds."
     if merged.count("kept"):
         yield "To decide them: --conflicts FILE, fill in the score, and merge it with --on-conflict replace."
     if merged.standing is not None:

@@ -99,8 +99,9 @@ def authors_of(qrels: Qrels, log: Iterable[Mapping[str, Any]], qrels_file: str, 
         qrels_file: Name of the file of ``qrels``.
         judged_by: What the card says.
     """
-    entries = [entry for entry in log if entry["qrels"] == qrels_file]
+    entries = list(log)
     before = _unlogged(judged_by, logged=bool(entries))
+    entries = [entry for entry in entries if entry["qrels"] == qrels_file]
     held: dict[Pair, tuple[int, str | None]] = {}
     said: dict[Pair, int] = {}
     graded: dict[str, dict[Pair, int]] = {}

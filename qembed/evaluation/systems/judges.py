@@ -33,8 +33,8 @@ class Judges:
         agreements: Model -> its agreement with people, where both graded something.
         queries: Queries that have a value by all grades.
         by_people: Queries that have a value by people's grades alone.
-        alone: System -> its comparison with the first one by people's grades alone; empty where no query has a
-            value.
+        alone: System -> its comparison with the first one by people's grades alone; empty without a query
+            that has a value.
         units: Query id -> unit -> the model that graded it, of units that no person graded.
     """
 
@@ -45,6 +45,16 @@ class Judges:
     by_people: int
     alone: dict[str, Comparison]
     units: dict[str, dict[str, str]]
+
+    def words(self, verdict: str, alone: Comparison | None) -> str:
+        """Whether a verdict is the same from people's grades alone, which give ``alone``."""
+        few, people = self.by_people, "people's grades alone"
+        have = f"{few or 'none'} of {self.queries:,} queries {'has' if few == 1 else 'have'} them"
+        if alone is None or (alone.verdict == "cannot tell" != verdict):
+            return f"cannot tell from {people}: {have}"
+        if alone.verdict == verdict:
+            return f"the same from {people} ({have})"
+        return f"NOT the same from {people}: {alone.verdict} ({have})"
 
 
 def judges_of(
@@ -104,16 +114,6 @@ def counted_words(by_model: dict[str, int], grades: int) -> str:
     return f"{of} grades are by a language model{_named(by_model)}, not by people"
 
 
-def alone_words(verdict: str, alone: str | None, by_people: int, queries: int) -> str:
-    """Whether a verdict is the same from people's grades alone; ``alone`` is that verdict, None without any."""
-    have = f"{by_people or 'none'} of {queries:,} queries {'has' if by_people == 1 else 'have'} them"
-    if alone is None or (alone == "cannot tell" != verdict):
-        return f"cannot tell from people's grades alone: {have}"
-    if alone == verdict:
-        return f"the same from people's grades alone ({have})"
-    return f"NOT the same from people's grades alone: {alone} ({have})"
-
-
 def agreement_words(model: str, found: Kappa) -> str:
     """How far a model agrees with people."""
     words = (
@@ -123,8 +123,8 @@ def agreement_words(model: str, found: Kappa) -> str:
     if found.kappa != found.kappa:
         return f"{words}; only one grade was given, so kappa says nothing"
     return (
-        f"{words}, Cohen's kappa {found.kappa:.2f} ({found.low:.2f} to {found.high:.2f}), weighted by squared "
-        f"distance {found.weighted:.2f} ({found.weighted_low:.2f} to {found.weighted_high:.2f})"
+        f"{words}, Cohen's kappa {found.kappa:.2f} ({found.low:.2f} to {found.high:.2f}), weighted by "
+        f"squared distance {found.weighted:.2f} ({found.weighted_low:.2f} to {found.weighted_high:.2f})"
     )
 
 

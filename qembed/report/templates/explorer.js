@@ -300,7 +300,8 @@ class Explorer {
 
   #word(at, unit) {
     const grade = this.grades[at].get(unit);
-    return grade === undefined ? "unjudged" : grade > 0 ? `relevant ${grade}` : "not relevant";
+    const author = this.data.queries[at].byModels.includes(unit) ? ", says a model" : "";
+    return grade === undefined ? "unjudged" : (grade > 0 ? `relevant ${grade}` : "not relevant") + author;
   }
 
   #grade(at, unit) {

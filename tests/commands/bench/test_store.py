@@ -113,6 +113,7 @@ class TestDocument:
             "unjudged",
             "unjudged_queries",
             "outlook",
+            "judges",
             "qrels",
             "agreements",
             "gates",

@@ -13,6 +13,7 @@ from fake_judge import FakeJudge, fake_judge
 
 from qembed.commands.bench.bench import bench
 from qembed.commands.bench.store import store_bench
+from qembed.commands.evalset.judge import judge_plan
 from qembed.commands.evalset.judgement_file import read_judgements
 from qembed.evaluation.eval_sets.eval_set import load_eval_set, unjudged_set
 
@@ -93,3 +94,30 @@ def test_an_answer_that_is_no_grade_is_left_out_and_named(stored: Path, run_cli:
     assert ran.code == 3
     assert ran.out.count("no grade: query") == 3
     assert output.read_text().count("\n") == 1
+
+
+def test_a_sample_of_what_people_judged_is_graded_too(run_cli: Run, tmp_path: Path) -> None:
+    """So that bench can say how far the model agrees; a model's own grades are no check."""
+    made = library(tmp_path / "library", queries=4)
+    result = bench(made.embeddings, made.eval_set, made.options(fusion=False))
+    folder = store_bench(result, tmp_path / "reports")
+    qrels = load_eval_set(made.eval_set).qrels
+    judged = {(query, item): grade for query, own in qrels.items() for item, grade in own.items()}
+    output = tmp_path / "out.tsv"
+    assert "judged by people" not in run_cli(["evalset", "judge", folder, "--check", "0"]).out
+    with fake_judge(FakeJudge(answer=lambda _: "1")) as judge:
+        ran = run_cli(command(folder, output, judge, "--check", "5", "--limit", "7"))
+    assert ran.code == 0, ran.err
+    assert "5 of them are judged by people" in ran.err
+    pairs = [(entry.query_id, entry.item_id) for entry in read_judgements(output)]
+    assert len(pairs) == 7
+    assert len(judged.keys() & set(pairs)) == 5
+    assert run_cli(["evalset", "merge-judgements", made.eval_set, output]).code == 0
+    after = load_eval_set(made.eval_set)
+    assert all(after.qrels[query][item] == grade for (query, item), grade in judged.items()), "people's hold"
+    result = bench(made.embeddings, made.eval_set, made.options(fusion=False))
+    assert result.judges is not None
+    assert (result.judges.agreements["tiny"].items, result.judges.by_model) == (5, {"tiny": 2})
+    again = judge_plan(store_bench(result, tmp_path / "reports"), tmp_path / "new.tsv", checks=100)
+    graded = {pair[:2] for pair in again.pairs[: again.checks]}
+    assert graded <= judged.keys(), "the model's two are not among those that people judged"
