@@ -134,7 +134,7 @@ def merge_judgements(
         split: Which qrels; the card's when None.
         judge: Who judged what does not say so itself.
         on_conflict: Which grade holds where one is there already, of two people or of two models; both are
-            in the log. A person's grade holds against a model's in any case.
+            in the log. A person's grade outranks a model's in any case.
         bench: A stored bench, or a folder of reports, of which the newest is taken: its questions make a new
             eval set where there is none, and the result says how its comparison stands.
         dry_run: Say what would be done, and write nothing.
