@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from qembed.errors import UsageError
+from qembed.evaluation.eval_sets.authors import LOG, MODEL_PREFIX, authors_of, judged_by_words
 from qembed.evaluation.eval_sets.beir import write_qrels, write_queries
 from qembed.evaluation.eval_sets.card import Card, write_card
 from qembed.evaluation.eval_sets.eval_set import load_eval_set
+from qembed.evaluation.eval_sets.lines import write_lines
 from qembed.report.stored import StoredBench
 from qembed.store import explained
 
@@ -52,10 +59,31 @@ def begin_eval_set(folder: Path, stored: StoredBench) -> None:
         level="page" if level == "page" else "chunk",
         description=f"The questions of {stored.folder.name}, judged in its report.",
     )
+    file = f"{card.split}.tsv"
+    log = list(_grades_of_models(stored, file))
+    card = replace(card, judged_by=judged_by_words(authors_of(judged, log, file, ""), ""))
     work = folder.with_name(f".{folder.name}.new")
     with explained(folder):
         shutil.rmtree(work, ignore_errors=True)
         write_queries(work / "queries.jsonl", queries)
         write_card(work, card)
-        write_qrels(work / "qrels" / f"{card.split}.tsv", judged)
+        write_qrels(work / "qrels" / file, judged)
+        if log:
+            write_lines(work / LOG, [orjson.dumps(entry).decode() for entry in log])
         work.rename(folder)
+
+
+def _grades_of_models(stored: StoredBench, file: str) -> Iterator[dict[str, Any]]:
+    """Entries of the log for what models graded, or it would pass for people's."""
+    for line in stored.queries:
+        for unit, model in line.get("by_models", {}).items():
+            yield {
+                "query_id": line["query_id"],
+                "item_id": unit,
+                "grade": line["judged"][unit],
+                "judge": f"{MODEL_PREFIX}{model}",
+                "judged_at": stored.document["created"],
+                "outcome": "added",
+                "grade_before": None,
+                "qrels": file,
+            }

@@ -28,6 +28,9 @@ LOG: Final = "judgements.jsonl"
 MODEL_PREFIX: Final = "model:"
 """Begins the name of a judge that is a model."""
 
+UNNAMED: Final = "a language model"
+"""What cards say where nobody knows which."""
+
 Pair: TypeAlias = tuple[str, str]
 """Query id and item id."""
 
@@ -137,8 +140,14 @@ def judged_by_words(authors: Authors, before: str) -> str:
         parts.append(before if before and not _NAMES_A_MODEL.search(before) else "people")
     parts += sorted({name for name in authors.models.values() if name not in authors.graded})
     if authors.graded:
-        parts.append(f"a language model ({', '.join(sorted(authors.graded))})")
+        parts.append(named(authors.graded))
     return " and ".join(parts)
+
+
+def named(models: Iterable[str]) -> str:
+    """``a language model (one, two)``, with the names that are known."""
+    names = sorted(set(models) - {UNNAMED})
+    return f"{UNNAMED} ({', '.join(names)})" if names else UNNAMED
 
 
 def _unlogged(judged_by: str, *, logged: bool) -> str | None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from qembed.evaluation.eval_sets.authors import named
 from qembed.evaluation.eval_sets.eval_set import EvalSet
 from qembed.evaluation.eval_sets.groups import labels_of
 from qembed.evaluation.measures import Measure
@@ -73,7 +74,7 @@ def judges_of(
         units: How judged items become units.
         systems: The first is what the others are compared with.
         measure: What decides.
-        settings: Of the comparison.
+        settings: Margin, resamples and seed of the comparison.
     """
     authors = eval_set.authors
     if not authors.models and not authors.graded:
@@ -111,7 +112,7 @@ def counted_words(by_model: dict[str, int], grades: int) -> str:
     if not by_models:
         return ""
     of = f"All {grades:,}" if by_models == grades else f"{by_models:,} of {grades:,}"
-    return f"{of} grades are by a language model{_named(by_model)}, not by people"
+    return f"{of} grades are by {named(by_model)}, not by people"
 
 
 def agreement_words(model: str, found: Kappa) -> str:
@@ -135,12 +136,6 @@ def judges_entry(judges: Judges | None) -> dict[str, Any] | None:
     entry = asdict(judges)
     del entry["units"]
     return entry
-
-
-def _named(by_model: dict[str, int]) -> str:
-    """The models' names, unless all that is known is that it was one."""
-    names = [name for name in by_model if name != "a language model"]
-    return f" ({', '.join(names)})" if names else ""
 
 
 def _with_value(qrels: Qrels, measure: Measure) -> int:

@@ -11,6 +11,7 @@ from bench_folders import Made, library
 from qembed.commands.bench.bench import bench
 from qembed.commands.bench.store import store_bench
 from qembed.commands.evalset.from_bench import begin_eval_set
+from qembed.commands.evalset.judgement_file import judgement_line
 from qembed.commands.evalset.judgements import merge_judgements
 from qembed.errors import InputNotFound, UsageError
 from qembed.evaluation.eval_sets.beir import write_queries
@@ -93,3 +94,21 @@ def test_the_same_command_again_says_how_it_stands_now(stored: Path, tmp_path: P
     assert done.standing[:2] == ("vectors", "baseline")
     assert (done.standing.outlook.state, done.standing.outlook.equal) == ("impossible", 20)
     assert merge_judgements(tmp_path / "mine", [exported(tmp_path, 5)]).standing is None
+
+
+def test_what_a_model_graded_does_not_pass_for_peoples(tmp_path: Path) -> None:
+    """A set made of a bench that rests on a model's grades says so, too."""
+    made = library(tmp_path / "library")
+    rows = [
+        judgement_line("q03", "c:09", 1, "model:tiny", "2026-11-28"),
+        judgement_line("q03", "c:11", 0, "Anna"),
+    ]
+    (tmp_path / "more.tsv").write_text("\n".join([*rows, ""]))
+    merge_judgements(made.eval_set, [tmp_path / "more.tsv"])
+    folder = store_bench(bench(made.embeddings, made.eval_set, made.options()), tmp_path / "reports")
+    merge_judgements(tmp_path / "mine", [exported(tmp_path, 1)], bench=folder)
+    one, other = load_eval_set(made.eval_set), load_eval_set(tmp_path / "mine")
+    assert other.qrels == one.qrels
+    assert other.authors.models == one.authors.models == {("q03", "c:09"): "tiny"}
+    assert other.authors.people == one.authors.people
+    assert other.card.judged_by == "people and a language model (tiny)"
