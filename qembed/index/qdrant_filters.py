@@ -22,6 +22,7 @@ from qembed.index.filters import FLOAT_ERROR, SIZES, Condition, matches
 from qembed.index.protocol import Hit
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+_LONG = re.compile(r"-?[1-9][0-9]{18,299}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def for_engine(conditions: Sequence[Condition], engine: Engine) -> tuple[Any, Ca
     must, must_not, here = [], [], []
     for condition in conditions:
         field = _field(condition, engine)
-        exact = field is not None and not _has_range(condition)
+        exact = field is not None and not (_has_range(condition) or _is_long_integer(condition))
         if not exact:
             here.append(condition)
         if field is not None and condition.operator != "!=":
@@ -82,11 +83,21 @@ def _has_range(condition: Condition) -> bool:
     return condition.operator in SIZES or isinstance(condition.value, float)
 
 
+def _is_long_integer(condition: Condition) -> bool:
+    """A word to us (``corpus.normal``), but points of other tools hold such integers as numbers."""
+    value = condition.value
+    return isinstance(value, str) and condition.operator not in SIZES and bool(_LONG.fullmatch(value))
+
+
 def _field(condition: Condition, engine: Engine) -> Any:
     """The condition, wider where it is a range; None where the engine has nothing like it."""
     key, value = _key(condition.path), condition.value
     if key is None or (isinstance(value, bool) and not engine.booleans):
         return None
+    if _is_long_integer(condition):
+        as_number = engine.words.FieldCondition(key=key, range=engine.numbers(**_around(float(value))))
+        as_word = engine.words.FieldCondition(key=key, match=engine.words.MatchValue(value=value))
+        return engine.words.Filter(should=[as_word, as_number])
     if _has_range(condition):
         bounds = _moments(condition) if isinstance(value, str) else _numbers(condition)
         make = engine.moments if isinstance(value, str) else engine.numbers
@@ -97,12 +108,15 @@ def _field(condition: Condition, engine: Engine) -> Any:
 
 
 def _numbers(condition: Condition) -> dict[str, float]:
-    bound = float(condition.value)
-    margin = max(4 * FLOAT_ERROR * abs(bound), sys.float_info.min)
-    bounds = {"gte": bound - margin, "lte": bound + margin}
+    bounds = _around(float(condition.value))
     if condition.operator in SIZES:
         del bounds["lte" if condition.operator[0] == ">" else "gte"]
     return bounds if all(map(math.isfinite, bounds.values())) else {}
+
+
+def _around(bound: float) -> dict[str, float]:
+    margin = max(4 * FLOAT_ERROR * abs(bound), sys.float_info.min)
+    return {"gte": bound - margin, "lte": bound + margin}
 
 
 def _moments(condition: Condition) -> dict[str, datetime]:

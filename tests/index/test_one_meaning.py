@@ -9,16 +9,23 @@ from decimal import Decimal
 from itertools import chain, cycle
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from qdrant_client import QdrantClient, models
+from qdrant_stub import QdrantStub, qdrant_stub
 
+from qembed.corpus import point_id
 from qembed.corpus.normal import normal_form
-from qembed.index import Condition, Index, IndexName, make_index, matches
+from qembed.index import Condition, Index, IndexName, Point, make_index, matches, parse_condition
 from qembed.index.dates import microseconds
 from qembed.index.filters import SIZES, Operator, is_number
 from qembed.index.payload import point_of, same_payload
+from qembed.index.server.batches import encode
+from qembed.index.server.search import ServerIndex
+from qembed.index.server.served import open_served
 from qembed.store import Record
 
 KINDS: tuple[IndexName, ...] = ("memory", "edge", "exact")
@@ -114,34 +121,100 @@ def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
         yield path, value
 
 
+def points(payloads: list[dict[str, Any]]) -> Iterator[Point]:
+    for at, payload in enumerate(payloads):
+        yield point_of(Record(at + 1, f"c{at}", "text", np.array([1, at], dtype=np.float32), payload))
+
+
 @contextmanager
 def filled(kind: IndexName, payloads: list[dict[str, Any]]) -> Iterator[Index]:
     if kind == "edge":
         pytest.importorskip("qdrant_edge")
     with closing(make_index(kind, 2)) as index:
-        index.add(
-            point_of(Record(at + 1, f"c{at}", "text", np.array([1, at], dtype=np.float32), payload))
-            for at, payload in enumerate(payloads)
-        )
+        index.add(points(payloads))
         yield index
+
+
+@contextmanager
+def served(stub: QdrantStub, payloads: list[dict[str, Any]]) -> Iterator[Index]:
+    """The points on a server, as an upload sends them."""
+    client = QdrantClient(url=stub.url, check_compatibility=False)
+    client.create_collection("c", models.VectorParams(size=2, distance=models.Distance.COSINE))
+    body = b",".join(encode(at, point).json for at, point in enumerate(points(payloads)))
+    sent = httpx.put(f"{stub.url}/collections/c/points?wait=true", content=b'{"points":[' + body + b"]}")
+    sent.raise_for_status()
+    try:
+        with closing(ServerIndex(open_served(f"qdrant://{stub.url.removeprefix('http://')}/c"))) as index:
+            yield index
+    finally:
+        client.delete_collection("c")
+        client.close()
+
+
+def gives_what_matches_says(index: Index, payloads: list[dict[str, Any]], more: list[Condition]) -> None:
+    everything = {hit.chunk_id: hit.payload for hit in index.search(QUERY, depth=99)}
+    for at, payload in enumerate(payloads):
+        assert same_payload(payload, {key: everything[f"c{at}"][key] for key in payload})
+    single = [[each] for payload in payloads for each in about(payload)] + [[each] for each in more]
+    for where in [*single, *zip(chain.from_iterable(single), cycle(more))]:
+        expected = {
+            name for name, payload in everything.items() if all(matches(payload, each) for each in where)
+        }
+        found = {hit.chunk_id for hit in index.search(QUERY, depth=99, where=where)}
+        assert found == expected, where
+
+
+some_payloads = st.lists(metadata, min_size=1, max_size=6)
+some_conditions = st.lists(conditions(), min_size=1, max_size=6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=30)
-@given(
-    payloads=st.lists(metadata, min_size=1, max_size=6), more=st.lists(conditions(), min_size=1, max_size=6)
-)
+@given(payloads=some_payloads, more=some_conditions)
 def test_every_index_gives_what_matches_says(
     kind: IndexName, payloads: list[dict[str, Any]], more: list[Condition]
 ) -> None:
     with filled(kind, payloads) as index:
-        everything = {hit.chunk_id: hit.payload for hit in index.search(QUERY, depth=99)}
-        for at, payload in enumerate(payloads):
-            assert same_payload(payload, {key: everything[f"c{at}"][key] for key in payload})
-        single = [[each] for payload in payloads for each in about(payload)] + [[each] for each in more]
-        for where in [*single, *zip(chain.from_iterable(single), cycle(more))]:
-            expected = {
-                name for name, payload in everything.items() if all(matches(payload, each) for each in where)
-            }
-            found = {hit.chunk_id for hit in index.search(QUERY, depth=99, where=where)}
-            assert found == expected, where
+        gives_what_matches_says(index, payloads, more)
+
+
+@pytest.fixture(scope="module")
+def stub() -> Iterator[QdrantStub]:
+    with qdrant_stub() as running:
+        yield running
+
+
+@settings(max_examples=6)
+@given(payloads=some_payloads, more=some_conditions)
+def test_a_server_gives_what_matches_says(
+    stub: QdrantStub, payloads: list[dict[str, Any]], more: list[Condition]
+) -> None:
+    with served(stub, payloads) as index:
+        gives_what_matches_says(index, payloads, more)
+
+
+NUMBER = 11465328351749295394
+
+
+@pytest.mark.parametrize("value", [NUMBER, str(NUMBER), [1, NUMBER]])
+def test_a_long_integer_that_another_tool_sent_is_found(stub: QdrantStub, value: object) -> None:
+    """To qembed it is a word; such a point holds it as a number."""
+    with served(stub, [{"hash": 5}, {"hash": "word"}]) as index:
+        stub.db.set_payload("c", {"hash": value}, points=[point_id("c1")])
+        for text, expected in {
+            f"hash={NUMBER}": {"c1"},
+            f"hash!={NUMBER}": {"c0"},
+            f"hash={NUMBER + 1}": set(),
+        }.items():
+            found = index.search(QUERY, depth=9, where=[parse_condition(text)])
+            assert {hit.chunk_id for hit in found} == expected, text
+
+
+def test_the_engine_reads_a_long_integer_as_a_number() -> None:
+    """What the filter for it rests on: a range finds it, a word does not."""
+    pytest.importorskip("qdrant_edge")
+    with closing(make_index("edge", 2)) as index:
+        payload = {"hash": NUMBER}
+        index.add([Point("a", QUERY, payload)])
+        (hit,) = index.search(QUERY, depth=1, where=[Condition("hash", ">", 2**63)])
+        assert hit.payload["hash"] == NUMBER

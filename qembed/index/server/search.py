@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from qembed.corpus.normal import normal_form
 from qembed.errors import UsageError
 from qembed.index.filters import Condition
 from qembed.index.payload import CHUNK_ID, TEXT
@@ -121,7 +122,7 @@ class ServerIndex:
         return [in_order(map(self._hit, answer.points)) for answer in answers]
 
     def _hit(self, point: models.ScoredPoint) -> Hit:
-        payload = dict(point.payload or {})
+        payload = normal_form(point.payload or {})
         value = {"id": point.id, "payload": payload}
         identity, _ = identity_of(value, payload, self._keys)
         text, _ = text_of(value, payload, self._keys)
