@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
-from qembed.corpus.exact_json import Digits
+from qembed.corpus.exact_json import Digits, exact_integer
 
 LEAST, MOST = -(2**63), 2**63 - 1
 """Integers that every index compares exactly; Qdrant's are 64 bits with a sign."""
 
+_WHOLE = re.compile(r"-?[0-9]+")
 _MOST_MILLISECONDS = 62_000_000_000_000
 """Until 3934, and back to year 5: what ``datetime`` can hold."""
 
@@ -30,10 +31,11 @@ DECIMALS = "decimals are strings"
 BYTES = "bytes are strings (base64)"
 OTHERS = "values of other types are strings"
 KEYS = "keys that are no strings became strings"
+MONGO = "values of MongoDB's extended JSON are plain values"
 
 
 NAMED = frozenset((BIG_INTEGER, HUGE, NOT_FINITE, OTHERS, KEYS))
-"""Changes that a reader of chunks names; dates, decimals and bytes say as strings exactly what they are."""
+"""Changes that a reader of chunks names; the others say exactly what they were."""
 
 
 def normal_form(value: Any, on_change: Callable[[str], None] = lambda _: None) -> Any:
@@ -51,11 +53,13 @@ def normal_form(value: Any, on_change: Callable[[str], None] = lambda _: None) -
     if value is None or isinstance(value, str | bool):
         return value
     if isinstance(value, Mapping):
-        if len(value) == 1 and (plain := _mongo(value)) is not None:
-            return plain
         if not all(isinstance(key, str) for key in value):
             on_change(KEYS)
-        return {str(key): normal_form(inner, on_change) for key, inner in value.items()}
+        plain = {str(key): normal_form(inner, on_change) for key, inner in value.items()}
+        if len(plain) == 1 and (meant := _mongo(*plain.items())) is not None:
+            on_change(MONGO)
+            return normal_form(meant, on_change)
+        return plain
     if isinstance(value, list | tuple | set | frozenset):
         return [normal_form(inner, on_change) for inner in value]
     if isinstance(value, int):
@@ -65,33 +69,33 @@ def normal_form(value: Any, on_change: Callable[[str], None] = lambda _: None) -
     return _other(value, on_change)
 
 
-def _mongo(value: Mapping[Any, Any]) -> Any:
-    """A value of MongoDB's extended JSON; None where it is none."""
-    ((key, inner),) = value.items()
+def _mongo(item: tuple[str, Any]) -> Any:
+    """What the only key of an object and its value mean in MongoDB's extended JSON; None where nothing."""
+    key, inner = item
     if key in ("$oid", "$uuid", "$numberDecimal", "$date") and isinstance(inner, str):
         return inner
-    if key == "$date" and isinstance(inner, Mapping) and inner.keys() == {"$numberLong"}:
-        inner = int(inner["$numberLong"])
-    if key == "$date" and isinstance(inner, int) and abs(inner) < _MOST_MILLISECONDS:
+    if key == "$date" and type(inner) is int and abs(inner) < _MOST_MILLISECONDS:
         return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=inner)).isoformat()
-    if key in ("$numberLong", "$numberInt") and isinstance(inner, str) and inner.lstrip("-").isdecimal():
-        return normal_form(int(inner))
+    if key in ("$numberLong", "$numberInt") and isinstance(inner, str) and _WHOLE.fullmatch(inner):
+        return exact_integer(inner)
     return None
 
 
 def _other(value: Any, on_change: Callable[[str], None]) -> Any:
-    if value != value:  # pandas' NaT
-        return _said(None, NOT_FINITE, on_change)
-    if isinstance(value, date | time | datetime):
-        return _said(value.isoformat(), DATES, on_change)
-    if isinstance(value, Decimal):
-        return _said(str(value), DECIMALS, on_change)
-    if isinstance(value, bytes | bytearray | memoryview):
-        return _said(base64.b64encode(value).decode(), BYTES, on_change)
-    if isinstance(value, UUID):
-        return _said(str(value), OTHERS, on_change)
     if callable(getattr(value, "tolist", None)):  # NumPy's scalars and arrays
         return normal_form(value.tolist(), on_change)
+    if isinstance(value, Decimal):
+        return (
+            _said(str(value), DECIMALS, on_change)
+            if value.is_finite()
+            else _said(None, NOT_FINITE, on_change)
+        )
+    if isinstance(value, date | time | datetime):
+        if value != value:  # pandas' NaT
+            return _said(None, NOT_FINITE, on_change)
+        return _said(value.isoformat(), DATES, on_change)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return _said(base64.b64encode(value).decode(), BYTES, on_change)
     return _said(str(value), OTHERS, on_change)
 
 
