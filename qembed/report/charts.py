@@ -30,6 +30,9 @@ STAGE_WORDS = {
     "below": "a candidate, ranked too low",
 }
 
+_MOST_LETTERS = 60
+"""Beginning of a query that the name of its bar has."""
+
 
 def bench_charts(bench: StoredBench) -> list[Chart]:
     """All charts that the stored bench has data for, in the order of the page."""
@@ -190,6 +193,7 @@ def _differences(bench: StoredBench) -> Iterator[Chart]:
                 pairs.append((query, new - old))
         changes[name] = sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
     systems = {system["name"]: system for system in bench.systems}
+    texts = {line["query_id"]: line["text"] for line in bench.queries}
     most = max((abs(value) for pairs in changes.values() for _, value in pairs), default=0.0)
     for at, (name, pairs) in enumerate(changes.items(), start=1):
         if not pairs:
@@ -197,7 +201,13 @@ def _differences(bench: StoredBench) -> Iterator[Chart]:
         found = comparison_of(systems[name]["comparisons"][bench.primary])
         title = f"{bench.labels[name]} against {bench.labels[first]}, query by query"
         bars = [
-            (value, "s1" if value > 0 else "s2", f"{query}: {signed(value)}", query) for query, value in pairs
+            (
+                value,
+                "s1" if value > 0 else "s2",
+                f"{signed(value)}, {query}: {texts.get(query, '')[:_MOST_LETTERS]}",
+                query,
+            )
+            for query, value in pairs
         ]
         yield Chart(
             f"difference-{at}",

@@ -34,7 +34,7 @@ from qembed.report.words import (
 )
 
 _MOST_QUERIES = 30
-_NOT_COMPARED = ("environment.command", "eval_set.description", "seconds", "created")
+_NOT_COMPARED = ("environment.command", "environment.load", "eval_set.description", "seconds", "created")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,10 @@ def compare_markdown(pair: Pair) -> str:
         "" if pair.warnings else f"{escaped(pair.first.folder.name)} → {escaped(pair.second.folder.name)}",
         "",
     ]
-    lines += [f"- {mark} **{verdict}**: {escaped(words)}" for verdict, mark, _, words in _answers(pair)]
+    lines += [
+        f"- {mark} **{escaped(label)}: {verdict}.** {escaped(words)}"
+        for label, verdict, mark, _, words in _answers(pair)
+    ]
     lines += ["", *markdown_table(_systems_table(pair)), *markdown_table(_settings_table(pair))]
     return "\n".join(lines) + "\n"
 
@@ -181,19 +184,18 @@ def _warnings(first: StoredBench, second: StoredBench, shared: int) -> Iterator[
         yield f"Only after: {listed([second.labels[name] for name in added])}."
 
 
-def _answers(pair: Pair) -> list[tuple[str, str, str, str]]:
-    """Verdict, mark, tone and sentence of each system."""
-    rows: list[tuple[str, str, str, str]] = []
+def _answers(pair: Pair) -> list[tuple[str, str, str, str, str]]:
+    """Label, verdict, mark, tone and sentence of each system."""
+    rows: list[tuple[str, str, str, str, str]] = []
     for name, found in pair.comparisons.items():
         span = f" ({interval(found.low, found.high, sign=True)})" if known(found.low) else ""
         words = (
-            f"{pair.labels[name]}: {pair.measure} {number(found.baseline)} before, "
-            f"{number(found.system)} after, "
+            f"{pair.measure} {number(found.baseline)} before, {number(found.system)} after, "
             f"{signed(found.difference)}{span} on {plural(found.n, 'query', 'queries')}."
         )
         if found.verdict == "cannot tell" and found.queries_needed is not None:
             words += f" {needed(found.queries_needed).capitalize()} queries would be needed."
-        rows.append((found.verdict, MARKS[found.verdict], TONES[found.verdict], words))
+        rows.append((pair.labels[name], found.verdict, MARKS[found.verdict], TONES[found.verdict], words))
     return rows
 
 

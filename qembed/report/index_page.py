@@ -130,7 +130,7 @@ def _last(listed: Sequence[Listed], found: Sequence[tuple[Path, dict[str, Any]]]
         words += f"{label} {number(values[0])} → {number(values[1])} ({signed(values[1] - values[0])}). "
     turned = listed[-1].turned
     words += f"Another verdict: {'; '.join(turned)}." if turned else "No verdict is another."
-    return words + " Whether a change is more than chance: qembed report --compare."
+    return words
 
 
 def _trend(
@@ -155,7 +155,7 @@ def _trend(
         scatter(
             title,
             series,
-            Axis("benches, the newest last", 0, len(documents) - 1),
+            Axis("benches, the newest last", -0.4, len(documents) - 0.6),
             Axis(measure, min(reached), max(reached)),
             names=[document["created"][:10] for document in documents],
         ),

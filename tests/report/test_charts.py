@@ -70,8 +70,11 @@ def test_differences_fall_and_are_those_of_the_queries(charts: dict[str, Chart],
         new, old = (full.values[name][query]["nDCG@10"] for name in ("bm25", "vectors"))
         assert new is not None
         assert old is not None
-        changes[query] = f"{query}: {signed(new - old)}"
-    assert sorted(mark.words for mark in shown) == sorted(changes.values())
+        changes[query] = f"{signed(new - old)}, {query}"
+    assert sorted(mark.words.partition(": ")[0] for mark in shown) == sorted(changes.values())
+    texts_of = {line["query_id"]: line["text"] for line in full.queries}
+    for mark in shown:
+        assert mark.words.endswith(f": {texts_of[mark.href.removeprefix('#q=')]}")
     assert {mark.href for mark in shown} == {f"#q={query}" for query in changes}
 
 
