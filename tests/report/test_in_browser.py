@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,8 @@ from browser import Browser, Page
 
 from qembed.report.asked import advice, asked, headline
 from qembed.report.first import cautions, level
-from qembed.report.stored import StoredBench
+from qembed.report.page import bench_page
+from qembed.report.stored import StoredBench, read_bench
 
 Visit: TypeAlias = Callable[..., Any]
 
@@ -310,11 +312,44 @@ def test_query_by_query_and_the_end(visit: Visit) -> None:
         assert page.value("document.querySelector('#judging progress').value") == total - 1
 
 
-def test_print(visit: Visit) -> None:
+PAPER = {"A4": (8.27, 11.69), "Letter": (8.5, 11)}
+"""Width and height in inches."""
+
+
+@pytest.mark.parametrize("paper", PAPER)
+def test_print(visit: Visit, paper: str) -> None:
+    width, height = PAPER[paper]
     with visit("full") as page:
-        printed = page.pdf()
+        printed = page.pdf(paperWidth=width, paperHeight=height)
         assert printed.startswith(b"%PDF")
         assert len(printed) > 20_000, "with its charts"
+
+
+@pytest.mark.parametrize("name", ["full", "compare", "index"])
+def test_nothing_is_wider_than_paper(visit: Visit, name: str) -> None:
+    """Else the browser shrinks the whole page, letters and all; nor do words break within themselves."""
+    wide = "[...document.querySelectorAll('.scroll')].filter(part => part.scrollWidth > part.clientWidth + 1)"
+    verdicts = "[...document.querySelectorAll('td .mark')].map(mark => mark.parentNode)"
+    with visit(name, width=int(96 * (PAPER["A4"][0] - 0.8))) as page:
+        page.send("Emulation.setEmulatedMedia", media="print")
+        assert page.value(f"{wide}.map(part => part.getAttribute('aria-label'))") == []
+        assert page.value(f"{verdicts}.length") > 0
+        assert (
+            page.value(f"{verdicts}.filter(cell => getComputedStyle(cell).whiteSpace !== 'nowrap').length")
+            == 0
+        )
+
+
+def test_the_example_prints_on_six_pages(browser: Browser, tmp_path: Path) -> None:
+    example = Path(__file__).parents[2] / "reports" / "0001_handbook"
+    if not example.is_dir():
+        pytest.skip("the committed example is not in a package of the sources")
+    path = tmp_path / "example.html"
+    path.write_text(bench_page(read_bench(example)), encoding="utf-8")
+    with browser.open(path) as page:
+        for width, height in PAPER.values():
+            printed = page.pdf(paperWidth=width, paperHeight=height)
+            assert len(re.findall(rb"/Type\s*/Page\b", printed)) <= 6
 
 
 @pytest.mark.skipif(
