@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from qembed.report.asked import asked
 from qembed.report.chart import Chart, system_keys
@@ -18,6 +18,10 @@ _FEW = 10
 """Fewer relevant items than this say little, and the chart says so."""
 
 
+_Items: TypeAlias = list[tuple[str, float]]
+"""Per relevant item its query, and 1 if it was found; items of one query are one draw."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     """Share of the relevant items that a system finds in a subdirectory, its interval, and their number."""
@@ -28,50 +32,43 @@ class _Place:
     count: int
 
 
-def _shares_by_place(bench: StoredBench) -> dict[str, dict[str, _Place]]:
-    """System -> subdirectory -> share of its relevant items found; items of one query are one draw."""
+def _items_by_place(bench: StoredBench) -> dict[str, dict[str, _Items]]:
+    level = bench.document["eval_set"]["level"]
+    seen: dict[str, dict[str, _Items]] = {}
+    for fate in bench.fates:
+        places = seen.setdefault(fate.system, {})
+        found = float(fate.stage == "found")
+        places.setdefault(subdirectory_of(fate.unit, level), []).append((fate.query_id, found))
+    return seen
+
+
+def _place(items: _Items) -> _Place:
     from qembed.evaluation.statistics.compare import mean_interval
 
-    level = bench.document["eval_set"]["level"]
-    seen: defaultdict[str, defaultdict[str, list[tuple[str, float]]]] = defaultdict(lambda: defaultdict(list))
-    for fate in bench.fates:
-        seen[fate.system][subdirectory_of(fate.unit, level)].append(
-            (fate.query_id, float(fate.stage == "found"))
-        )
-    found: dict[str, dict[str, _Place]] = {}
-    for system, places in seen.items():
-        found[system] = {}
-        for place, items in places.items():
-            one = mean_interval([value for _, value in items], groups=[query for query, _ in items])
-            low, high = (one.low, one.high) if known(one.low) else (None, None)
-            found[system][place] = _Place(one.mean, low, high, len(items))
-    return found
+    one = mean_interval([found for _, found in items], groups=[query for query, _ in items])
+    low, high = (one.low, one.high) if known(one.low) else (None, None)
+    return _Place(one.mean, low, high, len(items))
 
 
 def subdirectory_chart(bench: StoredBench) -> Chart | None:
     """The share found by the two systems of the headline; None where there is one subdirectory."""
-    shares = _shares_by_place(bench)
-    systems = [name for name in bench.names if name in shares]
-    if not systems or len(shares[systems[0]]) < 2:
+    items = _items_by_place(bench)
+    systems = [name for name in bench.names if name in items]
+    if not systems or len(items[systems[0]]) < 2:
         return None
+    shares = {name: {place: _place(own) for place, own in items[name].items()} for name in systems}
     question = asked(bench)
     pair = [name for name in systems if question and name in (question.old, question.new)] or systems[:1]
     totals = {place: one.count for place, one in shares[systems[0]].items()}
     places = sorted(totals, key=lambda place: (-totals[place], place))
     cutoff = next(iter(bench.document["waterfalls"].values()))["k"]
     title = f"Found among the first {cutoff}, by subdirectory"
-    first = shares[pair[0]]
-    enough = [place for place in places if totals[place] >= _FEW] or places
-    enough.sort(key=lambda place: first[place].share)
-    least, most = enough[0], enough[-1]
     left_out = len(places) - _MOST_SUBDIRECTORIES
     more = f" {left_out} smaller ones are in the table." if left_out > 0 else ""
     return Chart(
         "subdirectories",
         title,
-        f"Of what is relevant, {bench.labels[pair[0]]} finds least in {least} "
-        f"({percent(first[least].share, 0)}) and most in {most} ({percent(first[most].share, 0)}), "
-        f"of those with {_FEW} relevant items or more. "
+        f"Of what is relevant, {bench.labels[pair[0]]} finds {_least_and_most(shares[pair[0]], places)}. "
         f"Line: 95 % interval; items of one query count as one draw.{more}",
         rows(
             title,
@@ -84,6 +81,15 @@ def subdirectory_chart(bench: StoredBench) -> Chart | None:
         system_keys(bench, pair),
         _place_table(bench, shares, systems, places),
     )
+
+
+def _least_and_most(shares: dict[str, _Place], places: list[str]) -> str:
+    """Where the least and where the most is found; small subdirectories are left out if two are larger."""
+    enough = [place for place in places if shares[place].count >= _FEW]
+    compared = sorted(enough if len(enough) > 1 else places, key=lambda place: shares[place].share)
+    least, most = (f"{place} ({percent(shares[place].share, 0)})" for place in (compared[0], compared[-1]))
+    rest = f", of those with {_FEW} relevant items or more" if len(enough) > 1 else ""
+    return f"least in {least} and most in {most}{rest}"
 
 
 def _place_row(

@@ -152,6 +152,31 @@ def test_subdirectories_need_more_than_one(charts: dict[str, Chart], full: Store
         assert len(mark.boxes) == 2, "a point and its interval"
 
 
+def test_small_subdirectories_do_not_decide_and_say_so(full: StoredBench) -> None:
+    """Two of many items and one of three; then three that are all small."""
+    many = [replace(full.fates[0], system="vectors", query_id=f"q{at}") for at in range(23)]
+
+    def chart(large: int) -> Chart:
+        sizes = {"a": large, "b": 23 - 3 - large, "c": 3} if large > 9 else {"a": 3, "b": 2, "c": 1}
+        units = [name for name, size in sizes.items() for _ in range(size)]
+        fates = tuple(
+            replace(
+                fate, unit=f"{name}/x", stage="missed" if name == "c" or (name == "a" and at % 2) else "found"
+            )
+            for at, (fate, name) in enumerate(zip(many, units, strict=False))
+        )
+        made = {chart.name: chart for chart in bench_charts(replace(full, fates=fates))}
+        return made["subdirectories"]
+
+    made = chart(10)
+    assert "least in a (50 %) and most in b (100 %), of those with 10 relevant items or more." in made.summary
+    assert "c (3 relevant, too few to say much)" in texts(made.picture)
+    small = chart(3)
+    assert "least in c (0 %) and most in b (100 %). Line" in small.summary
+    assert small.table is not None
+    assert [row[0].text for row in small.table.rows] == ["a", "b", "c"], "the largest first"
+
+
 @pytest.mark.parametrize(
     ("unit", "level", "name"),
     [
