@@ -18,7 +18,7 @@ class Chart:
     """One chart.
 
     Attributes:
-        name: Its id in the page.
+        name: What it is called in code; no two of a page are the same.
         title: What it shows.
         summary: The same in words, for those who do not see it.
         picture: SVG.

@@ -62,13 +62,8 @@ class Axis:
         """``0.05``, ``+0.1``, ``20 %``, ``1,000``: no more digits than are needed."""
         shown = round(100 * value, 9) if self.kind == "share" else round(value, 12)
         text = f"{shown:,.10g}".replace("-", "−")
-        return (
-            f"{text} %"
-            if self.kind == "share"
-            else f"+{text}"
-            if self.kind == "signed" and value > 0
-            else text
-        )
+        plus = "+" if self.kind == "signed" and value > 0 else ""
+        return f"{plus}{text}{' %' if self.kind == 'share' else ''}"
 
 
 @dataclass(frozen=True, slots=True)

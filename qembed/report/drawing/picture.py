@@ -15,10 +15,11 @@ from __future__ import annotations
 import io
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import wraps
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ParamSpec
 from urllib.parse import quote
 from xml.etree import ElementTree as Xml
 
@@ -26,6 +27,8 @@ from markupsafe import Markup, escape
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
+
+P = ParamSpec("P")
 
 WIDTH = 400
 """Units across; on a wide screen a unit is a little more than a pixel, on a phone a little less."""
@@ -37,16 +40,7 @@ INKS = (
 )
 """Variables of ``page.css``: letters, lines, verdicts, six systems, eight parts of a whole."""
 
-_STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "qembed",
-    "text.parse_math": False,
-    "font.size": 12,
-    "path.simplify": False,
-    "axes.unicode_minus": True,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-}
+_STYLE = {"svg.fonttype": "none", "text.parse_math": False, "font.size": 12, "path.simplify": False}
 _SVG = "{http://www.w3.org/2000/svg}"
 _LINK = "{http://www.w3.org/1999/xlink}href"
 _KEPT = (
@@ -66,6 +60,19 @@ def ink(name: str) -> str:
     return f"#{INKS.index(name) + 1:06x}"
 
 
+def styled(draw: Callable[P, Markup]) -> Callable[P, Markup]:
+    """Draw with matplotlib's own defaults and ours, whatever the user's are."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **named: P.kwargs) -> Markup:
+        from matplotlib import style
+
+        with style.context(["default", _STYLE]):
+            return draw(*args, **named)
+
+    return drawn
+
+
 @dataclass(frozen=True, slots=True)
 class _Said:
     words: str
@@ -73,7 +80,7 @@ class _Said:
 
 
 class Picture:
-    """A figure with one pair of axes.
+    """A figure with one pair of axes; to be used within ``styled``.
 
     Attributes:
         axes: matplotlib's.
@@ -96,10 +103,9 @@ class Picture:
         self.height, self.width = height, width
         self._said: list[_Said] = []
         self._words: list[str] = []
-        with _style():
-            self._figure = Figure(figsize=(width / 72, height / 72), dpi=72)
-            inner = (width - left - right) / width, (height - top - bottom) / height
-            self.axes = self._figure.add_axes((left / width, bottom / height, *inner))
+        self._figure = Figure(figsize=(width / 72, height / 72), dpi=72)
+        inner = (width - left - right) / width, (height - top - bottom) / height
+        self.axes = self._figure.add_axes((left / width, bottom / height, *inner))
         self._figure.patch.set_visible(False)
         self.axes.patch.set_visible(False)
         self.axes.spines[:].set_visible(False)
@@ -114,14 +120,13 @@ class Picture:
         colour: str = "quiet",
         *,
         anchor: str = "left",
-        room: float = WIDTH,
     ) -> None:
-        """Words at a place; cut where they would be wider than ``room``."""
+        """Words at a place; cut where they would be wider than the picture."""
         text = self._figure.text(
             x / self.width, 1 - y / self.height, "x", ha=anchor, va="baseline", color=ink(colour)
         )
         text.set_gid(f"words {len(self._words)}")
-        self._words.append(_fitting(words, room))
+        self._words.append(_fitting(words, self.width))
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """Where a point of the axes is, in units."""
@@ -138,10 +143,7 @@ class Picture:
     def markup(self, label: str) -> Markup:
         """The element; ``label`` is read aloud, and empty where words stand beside it."""
         file = io.BytesIO()
-        with _style():
-            self._figure.savefig(
-                file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-            )
+        self._figure.savefig(file, format="svg")
         root = Xml.fromstring(file.getvalue())
         shapes = {
             f"#{shape.get('id')}": shape.get("d", "") for shape in root.iter(f"{_SVG}path") if shape.get("id")
@@ -165,13 +167,6 @@ class Picture:
         if said.query is None:
             return f'<g {focus} role="img">{inner}</g>'
         return f'<a {focus} href="#q={quote(said.query, safe="")}">{inner}</a>'
-
-
-def _style() -> Any:
-    """matplotlib's own defaults, whatever the user's are, and ours."""
-    from matplotlib import style
-
-    return style.context(["default", _STYLE])
 
 
 def _leaves(element: Xml.Element, owner: str = "") -> Iterator[tuple[str, Xml.Element]]:

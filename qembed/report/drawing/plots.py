@@ -13,13 +13,14 @@ from typing import Any, Literal
 from markupsafe import Markup
 
 from qembed.report.drawing.data import DASHES, SHAPES, Axis, Point, Row, Series
-from qembed.report.drawing.picture import WIDTH, Picture, ink
+from qembed.report.drawing.picture import WIDTH, Picture, ink, styled
 from qembed.report.words import percent
 
 _NAMED_COLUMNS = 120
 """So many columns have names and links of their own; in between them they are too narrow to be hit."""
 
 
+@styled
 def scatter(label: str, series: Sequence[Series], x: Axis, y: Axis, *, names: Sequence[str] = ()) -> Markup:
     """Points with intervals, joined within a series.
 
@@ -61,6 +62,7 @@ def scatter(label: str, series: Sequence[Series], x: Axis, y: Axis, *, names: Se
     return picture.markup(label)
 
 
+@styled
 def rows(label: str, found: Sequence[Row], x: Axis, *, band: float = 0, zero: bool = False) -> Markup:
     """A line per row with its points and intervals, all on one scale.
 
@@ -96,6 +98,7 @@ def rows(label: str, found: Sequence[Row], x: Axis, *, band: float = 0, zero: bo
     return picture.markup(label)
 
 
+@styled
 def parts(label: str, found: Sequence[tuple[str, Sequence[tuple[float, str, int]]]]) -> Markup:
     """A bar per row whose parts are shares of 1: share, words and number of the colour."""
     picture = Picture(54 * len(found), left=4, right=4, top=0, bottom=0)
@@ -123,6 +126,7 @@ def parts(label: str, found: Sequence[tuple[str, Sequence[tuple[float, str, int]
     return picture.markup(label)
 
 
+@styled
 def columns(
     label: str,
     values: Sequence[tuple[float, str, str, str | None]],
@@ -160,6 +164,7 @@ def columns(
     return picture.markup(label)
 
 
+@styled
 def steps(
     label: str,
     edges: Sequence[float],
@@ -193,6 +198,7 @@ def steps(
 
 
 @cache
+@styled
 def key(at: int, kind: Literal["mark", "line", "part", "bar"] = "mark", colour: str = "") -> Markup:
     """The sign of a series as it is drawn in its picture."""
     picture = Picture(20, width=32, left=0, right=0, top=0, bottom=0)

@@ -18,6 +18,7 @@ function startCharts() {
     const above = place.top - tip.offsetHeight - 8;
     tip.style.top = `${(above > 0 ? above : place.bottom + 8) + scrollY}px`;
   };
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
 
   for (const drawing of document.querySelectorAll(".drawing")) {
     const marks = [...drawing.querySelectorAll(".mark")];
@@ -34,7 +35,6 @@ function startCharts() {
     drawing.addEventListener("keydown", (event) => {
       const at = marks.indexOf(document.activeElement);
       const steps = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: marks.length - 1 };
-      if (event.key === "Escape") hide();
       if (at < 0 || !(event.key in steps)) return;
       event.preventDefault();
       event.stopPropagation();  // the arrows of the explorer
@@ -47,7 +47,7 @@ function startCharts() {
       const id = decodeURIComponent(link.getAttribute("href").slice("#q=".length));
       document.dispatchEvent(new CustomEvent("open-query", { detail: { id, right: Number(drawing.closest("figure").dataset.right) } }));
     });
-    drawing.addEventListener("pointerover", (event) => { const mark = event.target.closest(".mark"); if (mark) show(mark); });
+    drawing.addEventListener("pointerover", (event) => { const mark = event.target.closest(".mark"); mark ? show(mark) : hide(); });
     drawing.addEventListener("focusin", (event) => show(event.target));
     drawing.addEventListener("pointerleave", hide);
     drawing.addEventListener("focusout", hide);

@@ -7,17 +7,20 @@ from xml.etree import ElementTree
 
 import pytest
 from drawn import marks, texts
+from markupsafe import Markup
 from stored_benches import HOSTILE
 
-from qembed.report.drawing.picture import INKS, Picture, ink
+from qembed.report.drawing.picture import INKS, Picture, ink, styled
+from qembed.report.drawing.plots import parts
 
 
-def drawn(words: str = "name", said: str = "said", query: str | None = None) -> str:
+@styled
+def drawn(words: str = "name", said: str = "said", query: str | None = None) -> Markup:
     picture = Picture(100)
     picture.words(0, 12, words, "text")
     bar = picture.axes.bar(0.5, 1, 0.2, color=ink("s3"))
     picture.say(said, *bar, *picture.axes.plot([0.5, 0.6], [0.2, 0.9], "o", color=ink("good")), query=query)
-    return str(picture.markup('a "label" <'))
+    return picture.markup('a "label" <')
 
 
 def test_nothing_that_the_policy_forbids_and_nothing_that_two_pictures_may_not_share() -> None:
@@ -58,10 +61,8 @@ def test_artists_of_one_mark_are_one_element() -> None:
 
 
 def test_the_first_mark_alone_is_on_the_way_of_the_tab_key() -> None:
-    picture = Picture(100)
-    for at in range(3):
-        picture.say(str(at), *picture.axes.bar(at, 1, color=ink("s1")))
-    assert re.findall('tabindex="([^"]*)"', str(picture.markup("three"))) == ["0", "-1", "-1"]
+    row = ("a", [(0.25, "found", 0), (0.5, "missed", 1), (0.25, "cut", 2)])
+    assert re.findall('tabindex="([^"]*)"', parts("three", [row])) == ["0", "-1", "-1"]
 
 
 def test_the_same_figure_is_the_same_text() -> None:
@@ -71,9 +72,8 @@ def test_the_same_figure_is_the_same_text() -> None:
 def test_settings_of_the_user_change_nothing() -> None:
     import matplotlib
 
-    with matplotlib.rc_context(
-        {"svg.fonttype": "path", "font.size": 30, "lines.linewidth": 9, "axes.grid": True}
-    ):
+    theirs = {"svg.fonttype": "path", "font.size": 30, "lines.linewidth": 9, "lines.markeredgewidth": 5}
+    with matplotlib.rc_context({**theirs, "axes.grid": True, "patch.force_edgecolor": True}):
         changed = drawn()
     assert changed == drawn()
 
