@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 import pytest
 from drawn import marks
 
@@ -32,9 +35,20 @@ def test_forest(full: StoredBench) -> None:
         assert place == pytest.approx(left + (difference - low) / (high - low) * (right - left), abs=0.5)
 
 
-def test_one_system_has_no_forest(full: StoredBench) -> None:
-    from dataclasses import replace
+def test_new_against_existing_is_turned(full: StoredBench) -> None:
+    """The stored comparison is of the existing ones against the new."""
+    document = copy.deepcopy(full.document)
+    existing = next(system for system in document["systems"] if system["name"] == "baseline")
+    existing["comparisons"]["nDCG@10"] |= {"verdict": "worse", "difference": -0.3, "low": -0.4, "high": -0.1}
+    found = bench_forest(replace(full, document=document))
+    assert found is not None
+    (mark,) = (mark for mark in marks(found.picture) if "against existing" in mark.words)
+    assert mark.words.endswith(": better, +0.300 (+0.100 to +0.400)")
+    assert mark.inks[-1] == "var(--good)"
+    assert mark.middle[0] > max(other.middle[0] for other in marks(found.picture) if other != mark)
 
+
+def test_one_system_has_no_forest(full: StoredBench) -> None:
     alone = replace(full, document={**full.document, "systems": full.systems[:1]})
     assert bench_forest(alone) is None
 
@@ -50,9 +64,6 @@ def test_every_system_and_depth_is_a_point(full: StoredBench) -> None:
 
 
 def test_without_times_there_is_none(full: StoredBench) -> None:
-    import copy
-    from dataclasses import replace
-
     document = copy.deepcopy(full.document)
     for system in document["systems"]:
         system["latency_ms"]["total"] = None
