@@ -35,6 +35,7 @@ class UploadResult:
         replaces: The collection that this one takes the place of; it is left as it was.
         bench: The stored bench that vouches for the embeddings; None where none was asked for.
         remarks: What else there is to know, and to do.
+        later: The command that deletes ``replaces``; None without it.
     """
 
     url: str
@@ -62,6 +63,7 @@ class UploadResult:
     replaces: str | None = None
     bench: str | None = None
     remarks: tuple[str, ...] = ()
+    later: str | None = None
 
     @property
     def points_per_second(self) -> float:

@@ -101,6 +101,7 @@ def upload(
         replaces=plan.replaces,
         bench=str(bench) if bench else None,
         remarks=plan.remarks,
+        later=plan.later,
     )
 
 

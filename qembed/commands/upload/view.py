@@ -46,6 +46,8 @@ def render(result: UploadResult) -> Iterator[RenderableType]:
     yield Text(f"next: {next_command(result)}")
     if back := way_back_command(result):
         yield Text(f"back: {back}")
+    if result.later:
+        yield Text(f"later: {result.later}")
 
 
 def plan_as_document(decided: UploadPlan) -> dict[str, Any]:
@@ -66,6 +68,7 @@ def plan_as_document(decided: UploadPlan) -> dict[str, Any]:
         "bench": str(decided.bench) if decided.bench else None,
         "steps": [step._asdict() for step in decided.steps],
         "remarks": list(plan.remarks),
+        "later": plan.later,
     }
 
 
@@ -79,6 +82,8 @@ def render_plan(decided: UploadPlan) -> Iterator[RenderableType]:
     yield grid([(f"{number} {what}", detail) for number, (what, detail) in enumerate(rows, start=1)])
     yield from _remarks(decided.plan.remarks)
     yield Text("next: the same command without --dry-run")
+    if decided.plan.later:
+        yield Text(f"later: {decided.plan.later}")
 
 
 def _remarks(remarks: Sequence[str]) -> Iterator[RenderableType]:
@@ -126,8 +131,7 @@ def _facts(result: UploadResult) -> Iterator[tuple[str, str]]:
         moved = f"; it pointed to {result.alias_before}" if result.alias_before != result.collection else ""
         yield "alias", f"{result.alias} points to {result.collection}{moved if result.alias_before else ''}"
     if result.replaces:
-        later = "; --drop-old deletes it" if result.alias else ""
-        yield "kept", f"{result.replaces}, as it was{later}"
+        yield "kept", f"{result.replaces}, as it was"
     if not result.green:
         yield "index", "the server still indexes"
     yield "time", duration(result.seconds)

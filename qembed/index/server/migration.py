@@ -80,6 +80,7 @@ class Plan:
         alias: What will point to ``target``; None for nothing.
         alias_before: What the alias points to now; None for nothing.
         remarks: What else there is to know, and to do.
+        later: The command that deletes ``replaces``; None without it.
     """
 
     wish: Wish
@@ -93,6 +94,7 @@ class Plan:
     alias: str | None = None
     alias_before: str | None = None
     remarks: tuple[str, ...] = ()
+    later: str | None = None
 
     def notes(self, embeddings_sha256: str | None, version: str) -> dict[str, str | int]:
         """What is written down at the collection when it is made or filled."""
@@ -273,7 +275,8 @@ def _with_alias(plan: Plan, there: Situation) -> Plan:
     if alias is not None:
         if alias in there.names or (plan.create and alias == plan.target):
             raise name_is_taken(alias)
-        return replace(plan, alias=alias, alias_before=there.aliases.get(alias))
+        plan = replace(plan, alias=alias, alias_before=there.aliases.get(alias))
+        return plan if plan.replaces is None else replace(plan, later=_drop(there, "--alias", alias))
     if plan.replaces is None:
         return plan
     pointing = sorted(name for name, collection in there.aliases.items() if collection == plan.replaces)
@@ -282,14 +285,15 @@ def _with_alias(plan: Plan, there: Situation) -> Plan:
             f"{plan.replaces} is also called {', '.join(pointing)}; --alias {pointing[0]} moves that name to "
             f"{plan.target}"
         )
-    else:
-        remark = (
-            f"applications that ask for {plan.replaces} keep reading the old vectors: it is a collection, "
-            "and no alias can have its name. Either let them ask for an alias (--alias NAME), or delete the "
-            "old collection when the new one is loaded and give its name to an alias: "
-            + shell_line(
-                *("qembed", "upload", "--url", there.url, "--collection", plan.target),
-                *("--alias", plan.replaces, "--drop-old"),
-            )
-        )
-    return replace(plan, remarks=(*plan.remarks, remark))
+        return replace(plan, remarks=(*plan.remarks, remark))
+    remark = (
+        f"applications that ask for {plan.replaces} keep reading the old vectors: it is a collection, and no "
+        "alias can have its name. Either let them ask for an alias (--alias NAME). Or delete the old "
+        "collection when the new one is loaded, and give its name to an alias: one command does both"
+    )
+    later = _drop(there, "--collection", plan.target, "--alias", plan.replaces)
+    return replace(plan, remarks=(*plan.remarks, remark), later=later)
+
+
+def _drop(there: Situation, *which: str) -> str:
+    return shell_line("qembed", "upload", "--url", there.url, *which, "--drop-old")

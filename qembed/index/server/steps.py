@@ -54,8 +54,7 @@ def steps(plan: Plan, fields: Sequence[FieldIndex] = ()) -> list[Step]:
         moves = f"stays at {plan.target}" if stays else f"{plan.alias_before or '(new)'} -> {plan.target}"
         rows.append(Step("alias", f"{plan.alias}: {moves}"))
     if plan.replaces is not None:
-        later = "; --drop-old deletes it later" if plan.alias else ""
-        rows.append(Step("keep", f"{plan.replaces} stays as it is, {plan.replaced_points:,} points{later}"))
+        rows.append(Step("keep", f"{plan.replaces} stays as it is, {plan.replaced_points:,} points"))
     return rows
 
 

@@ -60,8 +60,9 @@ def test_the_plan_in_80_columns(call: Call, stub: QdrantStub, migrated: Path) ->
         "  4 restore  indexing begins",
         "  5 check    status green, exact count, a sample read back and compared",
         "  6 alias    docs: docs-3d -> docs-4d",
-        "  7 keep     docs-3d stays as it is, 10 points; --drop-old deletes it later",
+        "  7 keep     docs-3d stays as it is, 10 points",
         "next: the same command without --dry-run",
+        f"later: qembed upload --url {stub.url} --alias docs --drop-old",
     ]
 
 
@@ -79,6 +80,7 @@ def test_upload_says_how_to_go_back(call: Call, stub: QdrantStub, migrated: Path
     result = call(str(migrated), "--collection", "docs", "--migrate", "collection")
     assert "docs points to docs-4d; it pointed to docs-3d" in result.stdout
     assert f"back: qembed upload --url {stub.url} --alias docs --rollback" in result.stdout
+    assert result.stdout.endswith(f"later: qembed upload --url {stub.url} --alias docs --drop-old\n")
     again = json.loads(call(str(migrated), "--collection", "docs", "--json").stdout)
     assert (again["alias"], again["back"]) == (None, None)
 

@@ -152,7 +152,9 @@ class TestBeside:
         with pytest.raises(UsageError, match="'docs' is a collection"):
             run(options=replace(beside, alias="docs"))
         result = run(options=beside)
-        assert "--collection docs-4d --alias docs --drop-old" in result.remarks[0]
+        assert "no alias can have its name" in result.remarks[0]
+        assert result.later is not None
+        assert result.later.endswith("--collection docs-4d --alias docs --drop-old")
         assert drop_old_collection("docs", url=stub.url, collection="docs-4d", confirm=lambda _: True)
         assert aliases_of(client) == {"docs": "docs-4d"}
         assert_holds(stub, "docs-4d", out)
