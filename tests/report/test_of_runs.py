@@ -89,6 +89,7 @@ def test_nothing_is_said_that_nobody_knows(benches: dict[str, StoredBench]) -> N
         assert word not in shown, word
     assert 'id="judge"' not in shown
     assert "production from" in shown
+    assert set(re.findall(r'href="#([a-z-]+)"', shown)) <= set(re.findall(r' id="([a-z-]+)"', shown))
     assert 'id="judge"' in bench_page(benches["texts"])
 
 
