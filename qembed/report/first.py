@@ -96,7 +96,7 @@ def cautions(bench: StoredBench, question: Asked | None) -> Iterator[str]:
             f"With {plural(found.n, 'question')}, a difference below "
             f"{number(found.detectable_difference, 2)} is often missed."
         )
-    yield from _unanswered(bench)
+    yield from _of_runs(bench)
     yield from _unjudged(bench, question)
 
 
@@ -134,9 +134,14 @@ def judging(bench: StoredBench) -> Iterator[str]:
         yield found.outlook.words(bench.labels[found.system], bench.labels[found.baseline])
 
 
-def _unanswered(bench: StoredBench) -> Iterator[str]:
-    """Judged queries that a run from elsewhere does not answer."""
+def _of_runs(bench: StoredBench) -> Iterator[str]:
+    """Judged queries that a run from elsewhere does not answer, and scores that may mean the opposite."""
     for system in bench.systems:
+        if system["info"].get("scores_rise"):
+            yield (
+                f"The scores of {bench.labels[system['name']]} rise from a question's first result to its "
+                "last. Higher counts as better: are they distances or ranks?"
+            )
         left = system["info"].get("queries_not_answered", 0)
         if left:
             yield (

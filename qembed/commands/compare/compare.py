@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from time import perf_counter
 
 from qembed.corpus import CorpusOptions
 from qembed.errors import Mismatch, UsageError
-from qembed.evaluation.diagnose.decisive import Unjudged, unjudged_results
+from qembed.evaluation.diagnose.decisive import CUTOFF, Unjudged, unjudged_results
 from qembed.evaluation.eval_sets.corpora import texts_of
 from qembed.evaluation.eval_sets.groups import labels_of
 from qembed.evaluation.eval_sets.judgements import Judgements, load_judgements
@@ -28,6 +29,9 @@ from qembed.evaluation.systems.measured import (
 from qembed.progress import Progress
 from qembed.records import Finding, Qrels, Run
 from qembed.report.hits import SHOWN
+
+RISING = 0.9
+"""Share of queries whose scores rise through the file, above which a run may mean that lower is better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ class Compared:
         missing: Judged queries that it does not answer; each counts 0.
         unknown: Queries that it answers and nobody has judged; they are left out.
         own: Queries of which it found the query's own document, which is left out.
+        tied: Queries with equal scores among the first ten results and the next; ids order these.
+        rises: Its scores rise from the first result of a query to the last, as distances and ranks do.
         measured: Its numbers, compared with the first run.
     """
 
@@ -74,6 +80,8 @@ class Compared:
     missing: tuple[str, ...]
     unknown: tuple[str, ...]
     own: tuple[str, ...]
+    tied: int
+    rises: bool
     measured: Measured
 
 
@@ -150,7 +158,7 @@ def compare_runs(
     Raises:
         UsageError: Fewer than two runs; a measure that cannot be; no judgement of grade 1 or more.
         InputNotFound: A file is not there.
-        Mismatch: A file is no run; or a run and the judgements have no query in common.
+        Mismatch: A file is no run; or a run and the judgements have no query, or no item, in common.
     """
     started = perf_counter()
     if len(runs) < 2:
@@ -173,6 +181,8 @@ def compare_runs(
             missing=tuple(query for query in judged.qrels if not kept[at].get(query)),
             unknown=loaded[at][1],
             own=own[at],
+            tied=sum(map(_tied, kept[at].values())),
+            rises=_rises(kept[at]),
             measured=found,
         )
         for at, found in enumerate(measured)
@@ -201,6 +211,14 @@ def _judged_part(run: Run, qrels: Qrels, path: Path) -> tuple[Run, tuple[str, ..
             remedy="give the judgements of these queries: the ids have to be the same",
         )
     kept = {query: scores for query, scores in run.items() if query in qrels}
+    items = {item for scores in kept.values() for item in scores}
+    judged = {item for grades in qrels.values() for item in grades}
+    if items.isdisjoint(judged):
+        raise Mismatch(
+            f"none of its items is judged for any query: one is {min(items)!r}, a judged one {min(judged)!r}",
+            where=str(path),
+            remedy="the ids of items have to be the same in run and judgements",
+        )
     return kept, tuple(query for query in run if query not in qrels)
 
 
@@ -247,9 +265,21 @@ def _without(run: Run, own: Sequence[str]) -> Run:
     }
 
 
+def _tied(scores: dict[str, float]) -> bool:
+    first = heapq.nlargest(CUTOFF + 1, scores.values())
+    return len(set(first)) < len(first)
+
+
+def _rises(run: Run) -> bool:
+    """Of nearly every query with several results, in the order of the file."""
+    orders = [list(scores.values()) for scores in run.values() if len(scores) > 1]
+    rising = sum(found[0] < found[-1] and found == sorted(found) for found in orders)
+    return rising > RISING * len(orders)
+
+
 def _names(paths: Sequence[Path]) -> list[str]:
     """The files' names without suffixes where these differ, else as much of the paths as it takes."""
-    stems = [Path(path).name.split(".")[0] for path in paths]
+    stems = [Path(path).name.split(".")[0] or Path(path).name for path in paths]
     if len(set(stems)) == len(stems):
         return stems
     whole = [str(path) for path in paths]

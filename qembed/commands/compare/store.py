@@ -92,6 +92,8 @@ def _info(one: Compared) -> dict[str, Any]:
         "queries_not_answered": len(one.missing),
         "queries_not_judged": len(one.unknown),
         "own_documents_left_out": len(one.own),
+        "queries_with_ties": one.tied,
+        "scores_rise": one.rises,
     }
 
 

@@ -53,6 +53,16 @@ def _notes(found: RunComparison) -> Iterator[str]:
             yield f"{one.name} does not answer {len(one.missing):,} of the judged queries; each counts 0"
         if one.unknown:
             yield f"{one.name} answers {len(one.unknown):,} queries that are not judged; they are left out"
+        if one.rises:
+            yield (
+                f"the scores of {one.name} rise from a query's first result to its last; higher counts as "
+                "better, so the last come first: negate them if they are distances or ranks"
+            )
+        if one.tied:
+            yield (
+                f"{one.name}: {one.tied:,} queries have equal scores on top, which are ordered by id; other "
+                "tools may order them otherwise"
+            )
         if one.own:
             yield (
                 f"{one.name}: {len(one.own):,} queries are documents of the corpus; each one's own document "

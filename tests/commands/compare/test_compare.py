@@ -103,6 +103,12 @@ def test_what_cannot_be_compared(folder: Path) -> None:
     (folder / "other.trec").write_text("z Q0 d 1 1 x")
     with pytest.raises(Mismatch, match="no query of the run is judged: its first is 'z'"):
         compare_runs([good, folder / "other.trec"], qrels)
+    (folder / "pages.trec").write_text("q0 Q0 page 1 1 x")
+    with pytest.raises(Mismatch, match="none of its items is judged for any query: one is 'page', a judged"):
+        compare_runs([good, folder / "pages.trec"], qrels)
+    (folder / "empty.trec").touch()
+    with pytest.raises(Mismatch, match="the run is empty"):
+        compare_runs([good, folder / "empty.trec"], qrels)
     (folder / "zero.txt").write_text("q0 0 d0 0")
     with pytest.raises(UsageError, match="no item has a grade of 1 or more"):
         compare_runs([good, folder / "bad.json"], folder / "zero.txt")
@@ -130,6 +136,37 @@ def test_command_line(folder: Path, run_cli: Run) -> None:
     assert f"Wrote {folder / 'reports' / '0002_mine'}" in ran.err
     assert len(list((folder / "reports").glob("0*"))) == 2
     assert run_cli([*command[:2], "--qrels", folder / "qrels.txt"]).code == 2
+
+
+def test_scores_that_may_mean_the_opposite_are_pointed_out(folder: Path, run_cli: Run) -> None:
+    bad = json.loads((folder / "bad.json").read_text())
+    lines = []
+    for query in bad:
+        order = sorted(bad[query], key=lambda name: -bad[query][name])
+        lines += [f"{query} Q0 {item} {rank} {rank} x" for rank, item in enumerate(order, start=1)]
+    (folder / "ranks.trec").write_text("\n".join(lines))
+    runs = [folder / "bad.json", folder / "ranks.trec"]
+    found = compare_runs(runs, folder / "qrels.txt").runs
+    assert [one.rises for one in found] == [False, True]
+    ran = run_cli(["compare", *runs, "--qrels", folder / "qrels.txt", "-o", folder / "reports"])
+    assert "negate them if they are distances or ranks" in " ".join(ran.out.split())
+    page = run_cli(["report", folder / "reports", "--format", "md"]).out
+    assert "The scores of ranks rise from a question's first result to its last." in page
+
+
+def test_ties_on_top_are_pointed_out(folder: Path, run_cli: Run) -> None:
+    bad = json.loads((folder / "bad.json").read_text())
+    tied = {query: {item: round(score) for item, score in scores.items()} for query, scores in bad.items()}
+    deep = {
+        query: {item: max(score, sorted(scores.values())[-40:][0]) for item, score in scores.items()}
+        for query, scores in bad.items()
+    }
+    for name, run in (("tied", tied), ("deep", deep)):
+        (folder / f"{name}.json").write_text(json.dumps(run))
+    runs = [folder / "deep.json", folder / "tied.json"]
+    assert [one.tied for one in compare_runs(runs, folder / "qrels.txt").runs] == [0, QUERIES]
+    ran = run_cli(["compare", *runs, "--qrels", folder / "qrels.txt", "--no-store"])
+    assert "tied: 40 queries have equal scores on top" in " ".join(ran.out.split())
 
 
 class TestFewQueries:
