@@ -250,6 +250,19 @@ class TestEnding:
         assert (result.sent, result.resumed) == (1, 99)
         assert_holds(stub, "docs", out)
 
+    def test_somebody_puts_another_point_in_its_place(self, run: Upload, stub: QdrantStub) -> None:
+        """The count is right, the points are not."""
+        lost = models.PointIdsList(points=[point_id("c:docs:page0.md:chunk:0")])
+
+        def swap(number: int) -> None:
+            if number == 10:
+                stub.db.upsert("docs", [models.PointStruct(id=1, vector=[1, 0, 0, 0])])
+                stub.db.delete("docs", lost)
+
+        stub.on_write = swap
+        with pytest.raises(CheckFailed, match="1 of 100 points are not on the server"):
+            run()
+
     def test_a_server_that_spoils_vectors_is_found(self, run: Upload, stub: QdrantStub) -> None:
         spoilt = models.PointVectors(id=point_id("c:docs:page50.md:chunk:0"), vector=[1, 0, 0, 0])
         stub.on_write = lambda number: stub.db.update_vectors("docs", [spoilt]) if number == 10 else None
@@ -294,6 +307,18 @@ class TestEmbeddingsChange:
         make_embeddings(out, 100, seed=2)
         run()
         assert_holds(stub, "docs", out)
+
+    def test_while_it_runs_by_a_byte(self, run: Upload, stub: QdrantStub, out: Path) -> None:
+        """Nothing that is read shows it."""
+        file = out / "c_embeddings.jsonl"
+
+        def change(number: int) -> None:
+            if number == 2:
+                file.write_bytes(file.read_bytes().replace(b"chunk 99 of", b"chunk 98 of"))
+
+        stub.on_write = change
+        with pytest.raises(Mismatch, match="have changed while they were uploaded"):
+            run()
 
 
 class TestJournal:
