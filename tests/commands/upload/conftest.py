@@ -19,9 +19,11 @@ Upload: TypeAlias = Callable[..., UploadResult]
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Locks in a folder of the test; no key from outside."""
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Locks in a folder of the test; no server and no key from outside, unless the test wants them."""
     monkeypatch.setenv("QEMBED_CACHE", str(tmp_path / "cache"))
+    if request.node.get_closest_marker("server"):
+        return
     monkeypatch.delenv("QDRANT_API_KEY", raising=False)
     monkeypatch.delenv("QDRANT_URL", raising=False)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qdrant_client import QdrantClient, models
+from qdrant_client import models
 from qdrant_stub import WRITES, QdrantStub, qdrant_stub
 from uploads import assert_holds, held, make_embeddings
 
@@ -520,7 +520,7 @@ def test_forty_random_faults_and_kills(tmp_path: Path, stub: QdrantStub, run: Up
 def test_a_real_server(server_url: str, tmp_path: Path, name: str) -> None:
     from qembed.commands.upload.upload import upload
 
-    client = QdrantClient(url=server_url, api_key=os.environ.get("QDRANT_API_KEY"), check_compatibility=False)
+    client = connect(Address.of(server_url, name))
     client.delete_collection(name)
     try:
         out = make_embeddings(tmp_path / "out", 500, dimension=32)
