@@ -24,6 +24,7 @@ from qembed.commands.upload.result import UploadResult
 from qembed.corpus import point_id
 from qembed.errors import CheckFailed, DimensionMismatch, InputNotFound, Mismatch, QembedError, Unreachable
 from qembed.index.server.address import Address
+from qembed.index.server.client import connect
 from qembed.index.server.journal import journal_path, only_one
 from qembed.progress import Progress
 
