@@ -32,9 +32,13 @@ def facts(side: Side, name: str) -> RenderableType:
     )
     made = side.manifest.model if side.manifest else None
     model = model_words(made) if made else "no manifest"
+    if not made and side.encoder is not None:
+        model += f", queries by {side.encoder.info.id}"
     search = (
         "exact" if side.index.exact else f"approximate: finds {side.ann_recall(10):.1%} of the nearest 10"
     )
+    if side.index.name == "server":
+        search = f"{side.path}, which finds {side.ann_recall(10):.1%} of the nearest 10"
     return Text(
         f"{name}: {quantity(len(side.collection))} texts{copies}, {side.collection.dimension:,} dimensions, "
         f"{model}; index {side.index.name}, {search}"
