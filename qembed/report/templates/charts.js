@@ -11,6 +11,7 @@ function startCharts() {
   const hide = () => { tip.hidden = true; };
   const show = (mark) => {
     tip.textContent = mark.getAttribute("aria-label");
+    tip.style.left = "0";  // else its place would limit its width
     tip.hidden = false;
     const place = mark.getBoundingClientRect();
     const left = Math.min(place.left + place.width / 2 - tip.offsetWidth / 2, document.documentElement.clientWidth - tip.offsetWidth - 8);
