@@ -1,4 +1,4 @@
-"""Pictures of a report page for docs: 1280 and 390 pixels wide, light and dark.
+"""Pictures of a report page for docs, one per section.
 
 .venv/bin/python scripts/report_screenshots.py PAGE.html docs/images
 """
@@ -12,20 +12,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from browser import Browser
 
-SECTIONS = {"verdict": 900, "charts": 1100, "queries": 1100, "judge": 900}
-"""Section -> height of the picture."""
+SECTIONS = {"verdict": (1060, False), "charts": (1100, True), "queries": (1100, False), "judge": (900, False)}
+"""Section -> height of the picture, and whether the page is dark."""
 
 
 def main(page: Path, folder: Path) -> None:
-    """Write ``report-SECTION-WIDTH[-dark].png`` into ``folder``."""
+    """Write ``report-SECTION.png`` into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     with Browser() as browser:
-        for width, dark in ((1280, False), (1280, True), (390, False), (390, True)):
-            for section, height in SECTIONS.items():
-                with browser.open(page, width=width, height=height, dark=dark) as opened:
-                    opened.value("document.querySelector('#list .row').click()")
-                    opened.value(f"document.getElementById('{section}').scrollIntoView()")
-                    opened.screenshot(folder / f"report-{section}-{width}{'-dark' if dark else ''}.png")
+        for section, (height, dark) in SECTIONS.items():
+            with browser.open(page, width=1280, height=height, dark=dark) as opened:
+                opened.value("document.querySelector('#list .row').click()")
+                opened.value(f"document.getElementById('{section}').scrollIntoView()")
+                opened.screenshot(folder / f"report-{section}.png")
 
 
 if __name__ == "__main__":

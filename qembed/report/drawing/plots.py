@@ -272,11 +272,12 @@ def _beside(picture: Picture, point: Point, taken: list[tuple[float, float, floa
     x, y = picture.place(point.x, point.y)
     left, _ = picture.place(picture.axes.get_xlim()[0], point.y)
     wide = 8.0 * len(point.label)
-    for dx, dy in ((7, -7), (7, 16), (-7 - wide, -7), (-7 - wide, 16)):
-        box = x + dx, y + dy - 10, x + dx + wide, y + dy + 2
+    for dx, dy, anchor in ((7, -7, "left"), (7, 16, "left"), (-7, -7, "right"), (-7, 16, "right")):
+        start = x + dx - wide * (anchor == "right")
+        box = start, y + dy - 10, start + wide, y + dy + 2
         inside = box[0] > left and box[2] < WIDTH and box[1] > 24
         if inside and not any(_meet(box, other) for other in taken):
-            picture.words(x + dx, y + dy, point.label, "text")
+            picture.words(x + dx, y + dy, point.label, "text", anchor=anchor)
             taken.append(box)
             return
 
