@@ -271,7 +271,7 @@ def _tied(scores: dict[str, float]) -> bool:
 
 
 def _rises(run: Run) -> bool:
-    """Of nearly every query with several results, in the order of the file."""
+    """Whether the scores of nearly every query with several results rise in the order of the file."""
     orders = [list(scores.values()) for scores in run.values() if len(scores) > 1]
     rising = sum(found[0] < found[-1] and found == sorted(found) for found in orders)
     return rising > RISING * len(orders)

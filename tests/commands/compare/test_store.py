@@ -49,6 +49,23 @@ def test_what_is_stored_reads_back(tmp_path: Path, texts: bool) -> None:
     assert len(rows) == len(found.unjudged) == stored.document["unjudged"] > 0
 
 
+def test_ids_with_blanks_are_mentioned(tmp_path: Path, run_cli: Run) -> None:
+    found = compared(tmp_path)
+    command = [
+        "compare",
+        *(one.path for one in found.runs),
+        "--qrels",
+        found.qrels,
+        "-o",
+        tmp_path / "reports",
+    ]
+    assert "runs/encoded_ids.jsonl says how they are written there" in run_cli(command).out
+    assert "encoded_ids.jsonl" in run_cli([*command, "--csv"]).err
+    for name, columns in (("*.trec", 6), ("qrels.txt", 4)):
+        for path in (tmp_path / "reports").glob(f"*/runs/{name}"):
+            assert {len(line.split()) for line in path.read_text().splitlines()} == {columns}
+
+
 def test_nothing_is_invented(tmp_path: Path) -> None:
     document = compare_document(compared(tmp_path))
     assert document["command"] == "compare"
