@@ -1,12 +1,15 @@
 """Rows of judgements and of runs, in every layout that either may have.
 
-columns          BEIR, TREC, tables with a first line that names them (``columns``)
-JSON lines       {"query-id": ..., "corpus-id": ..., "score": ...}
-JSON             a list of such objects; or {query: {item: value}}, as ranx writes it
+    columns       BEIR, TREC, tables with a first line that names them (``columns``)
+    JSON lines    {"query-id": ..., "corpus-id": ..., "score": ...}
+    JSON          a list of such objects; or {query: {item: value}}, as ranx writes it
+
+JSON in one piece is read whole, all else as a stream.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any, Final, TypeAlias
@@ -29,6 +32,7 @@ from qembed.evaluation.eval_sets.columns import (
 Fields: TypeAlias = tuple[Any, Any, Any]
 """Query id, item id, and grade or score, as the file has them."""
 
+_JSON: Final = re.compile(r"\s*(\{|\[\s*(\{|$))")
 _WIDTHS: Final = {
     3: "query id, item id, grade",
     4: "query id, iteration, item id, grade",
@@ -52,7 +56,7 @@ def rows_of(
     layout = None
     for number, line in left:
         if layout is None:
-            if line.lstrip().startswith(("{", "[")):
+            if _JSON.match(line):
                 yield from _json(number, line, left)
                 return
             layout = layout_of(line, bare)

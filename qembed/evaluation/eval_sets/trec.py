@@ -1,9 +1,9 @@
 """Runs written in TREC's six columns: query, ``Q0``, item, rank, score, name of the run; and their qrels.
 
-Ids hold no white space (``run_ids``), so every tool finds the columns. The written
-order is that of ``ordering.ranked`` for every reader, also for those that read scores as float32 or break
-ties otherwise (trec_eval: by id, descending): a score that does not lie below the one before it in float32 is
-written as the next lower float32. Other scores are written to the last digit.
+Ids hold no white space (``run_ids``), so every tool finds the columns. The written order is that of
+``ordering.ranked`` for every reader, also for those that read scores as float32 or break ties otherwise
+(trec_eval: by id, descending): a score that does not lie below the one before it in float32 is written as the
+next lower float32. Other scores are written to the last digit.
 """
 
 from __future__ import annotations

@@ -63,6 +63,11 @@ def test_runs_of_other_tools_are_read_by_score(tmp_path: Path) -> None:
     assert read_run(tmp_path / "r") == {"1": {"a": 3.5, "b": 9.0}, "2": {"a": -1000.0}}
 
 
+def test_an_id_in_brackets_is_no_json(tmp_path: Path) -> None:
+    (tmp_path / "r").write_text("[q1] Q0 [d1] 1 3.5 x\n")
+    assert read_run(tmp_path / "r") == {"[q1]": {"[d1]": 3.5}}
+
+
 def test_tabs_keep_blanks_in_ids(tmp_path: Path) -> None:
     (tmp_path / "r").write_text("q 1\tQ0\td 1\t1\t3.5\tx\nq2\tQ0\td2\t1\t3.5\tx\n")
     assert read_run(tmp_path / "r") == {"q 1": {"d 1": 3.5}, "q2": {"d2": 3.5}}
