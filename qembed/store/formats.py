@@ -165,6 +165,13 @@ def find_embeddings(path: Path, keys: Keys = USUAL) -> Embeddings:
 
 
 def _found(path: Path) -> Embeddings:
+    if path.parts and path.parts[0] in ("qdrant:", "qdrant+http:", "qdrant+https:"):
+        raise UsageError(
+            "this command reads files, not a collection on a server",
+            where=str(path).replace(":/", "://", 1),
+            remedy="search, bench, audit and sweep read collections; for others, export the points as JSON "
+            "(scroll with vectors and payload)",
+        )
     if path.name.endswith(SNAPSHOT):
         raise UsageError(
             "a snapshot of Qdrant cannot be read as a file of embeddings",

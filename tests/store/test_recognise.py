@@ -129,3 +129,9 @@ def test_a_snapshot_is_refused_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="a snapshot") as caught:
         find_embeddings(tmp_path / "docs.snapshot")
     assert "qdrant://" in (caught.value.remedy or "")
+
+
+def test_a_collection_where_only_files_are_read() -> None:
+    with pytest.raises(UsageError, match="reads files") as caught:
+        find_embeddings(Path("qdrant://localhost/docs#dense"))
+    assert caught.value.where == "qdrant://localhost/docs"

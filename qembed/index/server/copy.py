@@ -36,10 +36,8 @@ if TYPE_CHECKING:
 
 _SCHEMA = "qembed.scroll/1"
 _PAGE_BYTES = 2_000_000
-_BYTES_PER_NUMBER = 12
-"""As JSON."""
-_MOST_POINTS, _FEWEST_POINTS = 1000, 16
-"""Per page."""
+_FIRST_POINTS, _MOST_POINTS = 64, 1000
+"""Per page: of the first one, whose size nobody knows yet, and of any other."""
 _SAMPLE = 64
 _KEPT_SECONDS = 24 * 3600.0
 
@@ -138,11 +136,11 @@ def _read(served: Served, folder: Path, progress: Progress) -> Path:
 
 
 def _next_page(served: Served, copy: BinaryIO, done: _Page, progress: Progress) -> _Page:
-    size = _PAGE_BYTES // (_BYTES_PER_NUMBER * served.dimension)
+    size = _PAGE_BYTES * done.points // done.bytes if done.bytes else _FIRST_POINTS
     found, after = served.ask(
         lambda client: client.scroll(
             served.address.collection,
-            limit=max(_FEWEST_POINTS, min(_MOST_POINTS, size)),
+            limit=max(1, min(_MOST_POINTS, size)),
             offset=done.next,
             with_payload=True,
             with_vectors=_wanted(served),

@@ -81,14 +81,18 @@ class ServerIndex:
         )
 
     def search_many(self, vectors: npt.NDArray[np.float32], *, depth: int) -> list[list[Hit]]:
-        """For every query, float32 (queries, dimension), its ``depth`` nearest points as ``search`` gives."""
+        """For every query, float32 (queries, dimension), its ``depth`` nearest points as ``search`` gives.
+
+        Where names are given, hits have no more of the payload than their names.
+        """
         queries = checked_queries(vectors, self.dimension)
+        whole = self._names is None  # where only names count, payloads of many queries would be a load
         answers: list[list[Hit]] = []
         for start in range(0, len(queries), _BATCH_QUERIES):
             batch = queries[start : start + _BATCH_QUERIES]
-            for query, first in zip(batch, self._nearest(batch, depth + SPARE), strict=True):
+            for query, first in zip(batch, self._nearest(batch, depth + SPARE, whole=whole), strict=True):
                 hits = deepen(
-                    partial(self._nearest_one, query),
+                    partial(self._nearest_one, query, whole=whole),
                     depth,
                     keep=lambda hit: hit.chunk_id != _UNKNOWN,
                     first=first,
@@ -105,16 +109,23 @@ class ServerIndex:
         """Close the connection."""
         self._served.close()
 
-    def _nearest_one(self, query: npt.NDArray[np.float32], limit: int) -> list[Hit]:
-        return self._nearest(query[None], limit)[0]
+    def _nearest_one(self, query: npt.NDArray[np.float32], limit: int, *, whole: bool = True) -> list[Hit]:
+        return self._nearest(query[None], limit, whole=whole)[0]
 
-    def _nearest(self, queries: npt.NDArray[np.float32], limit: int, meant: Any = None) -> list[list[Hit]]:
+    def _nearest(
+        self, queries: npt.NDArray[np.float32], limit: int, meant: Any = None, *, whole: bool = True
+    ) -> list[list[Hit]]:
+        """The nearest points of every query, with their ``whole`` payloads or what names are read from."""
         from qdrant_client import models
 
         address = self._served.address
         requests = [
             models.QueryRequest(
-                query=query, using=address.vector or None, filter=meant, limit=limit, with_payload=True
+                query=query,
+                using=address.vector or None,
+                filter=meant,
+                limit=limit,
+                with_payload=True if whole or self._keys.id is not None else [CHUNK_ID],
             )
             for query in queries.tolist()
         ]

@@ -120,6 +120,7 @@ class TestNames:
             assert [[hit.chunk_id for hit in hits] for hits in at_once] == [
                 [hit.chunk_id for hit in hits] for hits in singly
             ]
+            assert set(at_once[0][0].payload) == {"chunk_id"}
             assert len(index.search(QUERIES[0], depth=1000)) == len(set(NAMES.values()))
 
     def test_what_is_timed_is_one_request(self, stub: QdrantStub, address: str) -> None:
