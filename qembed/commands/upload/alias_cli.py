@@ -131,7 +131,7 @@ def _asked(found: Drop) -> bool:
 
 
 def _described(found: Drop) -> str:
-    if not found.dimensions:
+    if found.gone:
         return f"{found.old} (deleted already, replaced by {found.new})"
     sizes = ", ".join(f"{size:,}" for size in found.dimensions.values())
     return f"{found.old} ({found.points:,} points of {sizes} dimensions, replaced by {found.new})"

@@ -42,11 +42,11 @@ class Drop:
     Attributes:
         old: The collection.
         points: How many it holds.
-        dimensions: Name of each of its vectors -> dimension; empty where it is deleted already, and only the
-            alias is still to be made.
+        dimensions: Name of each of its vectors -> dimension.
         new: The collection that replaces it.
         alias: What is made to point to ``new`` afterwards: the old collection had the name that applications
             use. None where an alias points there already.
+        gone: It is deleted already, and only the alias is still to be made.
     """
 
     old: str
@@ -54,6 +54,7 @@ class Drop:
     dimensions: dict[str, int]
     new: str
     alias: str | None
+    gone: bool = False
 
 
 def way_back(alias: str, there: Situation, to: str | None = None) -> WayBack:
@@ -130,7 +131,7 @@ def what_to_drop(alias: str, there: Situation, new: str | None = None) -> Drop:
         )
     old = str(replaced)
     if old not in there.names and becomes_alias:  # a kill came between the two requests
-        return Drop(old, 0, {}, now, alias)
+        return Drop(old, 0, {}, now, alias, gone=True)
     if old not in there.names:
         raise InputNotFound(f"{old!r} is not there any more", where=there.url, remedy="nothing is left to do")
     _nobody_needs(old, now, there, becoming=alias if becomes_alias else None)
@@ -149,7 +150,8 @@ def drop(client: QdrantClient, decided: Drop) -> None:
     pointing = _pointing_to(decided.old, aliases_of(client))
     if pointing:
         raise _in_use(decided.old, pointing)
-    client.delete_collection(decided.old)
+    if not decided.gone:
+        client.delete_collection(decided.old)
     if decided.alias is not None:
         try:
             point(client, decided.alias, decided.new, None)

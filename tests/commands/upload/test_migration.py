@@ -25,6 +25,8 @@ from qembed.commands.upload.upload import plan_upload, upload
 from qembed.corpus import point_id
 from qembed.errors import CheckFailed, DimensionMismatch, InputNotFound, Mismatch, UsageError
 from qembed.index.server.alias import aliases_of
+from qembed.index.server.configuration import create_collection, wanted
+from qembed.index.server.notes import prefixed
 from qembed.store import (
     ChunksFingerprint,
     Inputs,
@@ -401,6 +403,18 @@ class TestKilled:
             assert not result.created
             assert stub.given["docs"]["optimizers_config"]["indexing_threshold"] == 20_000
             assert_holds(stub, "docs", out)
+
+    def test_between_making_the_collection_and_holding_its_indexing(
+        self, run: Upload, stub: QdrantStub, client: QdrantClient
+    ) -> None:
+        create_collection(client, "docs", wanted(4, "cosine"), metadata=prefixed({"made_by": "0.1.0"}))
+        thresholds: list[int] = []
+        stub.on_write = lambda number: thresholds.append(
+            stub.given["docs"].get("optimizers_config", {}).get("indexing_threshold")
+        )
+        assert not run().created
+        assert set(thresholds) == {0}
+        assert stub.given["docs"]["optimizers_config"]["indexing_threshold"] == 20_000
 
     def test_in_a_migration_the_alias_stays_until_all_is_there(
         self, run: Upload, stub: QdrantStub, old: Path, out: Path, beside: UploadOptions, client: QdrantClient

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import pytest
 from qdrant_client import QdrantClient
 from qdrant_stub import QdrantStub, qdrant_stub
@@ -178,7 +179,12 @@ class TestAlias:
         assert move_alias(client, "live", notes(stub, client, "old")) is None
         assert move_alias(client, "live", notes(stub, client, "new")) == "old"
         assert aliases_of(client) == {"live": "new"}
-        assert len(stub.requests("POST /collections/aliases")) == 2
+        first, second = stub.requests("POST /collections/aliases")
+        assert [list(each) for each in orjson.loads(first.body)["actions"]] == [["create_alias"]]
+        assert [list(each) for each in orjson.loads(second.body)["actions"]] == [
+            ["delete_alias"],
+            ["create_alias"],
+        ]
         assert notes(stub, client, "new").read() == {"alias.live": "old"}
         assert notes(stub, client, "old").read() == {"alias.live": ""}
 
