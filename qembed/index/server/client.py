@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from time import sleep, time
 from typing import TYPE_CHECKING, Any
 
-from qembed.errors import DimensionMismatch, InputNotFound, Mismatch, QembedError, Unreachable
+from qembed.errors import DimensionMismatch, InputNotFound, Mismatch, QembedError, Unreachable, UsageError
 from qembed.index.server.address import Address
 from qembed.index.server.retry import Again, GaveUp, Patience, retrying
 
@@ -57,7 +57,7 @@ def connect(
         wait: Waits for some seconds; may raise in order to stop.
 
     Raises:
-        Unreachable: The URL is none that the client takes.
+        UsageError: The URL is none that the client takes.
     """
     from qdrant_client import QdrantClient
 
@@ -73,7 +73,7 @@ def connect(
             check_compatibility=False,  # it asks from a thread, and warns where nobody is told; see `version`
         )
     except Exception as error:  # httpx.InvalidURL, or whatever the version of the client raises
-        raise Unreachable(f"{address.url!r} cannot be used: {error}") from error
+        raise UsageError(f"the URL {address.url!r} cannot be used: {error}") from error
     if patience is not None:
         client.http.client.add_middleware(_patient(patience, retry, wait))
     return client

@@ -12,7 +12,7 @@ import pytest
 from qdrant_client import QdrantClient, models
 from qdrant_stub import WRITES, QdrantStub, qdrant_stub
 
-from qembed.errors import DimensionMismatch, InputNotFound, Mismatch, QembedError, Unreachable
+from qembed.errors import DimensionMismatch, InputNotFound, Mismatch, QembedError, Unreachable, UsageError
 from qembed.index.server.address import Address
 from qembed.index.server.client import compare_versions, connect, explained, passing, version
 from qembed.index.server.retry import Again, Patience, retrying
@@ -172,6 +172,13 @@ def test_a_server_that_is_not_there() -> None:
     with pytest.raises(Unreachable, match="cannot be reached") as failed, explained(address):
         client.get_collections()
     assert f"curl {address.url}/readyz" in str(failed.value)
+
+
+@pytest.mark.parametrize("url", ["http://a b", "http://[1", "http://h:99999", "http://\x00"])
+def test_a_url_that_is_none(url: str) -> None:
+    with pytest.raises(UsageError) as failed:
+        connect(Address.of(url, "docs")).get_collections()
+    assert failed.value.exit_code == 2
 
 
 def test_no_answer_in_time(stub: QdrantStub, address: Address) -> None:
