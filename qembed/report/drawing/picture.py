@@ -4,7 +4,7 @@ matplotlib lays out and chooses ticks. What it writes has style attributes, whic
 colours that cannot follow light and dark, and ids that no two pictures may share. ``Picture.markup`` mends
 that: styles become attributes, colours become variables of the page, letters have the page's font, and every
 mark has a name that is read aloud and shown on hover and focus. (Vega through vl-convert draws as well, but
-brings 94 MB; matplotlib is here already, with ranx.)
+brings 84 MB; matplotlib is here already, with ranx.)
 
 Texts of users never go through matplotlib, which has no font for them: an ``x`` stands in their place.
 Positions are units of the ``viewBox``, from the upper left corner; a letter is 12 units high.
