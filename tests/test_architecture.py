@@ -40,7 +40,16 @@ ORDER = (
 )
 MODULE_LINES = 350
 FUNCTION_LINES = 50
-HEAVY = ("torch", "transformers", "sentence_transformers", "numba", "qdrant_client", "pandas", "scipy")
+HEAVY = (
+    "torch",
+    "transformers",
+    "sentence_transformers",
+    "numba",
+    "qdrant_client",
+    "pandas",
+    "scipy",
+    "matplotlib",
+)
 
 
 class Module(NamedTuple):
