@@ -36,6 +36,9 @@ from qembed.report.words import (
 _MOST_QUERIES = 30
 _NOT_COMPARED = ("environment.command", "environment.load", "eval_set.description", "seconds", "created")
 
+_TELLING = ("baseline.embeddings", "baseline.model")
+"""All that is said of a baseline that only one of two benches has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -236,6 +239,11 @@ def _systems_table(pair: Pair) -> Table:
 
 def _settings_table(pair: Pair) -> Table:
     old, new = (_settings(bench) for bench in (pair.first, pair.second))
+    if len(pair.first.document["sides"]) != len(pair.second.document["sides"]):  # one has no baseline at all
+        old, new = (
+            {key: value for key, value in found.items() if not key.startswith("baseline.") or key in _TELLING}
+            for found in (old, new)
+        )
     rows = [
         cells(key, old.get(key, NONE), new.get(key, NONE))
         for key in dict.fromkeys([*old, *new])

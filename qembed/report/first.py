@@ -10,12 +10,11 @@ from qembed.evaluation.statistics.pool import could_turn
 from qembed.evaluation.systems.judges import counted_words
 from qembed.report.asked import Asked, depths, turned
 from qembed.report.standing import standing
-from qembed.report.stored import StoredBench, comparison_of, subdirectory_of
+from qembed.report.stored import StoredBench, comparison_of
+from qembed.report.subdirectories import FEW, items_by_place, share_of
 from qembed.report.words import count, interval, known, milliseconds, number, percent, plural, signed
 
 _FIRST = 10
-_LEAST_RELEVANT = 10
-"""A subdirectory with fewer relevant items says little."""
 _UNEVEN = 0.1
 """Shares of judged results that differ by more than this speak of a pool that did not know all systems."""
 
@@ -213,18 +212,13 @@ def _losses(bench: StoredBench, question: Asked) -> Iterator[Line]:
 
 def _weakest(bench: StoredBench, system: str) -> str | None:
     """The subdirectory of which the least is found."""
-    level = bench.document["eval_set"]["level"]
-    seen: dict[str, list[bool]] = {}
-    for fate in bench.fates:
-        if fate.system == system:
-            seen.setdefault(subdirectory_of(fate.unit, level), []).append(fate.stage == "found")
-    enough = {place: found for place, found in seen.items() if len(found) >= _LEAST_RELEVANT}
+    enough = {place: items for place, items in items_by_place(bench, system).items() if len(items) >= FEW}
     if len(enough) < 2:
         return None
-    place = min(enough, key=lambda name: sum(enough[name]) / len(enough[name]))
-    found = enough[place]
+    place = min(enough, key=lambda name: share_of(enough[name]))
+    items = enough[place]
     return (
-        f"Weakest part: {place}, where {percent(sum(found) / len(found), 0)} of {len(found)} relevant items "
+        f"Weakest part: {place}, where {percent(share_of(items), 0)} of {len(items)} relevant items "
         "are among the first ten."
     )
 

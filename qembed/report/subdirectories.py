@@ -14,11 +14,11 @@ from qembed.report.tables import Cell, Table, counted
 from qembed.report.words import NONE, known, percent
 
 _MOST_SUBDIRECTORIES = 15
-_FEW = 10
+FEW = 10
 """Fewer relevant items than this say little, and the chart says so."""
 
 
-_Items: TypeAlias = list[tuple[str, float]]
+Items: TypeAlias = list[tuple[str, float]]
 """Per relevant item its query, and 1 if it was found; items of one query are one draw."""
 
 
@@ -32,17 +32,23 @@ class _Place:
     count: int
 
 
-def _items_by_place(bench: StoredBench) -> dict[str, dict[str, _Items]]:
+def items_by_place(bench: StoredBench, system: str) -> dict[str, Items]:
+    """Subdirectory -> its relevant items, and whether the system found them."""
     level = bench.document["eval_set"]["level"]
-    seen: dict[str, dict[str, _Items]] = {}
+    places: dict[str, Items] = {}
     for fate in bench.fates:
-        places = seen.setdefault(fate.system, {})
-        found = float(fate.stage == "found")
-        places.setdefault(subdirectory_of(fate.unit, level), []).append((fate.query_id, found))
-    return seen
+        if fate.system == system:
+            found = float(fate.stage == "found")
+            places.setdefault(subdirectory_of(fate.unit, level), []).append((fate.query_id, found))
+    return places
 
 
-def _place(items: _Items) -> _Place:
+def share_of(items: Items) -> float:
+    """Share of the items that were found."""
+    return sum(found for _, found in items) / len(items)
+
+
+def _place(items: Items) -> _Place:
     from qembed.evaluation.statistics.compare import mean_interval
 
     one = mean_interval([found for _, found in items], groups=[query for query, _ in items])
@@ -52,13 +58,14 @@ def _place(items: _Items) -> _Place:
 
 def subdirectory_chart(bench: StoredBench) -> Chart | None:
     """The share found by the two systems of the headline; None where there is one subdirectory."""
-    items = _items_by_place(bench)
-    systems = [name for name in bench.names if name in items]
+    items = {name: found for name in bench.names if (found := items_by_place(bench, name))}
+    systems = list(items)
     if not systems or len(items[systems[0]]) < 2:
         return None
     shares = {name: {place: _place(own) for place, own in items[name].items()} for name in systems}
     question = asked(bench)
     pair = [name for name in systems if question and name in (question.old, question.new)] or systems[:1]
+    named = question.new if question and question.new in pair else pair[0]
     totals = {place: one.count for place, one in shares[systems[0]].items()}
     places = sorted(totals, key=lambda place: (-totals[place], place))
     cutoff = next(iter(bench.document["waterfalls"].values()))["k"]
@@ -68,7 +75,7 @@ def subdirectory_chart(bench: StoredBench) -> Chart | None:
     return Chart(
         "subdirectories",
         title,
-        f"Of what is relevant, {bench.labels[pair[0]]} finds {_least_and_most(shares[pair[0]], places)}. "
+        f"Of what is relevant, {bench.labels[named]} finds {_least_and_most(shares[named], places)}. "
         f"Line: 95 % interval; items of one query count as one draw.{more}",
         rows(
             title,
@@ -85,10 +92,11 @@ def subdirectory_chart(bench: StoredBench) -> Chart | None:
 
 def _least_and_most(shares: dict[str, _Place], places: list[str]) -> str:
     """Where the least and where the most is found; small subdirectories are left out if two are larger."""
-    enough = [place for place in places if shares[place].count >= _FEW]
-    compared = sorted(enough if len(enough) > 1 else places, key=lambda place: shares[place].share)
+    own = [place for place in places if place in shares]
+    enough = [place for place in own if shares[place].count >= FEW]
+    compared = sorted(enough if len(enough) > 1 else own, key=lambda place: shares[place].share)
     least, most = (f"{place} ({percent(shares[place].share, 0)})" for place in (compared[0], compared[-1]))
-    rest = f", of those with {_FEW} relevant items or more" if len(enough) > 1 else ""
+    rest = f", of those with {FEW} relevant items or more" if len(enough) > 1 else ""
     return f"least in {least} and most in {most}{rest}"
 
 
@@ -103,7 +111,7 @@ def _place_row(
         said = f"{bench.labels[name]} finds {percent(one.share, 0)} of {one.count}{_place_interval(one)}"
         points.append(Point(one.share, 0, said, one.low, one.high))
         looks.append(look(bench.names.index(name)))
-    few = ", too few to say much" if total < _FEW else ""
+    few = ", too few to say much" if total < FEW else ""
     return Row(f"{place} ({total} relevant{few})", points, looks)
 
 

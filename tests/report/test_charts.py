@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qembed.report import distributions
+from qembed.report.asked import asked
 from qembed.report.chart import Chart
 from qembed.report.charts import bench_charts
 from qembed.report.drawing.picture import WIDTH
-from qembed.report.stored import StoredBench, subdirectory_of
+from qembed.report.first import failures
+from qembed.report.stored import Fate, StoredBench, subdirectory_of
 from qembed.report.tables import quality_table
 from qembed.report.verdicts import answers
 from qembed.report.words import signed
@@ -152,29 +154,33 @@ def test_subdirectories_need_more_than_one(charts: dict[str, Chart], full: Store
         assert len(mark.boxes) == 2, "a point and its interval"
 
 
-def test_small_subdirectories_do_not_decide_and_say_so(full: StoredBench) -> None:
-    """Two of many items and one of three; then three that are all small."""
-    many = [replace(full.fates[0], system="vectors", query_id=f"q{at}") for at in range(23)]
-
-    def chart(large: int) -> Chart:
-        sizes = {"a": large, "b": 23 - 3 - large, "c": 3} if large > 9 else {"a": 3, "b": 2, "c": 1}
-        units = [name for name, size in sizes.items() for _ in range(size)]
-        fates = tuple(
-            replace(
-                fate, unit=f"{name}/x", stage="missed" if name == "c" or (name == "a" and at % 2) else "found"
-            )
-            for at, (fate, name) in enumerate(zip(many, units, strict=False))
+def in_places(full: StoredBench, **sizes: int) -> StoredBench:
+    """With as many relevant items per subdirectory: none of c is found, half of a, all others."""
+    units = [name for name, size in sizes.items() for _ in range(size)]
+    fates = tuple(
+        Fate(
+            system, f"q{at}", f"{name}/x", 1, "missed" if name == "c" or (name == "a" and at % 2) else "found"
         )
-        made = {chart.name: chart for chart in bench_charts(replace(full, fates=fates))}
-        return made["subdirectories"]
+        for system in ("vectors", "baseline")
+        for at, name in enumerate(units)
+    )
+    return replace(full, fates=fates)
 
-    made = chart(10)
-    assert "least in a (50 %) and most in b (100 %), of those with 10 relevant items or more." in made.summary
+
+def test_small_subdirectories_do_not_decide_and_say_so(full: StoredBench) -> None:
+    """Two of ten items or more, and one of three; then three that are all small."""
+    bench = in_places(full, a=10, b=12, c=3)
+    made = next(chart for chart in bench_charts(bench) if chart.name == "subdirectories")
+    assert "finds least in a (50 %) and most in b (100 %), of those with 10 relevant items" in made.summary
     assert "c (3 relevant, too few to say much)" in texts(made.picture)
-    small = chart(3)
-    assert "least in c (0 %) and most in b (100 %). Line" in small.summary
-    assert small.table is not None
-    assert [row[0].text for row in small.table.rows] == ["a", "b", "c"], "the largest first"
+    words = [line.words for line in failures(bench, asked(bench))]
+    assert "Weakest part: a, where 50 % of 10 relevant items are among the first ten." in words
+    small = in_places(full, a=4, b=2, c=1)
+    made = next(chart for chart in bench_charts(small) if chart.name == "subdirectories")
+    assert "finds least in c (0 %) and most in b (100 %). Line" in made.summary
+    assert made.table is not None
+    assert [row[0].text for row in made.table.rows] == ["a", "b", "c"], "the largest first"
+    assert not any(line.words.startswith("Weakest") for line in failures(small, asked(small)))
 
 
 @pytest.mark.parametrize(

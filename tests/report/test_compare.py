@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import replace
 
 import pytest
@@ -79,3 +80,11 @@ def test_nothing_in_common(full: StoredBench) -> None:
     renamed = {name: {f"x{query}": row for query, row in rows.items()} for name, rows in full.values.items()}
     with pytest.raises(Mismatch, match="no query"):
         pair_benches(full, replace(full, values=renamed))
+
+
+def test_a_baseline_that_only_one_has_is_two_lines(full: StoredBench) -> None:
+    """Its embeddings and its model, not every hash and setting of it."""
+    sides = full.document["sides"][:1]
+    page = compare_page(pair_benches(replace(full, document={**full.document, "sides": sides}), full))
+    assert re.findall(r">(baseline\.[a-z_.]+)<", page) == ["baseline.embeddings", "baseline.model"]
+    assert "environment.load" not in page
