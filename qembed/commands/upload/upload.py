@@ -39,8 +39,8 @@ def upload(
     """Upload embeddings of any format into a collection on a Qdrant server.
 
     The collection is made if it is absent. The same call again resumes after a failure or a kill: every point
-    has its id from its chunk's, so nothing is ever doubled. Memory: two batches per
-    stream, and 60 bytes per record.
+    has its id from its chunk's, so nothing is ever doubled. Memory: two batches per stream, and 60
+    bytes per record.
 
     Args:
         embeddings: The file (any shard means all), or the folder that holds it and its manifest.

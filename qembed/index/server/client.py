@@ -57,11 +57,15 @@ def connect(
         wait: Waits for some seconds; may raise in order to stop.
 
     Raises:
-        UsageError: The URL is none that the client takes.
+        UsageError: The URL is none that the client takes, or the key cannot be sent.
     """
     from qdrant_client import QdrantClient
 
-    key = api_key if api_key is not None else os.environ.get(API_KEY)
+    key = (api_key if api_key is not None else os.environ.get(API_KEY, "")).strip()
+    if not (key.isascii() and key.isprintable()):  # httpx would repeat it in its message
+        raise UsageError(
+            "the API key has characters that no header can hold", remedy=f"see what is in {API_KEY}"
+        )
     if key and address.url.startswith("http://") and not address.loopback:
         note(f"the API key goes to {address.host} unencrypted; use https where the server has it")
     try:

@@ -239,6 +239,19 @@ def test_the_key_is_sent_and_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> N
     assert KEY not in f"{client!r} {address!r} {failed.value!r} {failed.value}"
 
 
+@pytest.mark.parametrize("key", [KEY + "\nx", KEY + "é", KEY + "\x00"])
+def test_a_key_that_no_header_holds_is_not_repeated(stub: QdrantStub, key: str) -> None:
+    with pytest.raises(UsageError, match="no header can hold") as failed:
+        connect(Address.of(stub.url, "docs"), api_key=key).get_collections()
+    assert KEY not in f"{failed.value} {failed.value.__cause__} {failed.value.__context__}"
+
+
+def test_blanks_around_a_key_do_not_count() -> None:
+    with qdrant_stub(api_key=KEY) as stub:
+        client = connect(Address.of(stub.url, "docs"), api_key=f" {KEY}\n")
+        assert client.get_collections().collections == []
+
+
 @pytest.mark.parametrize(
     ("url", "told"), [("http://a.example", 1), ("https://a.example", 0), ("http://127.0.0.1", 0)]
 )
