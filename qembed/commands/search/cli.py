@@ -116,6 +116,7 @@ def show(question: str, results: list[Result], *, full: bool = False) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
+    from qembed.store.keys import listed
     from qembed.terminal.output import console, quantity
     from qembed.terminal.snippet import snippet
 
@@ -130,5 +131,9 @@ def show(question: str, results: list[Result], *, full: bool = False) -> None:
         head.append(copies, style="dim")
         out.print(head, soft_wrap=True)
         body = result.text if full else snippet(result.text, question)
+        if not result.text:
+            body = (
+                f"no text; the keys are {listed(result.metadata)}; --text-key KEY names the one with the text"
+            )
         out.print(Padding(Text(body), (0, 0, 0, 5)))
     out.print()

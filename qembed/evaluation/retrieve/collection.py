@@ -72,7 +72,8 @@ def read_collection(
     Args:
         embeddings: Which files.
         like: Another collection of the same chunks: a record without a text has the text that its id, a
-            chunk id or a point id of Qdrant, has there.
+            chunk id or a point id of Qdrant, has there; a text of which no page is known stands on its pages
+            there.
         progress: Receives the progress of every record.
 
     Raises:
@@ -102,11 +103,12 @@ def read_collection(
         raise Mismatch(f"the {what} holds no vectors", where=embeddings.name, remedy=_REMEDY)
     _check_names(found, embeddings)
     ordered = sorted(found.items(), key=lambda item: min(item[1].chunks))
+    there = dict(zip(like.texts, like.pages, strict=True)) if like else {}
     return Collection(
         ids=tuple(min(one.chunks) for _, one in ordered),
         texts=tuple(text for text, _ in ordered),
         chunks=tuple(tuple(sorted(one.chunks)) for _, one in ordered),
-        pages=tuple(tuple(sorted(one.pages)) for _, one in ordered),
+        pages=tuple(tuple(sorted(one.pages)) or there.get(text, ()) for text, one in ordered),
         vectors=np.stack([one.vector for _, one in ordered]),
         tokens=np.array([one.tokens for _, one in ordered], dtype=np.int64),
         records=records,
@@ -176,8 +178,11 @@ def _check_names(found: Mapping[str, _Text], embeddings: Embeddings) -> None:
 
 
 def _page(metadata: dict[str, Any]) -> str | None:
-    subdirectory, filename = metadata.get("subdirectory"), metadata.get("filename")
-    return page_id(str(subdirectory), str(filename)) if subdirectory and filename else None
+    """The page of a chunk; in payloads of LangChain the metadata are an object of their own."""
+    for held in (metadata, metadata.get("metadata")):
+        if isinstance(held, dict) and held.get("subdirectory") and held.get("filename"):
+            return page_id(str(held["subdirectory"]), str(held["filename"]))
+    return None
 
 
 def _tokens(metadata: dict[str, Any]) -> int:

@@ -54,10 +54,10 @@ class Served:
             if distance == self.distance:
                 return similarity
         raise Mismatch(
-            f"the collection compares by {self.distance}, and only Cosine and Dot can be searched here",
+            f"the collection compares by {self.distance}, a distance; order, ties and exact search here are "
+            "those of a similarity",
             where=str(self.address),
-            remedy="scores, ties and exact search are those of a similarity; upload the vectors into a "
-            "collection with Cosine or Dot",
+            remedy="upload the vectors into a collection with Cosine or Dot",
         )
 
     def ask(self, call: Callable[[QdrantClient], Result]) -> Result:
@@ -148,7 +148,9 @@ def _vector_name(address: Address, configuration: Configuration) -> str:
         raise UsageError(
             f"the collection has no vector {wanted!r}",
             where=str(address),
-            remedy=f"it has {names}" if any(dense) else "its vector has no name: leave the # out",
+            remedy=f"name one that it has: {names}"
+            if any(dense)
+            else "its vector has no name: leave the # out",
         )
     if len(dense) > 1:
         first = next(filter(None, dense))

@@ -150,3 +150,16 @@ def test_a_key_that_is_refused(run_cli: RunCli, stub: QdrantStub, address: str, 
     assert (ran.code, ran.out) == (4, "")
     assert "QDRANT_API_KEY" in ran.err
     assert stub.api_key not in ran.err
+
+
+def test_points_without_a_text_show_which_keys_there_are(
+    run_cli: RunCli, stub: QdrantStub, model: str
+) -> None:
+    address = fill(stub.url, {1: ([1.0] * 32, {"body": "x", "doc": "y"})}, plain(32))
+    options = ["-m", model, "--device", "cpu", "--precision", "fp32"]
+    shown = " ".join(run_cli(["search", address, "vector", *options]).out.split())
+    assert "no text; the keys are 'body', 'doc', 'chunk_id'; --text-key KEY names" in shown
+    assert (
+        " x "
+        in " ".join(run_cli(["search", address, "vector", *options, "--text-key", "body"]).out.split()) + " "
+    )

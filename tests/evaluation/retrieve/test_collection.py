@@ -98,6 +98,21 @@ class TestWithoutTexts:
         assert found.texts == ("one", "two")
         assert found.chunks == (("c:a", "c:b"), ("c:c",))
 
+    def test_pages_that_nobody_knows_are_those_of_the_text_there(self, tmp_path: Path) -> None:
+        (tmp_path / "new").mkdir()
+        page = {"subdirectory": "docs", "filename": "p"}
+        new = write(tmp_path / "new", {**record("c:a", "one", [1, 0]), "metadata": page})
+        own = {"page_content": "two", "metadata": {**page, "filename": "q"}}
+        old = write(
+            tmp_path,
+            {"id": 1, "vector": [1, 0], "payload": {"text": "one"}},
+            {"id": 2, "vector": [1, 0], "payload": own},
+            {"id": 3, "vector": [1, 0], "payload": {"text": "three"}},
+        )
+        found = read_collection(find_embeddings(old), like=read_collection(find_embeddings(new)))
+        assert found.texts == ("one", "two", "three")
+        assert found.pages == (("docs/p",), ("docs/q",), ())
+
     def test_an_id_that_is_unknown_is_named(self, tmp_path: Path) -> None:
         file = write(tmp_path, {"id": "z", "embedding": [1, 0]})
         with pytest.raises(Mismatch, match="no chunk of the other embeddings has its id") as raised:

@@ -58,7 +58,7 @@ def test_the_only_one_is_taken_or_the_one_that_is_named(
     ("vectors", "asked", "kind", "code", "words", "remedy"),
     [
         ({"a": plain(3), "b": plain(2)}, "", UsageError, 2, "several vectors: a, b", "name one: qdrant://"),
-        ({"a": plain(3), "b": plain(2)}, "#c", UsageError, 2, "no vector 'c'", "it has a, b"),
+        ({"a": plain(3), "b": plain(2)}, "#c", UsageError, 2, "no vector 'c'", "name one that it has: a, b"),
         (plain(2), "#a", UsageError, 2, "no vector 'a'", "leave the # out"),
         ({"a": plain(3)}, "#words", Mismatch, 5, "'words' is sparse", "only dense"),
         ({}, "", Mismatch, 5, "no dense vector", "only dense"),
