@@ -30,6 +30,7 @@ def bench_that_passed(reports: Path, embeddings_sha256: str, *, embeddings: Path
     if not gated:
         some = "is of these embeddings, and it had no gate" if ours else "is of these embeddings"
         latest = f"{ours[-1][0].name} {some}" if ours else f"none of {len(benches)} stored benches {some}"
+        latest = latest if benches else "there is no stored bench"
         raise CheckFailed(
             f"no bench vouches for these embeddings: {latest}", where=str(reports), remedy=command
         )

@@ -23,7 +23,7 @@ from qembed.commands.upload.options import UploadOptions
 from qembed.commands.upload.result import UploadResult
 from qembed.commands.upload.upload import plan_upload, upload
 from qembed.corpus import point_id
-from qembed.errors import CheckFailed, DimensionMismatch, InputNotFound, Mismatch, UsageError
+from qembed.errors import CheckFailed, DimensionMismatch, InputNotFound, Mismatch, Unreachable, UsageError
 from qembed.index.server.alias import aliases_of
 from qembed.index.server.configuration import create_collection, wanted
 from qembed.index.server.notes import prefixed
@@ -207,6 +207,47 @@ def make_with_manifest(folder: Path, model: str) -> Path:
     return folder
 
 
+WRITING = r"(PUT|PATCH) |POST /collections/aliases"
+
+
+@pytest.mark.parametrize("fault", ["drop-before", "drop-after"])
+@pytest.mark.parametrize("way", [pytest.param("collection", marks=pytest.mark.slow), "vector"])
+def test_whichever_request_is_lost_the_same_command_ends_the_same(
+    tmp_path: Path, options: UploadOptions, no_waiting: None, way: str, fault: str
+) -> None:
+    """Every request that changes something is lost in turn; the upload ends, and runs again."""
+    old = make_embeddings(tmp_path / "old", 20, dimension=3)
+    out = make_embeddings(tmp_path / "out", 20)
+    impatient = replace(options, patience_seconds=0, migrate=way, vector="new" if way == "vector" else "")
+    number = 0
+    while True:
+        number += 1
+        with qdrant_stub() as stub:
+            client = QdrantClient(url=stub.url, check_compatibility=False)
+            upload(old, url=stub.url, collection="docs-3d", options=replace(options, alias="docs"))
+            stub.fault(fault, on=WRITING, number=number)
+            try:
+                upload(out, url=stub.url, collection="docs", options=impatient)
+            except Unreachable:
+                assert aliases_of(client)["docs"] == "docs-3d" or fault == "drop-after"
+                upload(out, url=stub.url, collection="docs", options=impatient)
+            else:
+                assert stub.faults[0].times == 1  # there are not so many requests
+                break
+            target = "docs-4d" if way == "collection" else "docs-3d"
+            assert aliases_of(client) == {"docs": target}
+            assert stub.given[target]["optimizers_config"]["indexing_threshold"] == 20_000
+            if way == "collection":
+                assert_holds(stub, "docs-3d", old)
+                assert_holds(stub, "docs-4d", out)
+                assert roll_back_alias("docs", url=stub.url).back == "docs-3d"
+            else:
+                points, _ = stub.db.scroll("docs-3d", limit=100, with_vectors=True)
+                assert [len(each.vector["new"]) for each in points] == [4] * 20
+                assert [len(each.vector[""]) for each in points] == [3] * 20
+    assert number == (4 if way == "vector" else 11)
+
+
 class TestAsVector:
     def test_other_vectors_and_payloads_stay(
         self,
@@ -338,7 +379,7 @@ class TestGate:
         self, run: Upload, stub: QdrantStub, out: Path, options: UploadOptions, tmp_path: Path
     ) -> None:
         gated = replace(options, gate=tmp_path / "reports")
-        with pytest.raises(CheckFailed, match="none of 0 stored benches"):
+        with pytest.raises(CheckFailed, match="there is no stored bench"):
             run(options=gated)
         assert not stub.log
         folder = tmp_path / "reports" / "0001_set"
