@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from qembed.evaluation.statistics.compare import Comparison, Estimate
+    from qembed.evaluation.systems.judges import Judges
     from qembed.evaluation.systems.measured import Measured
 
 VERDICT_STYLES = {"better": "green", "worse": "red", "equivalent": "cyan", "cannot tell": "yellow"}
@@ -170,6 +171,29 @@ def _on_judged(one: Measured, name: str, first: str, unjudged_file: str) -> str:
         others = f"the others ({unjudged_file})" if unjudged_file else "the others"
         words += f"; judging {others} could bring {low:+.3f} to {high:+.3f}"
     return words
+
+
+def about_judges(found: Judges | None, measure: str, rows: Sequence[tuple[str, Measured]]) -> Iterator[Text]:
+    """Grades of models: how many, how far they agree with people, and each verdict without them.
+
+    Args:
+        found: What the verdicts owe to models; None where people alone judged.
+        measure: What decides.
+        rows: Name and numbers; the first is what the others are compared with.
+    """
+    from rich.text import Text
+
+    from qembed.evaluation.systems.judges import agreement_words, counted_words
+
+    if found is None:
+        return
+    if found.by_model:
+        yield Text(f"{counted_words(found.by_model, found.grades)}.", style="bold yellow")
+        for name, one in rows[1:]:
+            verdict = one.comparisons[measure].verdict
+            yield Text(f"  {name} ({verdict}): {found.words(verdict, found.alone.get(name))}")
+    for model, kappa in found.agreements.items():
+        yield Text(f"{agreement_words(model, kappa)}.")
 
 
 def figure(value: float) -> str:

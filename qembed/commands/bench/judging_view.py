@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from qembed.evaluation.systems.judges import agreement_words, counted_words
 from qembed.shell import shell_line
 
 if TYPE_CHECKING:
@@ -47,21 +46,3 @@ def outlook(result: BenchResult) -> Iterator[RenderableType]:
     compared = verdicts[system] or verdicts[baseline]
     if result.waiting.queries or compared[str(result.measures[0])].verdict == "cannot tell":
         yield Text(found.words(system, baseline))
-
-
-def judges(result: BenchResult) -> Iterator[RenderableType]:
-    """Grades of models: how many, how far they agree with people, and each verdict without them."""
-    from rich.text import Text
-
-    found = result.judges
-    if found is None:
-        return
-    if found.by_model:
-        yield Text(f"{counted_words(found.by_model, found.grades)}.", style="bold yellow")
-        for row in result.rows[1:]:
-            verdict = row.comparisons[str(result.measures[0])].verdict
-            yield Text(
-                f"  {row.system.name} ({verdict}): {found.words(verdict, found.alone.get(row.system.name))}"
-            )
-    for model, kappa in found.agreements.items():
-        yield Text(f"{agreement_words(model, kappa)}.")

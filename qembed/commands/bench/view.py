@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qembed.commands.bench.judging_view import judges, outlook, waiting
+from qembed.commands.bench.judging_view import outlook, waiting
 from qembed.commands.bench.systems_view import (
     about_queries,
     about_words,
@@ -18,7 +18,7 @@ from qembed.commands.bench.systems_view import (
 from qembed.evaluation.eval_sets.findings import severity
 from qembed.evaluation.systems.rows import judged_without_answer
 from qembed.terminal.output import console, quantity, table
-from qembed.terminal.quality import figure, interval, limits, quality_table, verdict_table
+from qembed.terminal.quality import about_judges, figure, interval, limits, quality_table, verdict_table
 from qembed.terminal.stored import stored_words
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _parts(result: BenchResult) -> Iterator[RenderableType]:
         yield Text(f"compared with {named[0][0]}, {result.measures[0]}", style="bold")
         yield verdict_table("system", str(result.measures[0]), named)
         yield from limits(str(result.measures[0]), named, "unjudged.csv")
-        yield from judges(result)
+        yield from about_judges(result.judges, str(result.measures[0]), named)
         yield from outlook(result)
         yield Text()
     if any(row.latency for row in result.rows):

@@ -19,6 +19,7 @@ from qembed.evaluation.eval_sets.runs import read_run
 from qembed.evaluation.measures import Measure
 from qembed.evaluation.retrieve.depth import is_own_text
 from qembed.evaluation.retrieve.ordering import ranked
+from qembed.evaluation.systems.judges import Judges, judges_of_runs
 from qembed.evaluation.systems.measured import (
     DEFAULT_MEASURES,
     Measured,
@@ -95,6 +96,7 @@ class RunComparison:
         runs: In the order given.
         texts: Item id -> text, of the results that are shown, as far as they are known.
         unjudged: Results among the first ten that nobody has judged, the most decisive first.
+        judges: What the verdicts owe to models that judged; None where people alone did.
         options: As asked for.
         created: UTC time, ISO 8601.
         seconds: Wall time.
@@ -105,6 +107,7 @@ class RunComparison:
     runs: tuple[Compared, ...]
     texts: dict[str, str]
     unjudged: tuple[Unjudged, ...]
+    judges: Judges | None
     options: CompareOptions
     created: str
     seconds: float
@@ -192,7 +195,18 @@ def compare_runs(
         measures=measures,
         runs=compared,
         texts=texts,
-        unjudged=tuple(unjudged_results(kept, judged.qrels)),
+        unjudged=tuple(unjudged_results(kept, judged.qrels, pair=(len(kept) - 1, 0))),
+        judges=judges_of_runs(
+            judged.authors,
+            judged.qrels,
+            judged.authors.people,
+            dict(zip(names, kept, strict=True)),
+            measures[0],
+            options,
+            judged.groups,
+            grades=sum(map(len, judged.qrels.values())),
+            limit=None,
+        ),
         options=options,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=perf_counter() - started,

@@ -11,6 +11,7 @@ from typing import Any
 from qembed.commands.compare.compare import Compared, RunComparison
 from qembed.evaluation.eval_sets.eval_set import queries_file
 from qembed.evaluation.eval_sets.judgements import Judgements
+from qembed.evaluation.systems.judges import judges_entry
 from qembed.models.hashes import file_sha256
 from qembed.report.hits import Shown, Used
 from qembed.report.storing import (
@@ -48,6 +49,7 @@ def compare_document(found: RunComparison) -> dict[str, Any]:
             for one, file in zip(found.runs, files, strict=True)
         ],
         unjudged=len(found.unjudged),
+        judges=judges_entry(found.judges),
         findings=found.findings,
         options=asdict(found.options),
     )
@@ -72,6 +74,7 @@ def store_comparison(found: RunComparison, reports: Path, name: str | None = Non
         measures=[str(measure) for measure in found.measures],
         unjudged=found.unjudged,
         texts=partial(_texts, found),
+        by_models=found.judges.units if found.judges else {},
     )
     return write_folder(
         reports, name or found.judgements.card.name, contents, partial(compare_document, found)

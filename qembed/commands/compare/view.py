@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qembed.terminal.output import Column, aside, console, print_rows, quantity
-from qembed.terminal.quality import limits, measured_columns, quality_table, verdict_table
+from qembed.terminal.quality import about_judges, limits, measured_columns, quality_table, verdict_table
 from qembed.terminal.stored import stored_words
 
 if TYPE_CHECKING:
@@ -41,7 +41,11 @@ def show(found: RunComparison, folder: Path | None) -> None:
     out.print(quality_table("run", measures, [(name, numbers, []) for name, numbers in named]))
     out.print(Text(f"compared with {named[0][0]}, {measures[0]}", style="bold"))
     out.print(verdict_table("run", measures[0], named))
-    for words in limits(measures[0], named, "unjudged.csv" if folder else ""):
+    judged_by = found.judgements.card.judged_by
+    if found.judges is None and judged_by not in ("", "people"):
+        out.print(Text(f"Judged by {judged_by}, not by people.", style="bold yellow"))
+    unjudged = "unjudged.csv" if folder else ""
+    for words in (*limits(measures[0], named, unjudged), *about_judges(found.judges, measures[0], named)):
         out.print(words)
     for line in stored_words(folder):
         out.print(Text(line), soft_wrap=True)

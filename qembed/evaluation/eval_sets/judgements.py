@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qembed.errors import InputNotFound, Mismatch
+from qembed.evaluation.eval_sets.authors import Authors, authors_of, read_log
 from qembed.evaluation.eval_sets.beir import read_qrels, read_queries
 from qembed.evaluation.eval_sets.bundled import QUERIES, find_eval_set
 from qembed.evaluation.eval_sets.card import Card, read_card
@@ -32,6 +33,7 @@ class Judgements:
         queries: Query id -> text, of the judged queries whose text is known.
         queries_file: Where the texts come from; None where they are not known.
         groups: Queries that are drawn together.
+        authors: Who gave each grade: people, or which model; people where no eval set says otherwise.
         findings: What is wrong with the files.
     """
 
@@ -42,6 +44,7 @@ class Judgements:
     queries: dict[str, str]
     queries_file: Path | None
     groups: Groups
+    authors: Authors
     findings: tuple[Finding, ...]
 
     @property
@@ -93,7 +96,9 @@ def load_judgements(qrels: Path | str, queries: Path | None = None) -> Judgement
         )
     known = {query: text for query, text in texts.items() if query in judged}
     groups = query_groups(known, read_groups(source) if source is not None else {})
-    return Judgements(file, folder, card, judged, known, source, groups, tuple(findings))
+    log = read_log(folder) if folder is not None else []
+    authors = authors_of(judged, log, file.name, card.judged_by)
+    return Judgements(file, folder, card, judged, known, source, groups, authors, tuple(findings))
 
 
 def _found(qrels: Path | str, on_finding: OnFinding) -> tuple[Path, Path | None, Card]:

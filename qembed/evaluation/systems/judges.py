@@ -8,20 +8,21 @@ said: the agreement on what both graded, and each verdict from people's grades a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from qembed.evaluation.eval_sets.authors import named
+from qembed.evaluation.eval_sets.authors import Authors, named
 from qembed.evaluation.eval_sets.eval_set import EvalSet
-from qembed.evaluation.eval_sets.groups import labels_of
+from qembed.evaluation.eval_sets.groups import Groups, labels_of
 from qembed.evaluation.measures import Measure
+from qembed.evaluation.retrieve.depth import RESULTS
 from qembed.evaluation.retrieve.units import Units
 from qembed.evaluation.statistics.kappa import Kappa, cohens_kappa
 from qembed.evaluation.statistics.verdict import Comparison
 from qembed.evaluation.systems.measured import Settings, measure_runs
 from qembed.evaluation.systems.system import System
-from qembed.records import Qrels
+from qembed.records import Qrels, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +80,65 @@ def judges_of(
     authors = eval_set.authors
     if not authors.models and not authors.graded:
         return None
-    people = units.qrels(authors.people)
+    return judges_of_runs(
+        authors,
+        qrels,
+        units.qrels(authors.people),
+        {system.name: system.run for system in systems},
+        measure,
+        settings,
+        eval_set.groups,
+        name_of=units.name_of,
+        grades=sum(map(len, eval_set.qrels.values())),
+    )
+
+
+def judges_of_runs(
+    authors: Authors,
+    qrels: Qrels,
+    people: Qrels,
+    runs: Mapping[str, Run],
+    measure: Measure,
+    settings: Settings,
+    groups: Groups,
+    *,
+    grades: int,
+    name_of: Mapping[str, str] | None = None,
+    limit: int | None = RESULTS,
+) -> Judges | None:
+    """What a comparison of runs owes to models; None where people alone judged.
+
+    Args:
+        authors: Who graded what.
+        qrels: Over units, of all grades.
+        people: Over units, of people's grades alone.
+        runs: System -> run over units; the first is what the others are compared with.
+        measure: What decides.
+        settings: Margin, resamples and seed of the comparison.
+        groups: Queries that are drawn together.
+        grades: Number of grades that the comparison rests on.
+        name_of: Judged item -> unit; items are units where None.
+        limit: As in ``measure_runs``.
+    """
+    if not authors.models and not authors.graded:
+        return None
     by_models: dict[str, dict[str, str]] = {}
     for (query, item), model in authors.models.items():
-        unit = units.name_of.get(item, item)
+        unit = (name_of or {}).get(item, item)
         if unit not in people.get(query, {}):
             by_models.setdefault(query, {})[unit] = model
     by_people = _with_value(people, measure)
     alone: dict[str, Comparison] = {}
     if by_people:
-        labels = labels_of(eval_set.groups, sorted(people))
-        measured = measure_runs([system.run for system in systems], people, [measure], settings, labels)
-        alone = {
-            system.name: found.comparisons[str(measure)]
-            for system, found in zip(systems[1:], measured[1:], strict=True)
-        }
+        labels = labels_of(groups, sorted(people))
+        measured = measure_runs(list(runs.values()), people, [measure], settings, labels, limit=limit)
+        others = list(zip(runs, measured, strict=True))[1:]
+        alone = {name: found.comparisons[str(measure)] for name, found in others}
     agreements = {model: authors.on_both(model) for model in authors.graded}
     return Judges(
-        grades=sum(map(len, eval_set.qrels.values())),
+        grades=grades,
         by_model=authors.by_model(),
-        agreements={model: cohens_kappa(grades) for model, grades in agreements.items() if grades},
+        agreements={model: cohens_kappa(both) for model, both in agreements.items() if both},
         queries=_with_value(qrels, measure),
         by_people=by_people,
         alone=alone,

@@ -265,3 +265,38 @@ class TestTexts:
         found = compare_runs([judged / "a.json", judged / "b.json"], judged)
         assert found.judgements.groups == {"0": "0", "2": "0"}
         assert found.runs[1].measured.comparisons["MRR@10"].groups == 1
+
+
+def test_grades_of_a_model_are_never_mixed_unseen(folder: Path, run_cli: Run) -> None:
+    """Half of the queries were graded by a model: each verdict stands without them too, as in a bench."""
+    rows = [line.split() for line in (folder / "qrels.txt").read_text().splitlines()]
+    judged = eval_folder(
+        folder / "set",
+        {f"q{query}": f"text {query}" for query in range(QUERIES)},
+        {"test": [f"{query} {item} {grade}" for query, _, item, grade in rows]},
+    )
+    log = [
+        {
+            "query_id": query,
+            "item_id": item,
+            "grade": int(grade),
+            "judge": "model:tiny",
+            "judged_at": "2026-01-01T00:00:00Z",
+            "qrels": "test.tsv",
+            "outcome": "added",
+        }
+        for query, _, item, grade in rows
+        if int(query[1:]) >= QUERIES // 2
+    ]
+    (judged / "judgements.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in log))
+    runs = [folder / "bad.json", folder / "good.trec"]
+    found = compare_runs(runs, judged / "qrels" / "test.tsv").judges
+    assert found is not None
+    assert (found.by_model, found.by_people) == ({"tiny": len(log)}, QUERIES // 2)
+    ran = run_cli(["compare", *runs, "--qrels", judged, "-o", folder / "reports"])
+    words = " ".join(ran.out.split())
+    assert f"{len(log):,} of {len(rows):,} grades are by a language model (tiny), not by people." in words
+    assert "good (better): the same from people's grades alone (20 of 40 queries have them)" in words
+    page = run_cli(["report", folder / "reports", "--format", "md"]).out
+    assert "not by people" in page
+    assert compare_runs(runs, folder / "qrels.txt").judges is None
