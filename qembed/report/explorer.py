@@ -14,6 +14,7 @@ import orjson
 from qembed.evaluation.diagnose.agreement import overlap
 from qembed.evaluation.diagnose.outlook import LEAST_LEADS, SO_FAR, WORDS, critical_counts, highest_grade
 from qembed.report.asked import asked
+from qembed.report.standing import merge_command
 from qembed.report.stored import StoredBench
 
 
@@ -80,6 +81,7 @@ def explorer_data(bench: StoredBench, limits: Limits, *, links: str | None = Non
         ],
         "pair": _pair(bench),
         "judging": _judging(bench),
+        "merge": merge_command(bench),
         "limits": [side["max_tokens"] for side in bench.document["sides"]] or [None],
         "level": judged["level"],
         "key": hashlib.sha256(f"{judged['name']}\0{judged['split']}".encode()).hexdigest()[:16],

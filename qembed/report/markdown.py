@@ -63,7 +63,7 @@ def _unjudged(bench: StoredBench) -> Iterator[str]:
     for part in (found["agreement"], found["time"]):
         if part is not None:
             yield from markdown_table(part)
-    yield f"Judge {found['decisive']:,} results in the report, export them, then:"
+    yield f"Judge {found['unjudged']:,} results in the report, export them, then:"
     yield ""
     yield f"    {found['merge']}"
 

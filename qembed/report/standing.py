@@ -1,12 +1,17 @@
-"""How the comparison of a stored bench stands by the judgements that there are now. Pure."""
+"""How the comparison of a stored bench stands by the judgements that there are now, and how to go on."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from pathlib import Path
+from typing import Final, NamedTuple
 
 from qembed.evaluation.diagnose.outlook import Outlook, outlook_of
+from qembed.evaluation.eval_sets.bundled import bundled_eval_sets
 from qembed.records import Qrels, Run
 from qembed.report.stored import StoredBench
+from qembed.shell import shell_line
+
+_MERGE: Final = ("qembed", "evalset", "merge-judgements")
 
 
 class Standing(NamedTuple):
@@ -44,6 +49,29 @@ def standing(bench: StoredBench, qrels: Qrels) -> Standing | None:
     runs = _run(bench, system), _run(bench, baseline)
     found = outlook_of(runs[0], runs[1], judged, comparisons=len(bench.names) - 1)
     return Standing(system, baseline, found)
+
+
+def merge_command(bench: StoredBench) -> str:
+    """The command that brings back what is judged in the bench's report."""
+    document = bench.document
+    if not bench.judged or document.get("command") == "compare":
+        return shell_line(*_MERGE, "my_set", "qrels.tsv", "--bench", bench.folder)
+    folder = Path(document["eval_set"]["folder"])
+    bundled = folder in bundled_eval_sets().values()  # a copy of it is to be judged
+    return shell_line(*_MERGE, "EVAL_SET" if bundled else folder, "qrels.tsv")
+
+
+def same_command(bench: StoredBench, eval_set: Path) -> str:
+    """The command that made the bench, with judgements in place of bare questions; empty if not known."""
+    words = [str(word) for word in bench.document["environment"]["command"]]
+    if words[:2] != ["qembed", "bench"]:
+        return ""
+    for at, word in enumerate(words):
+        if word == "--queries" and at + 1 < len(words):
+            return shell_line(*words[:at], "-e", eval_set, *words[at + 2 :])
+        if word.startswith("--queries="):
+            return shell_line(*words[:at], "-e", eval_set, *words[at + 1 :])
+    return shell_line(*words)
 
 
 def _run(bench: StoredBench, name: str) -> Run:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from qembed.report.standing import merge_command, standing
 from qembed.report.stored import StoredBench
 from qembed.report.tables import Cell, Table, time_table
-from qembed.report.words import interval, number, percent
-from qembed.shell import shell_line
+from qembed.report.words import count, interval, number, percent
 
 
 def first_screen(bench: StoredBench) -> dict[str, Any]:
@@ -16,15 +16,23 @@ def first_screen(bench: StoredBench) -> dict[str, Any]:
     return {
         "title": f"{document['eval_set']['name']}: not judged yet",
         "headline": "Not judged yet: which is better is open",
-        "decisive": document["unjudged"],
-        "merge": shell_line(
-            "qembed", "evalset", "merge-judgements", "my_set", "qrels.tsv", "--bench", bench.folder
-        ),
+        "unjudged": document["unjudged"],
+        "decisive": _decisive(bench),
+        "merge": merge_command(bench),
         "times": "",
         "agreement": _agreement(bench),
         "differ": _differ(bench),
         "time": time_table(bench),
     }
+
+
+def _decisive(bench: StoredBench) -> str:
+    """How many results decide the comparison of the headline; empty for one system."""
+    found = standing(bench, {})
+    if found is None:
+        return ""
+    names = f"{bench.labels[found.system]} and {bench.labels[found.baseline]}"
+    return f"the {count(found.outlook.left)} on which {names} differ"
 
 
 def _agreement(bench: StoredBench) -> Table | None:

@@ -98,8 +98,8 @@ def answerability(bench: StoredBench) -> str | None:
     judged = bench.document["eval_set"]
     parts = [f"{bench.labels[name]} {number(value, 2)}" for name, value in found.items()]
     return (
-        f"{judged['queries'] - judged['answerable']} queries have no answer. How well the best score tells "
-        f"them from the others (1 is always, 0.5 is chance): {', '.join(parts)}."
+        f"For {judged['queries'] - judged['answerable']} queries nothing that was judged is relevant. How "
+        f"well the best score tells them from the others (1 is always, 0.5 is chance): {', '.join(parts)}."
     )
 
 

@@ -53,6 +53,7 @@ def test_the_page_says_that_nothing_is_judged_and_what_to_do(stored: StoredBench
     page = bench_page(stored)
     assert "Not judged yet: which is better is open" in page
     assert f"Judge {stored.document['unjudged']:,} results" in page
+    assert f"the {stored.document['outlook']['left']} on which New embeddings and Existing" in page
     assert f"--bench {stored.folder}" in page
     assert "Agreement with" in page
     first = page[page.index('<section id="verdict"') : page.index('<section id="queries"')]

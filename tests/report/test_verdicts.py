@@ -126,5 +126,5 @@ def test_answerability(full: StoredBench) -> None:
     document = {**full.document, "answerability": {"vectors": 0.524}, "eval_set": judged}
     words = answerability(replace(full, document=document))
     assert words is not None
-    assert words.startswith("10 queries have no answer")
+    assert words.startswith("For 10 queries nothing that was judged is relevant")
     assert words.endswith("New embeddings 0.52.")

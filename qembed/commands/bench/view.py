@@ -223,8 +223,9 @@ def _answerability(result: BenchResult) -> RenderableType:
     best, most = max(result.answerability.items(), key=lambda item: item[1])
     without = len(judged_without_answer(systems[first], result.qrels))
     return Text(
-        f"{without} queries were judged to have no answer. The score of the first result tells them from the "
-        f"others with an AUC of {value:.2f} ({first}), at most {most:.2f} ({best}); 0.5 is chance.\n"
+        f"For {without} queries nothing that was judged is relevant, their first result included. The score "
+        f"of the first result tells them from the others with an AUC of {value:.2f} ({first}), at most "
+        f"{most:.2f} ({best}); 0.5 is chance.\n"
     )
 
 

@@ -30,7 +30,7 @@ from qembed.evaluation.eval_sets.eval_set import EvalSet, load_eval_set
 from qembed.evaluation.eval_sets.findings import refuse
 from qembed.evaluation.eval_sets.lines import text_lines, write_lines
 from qembed.evaluation.statistics.kappa import Kappa, cohens_kappa
-from qembed.report.standing import Standing, standing
+from qembed.report.standing import Standing, same_command, standing
 from qembed.report.stored import read_bench
 from qembed.store import locked
 
@@ -66,6 +66,7 @@ class MergedJudgements:
         merged: In the order of the files.
         judgements: Rows of the qrels now.
         standing: How the comparison of the bench stands now; None without a bench, or with one system.
+        again: The command that benches with these judgements; empty where it is not known.
     """
 
     qrels: Path
@@ -73,6 +74,7 @@ class MergedJudgements:
     merged: tuple[Merged, ...]
     judgements: int
     standing: Standing | None = None
+    again: str = ""
 
     def count(self, outcome: Outcome) -> int:
         """How many ended so."""
@@ -162,7 +164,7 @@ def merge_judgements(
     with nullcontext() if dry_run else locked(found.qrels_file):
         done = _merge(found, given, on_conflict, dry_run)
     stands = None if stored is None else standing(stored, read_qrels(found.qrels_file))
-    return replace(done, standing=stands)
+    return replace(done, standing=stands, again=same_command(stored, found.folder) if stored else "")
 
 
 def _merge(

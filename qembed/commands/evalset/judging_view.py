@@ -66,6 +66,7 @@ def merged_document(merged: MergedJudgements, *, dry_run: bool) -> dict[str, Any
         "qrels": str(merged.qrels),
         "log": str(merged.log),
         "judgements": merged.judgements,
+        "next": merged.again,
         "standing": merged.standing
         and {
             "system": merged.standing.system,
@@ -119,3 +120,5 @@ def render_merged(merged: MergedJudgements, *, dry_run: bool) -> Iterator[str]:
         yield merged.standing.words
     if not dry_run:
         yield f"Who judged what, and when: {merged.log}"
+        if merged.again:
+            yield f"next: {merged.again}"

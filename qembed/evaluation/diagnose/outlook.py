@@ -41,16 +41,18 @@ _SAME: Final = 1e-9
 LEAST_LEADS: Final = 5
 """With fewer questions on which one system is ahead, nothing is estimated."""
 
-SO_FAR: Final = "So far {new}: better on {better} questions, equal on {equal}, worse on {worse}. "
+SO_FAR: Final = (
+    "So far {new} against {old}: better on {better} questions, equal on {equal}, worse on {worse}. "
+)
 WORDS: Final[dict[State, str]] = {
-    "better": "Decided, whatever the unjudged results are: better than {old} (sign test).",
-    "worse": "Decided, whatever the unjudged results are: worse than {old} (sign test).",
+    "better": "Decided: better, whatever the unjudged results are (sign test).",
+    "worse": "Decided: worse, whatever the unjudged results are (sign test).",
     "impossible": "These {questions} questions cannot tell, whatever the unjudged results are (sign test).",
     "ahead": "That is beyond chance (sign test), but {left} unjudged results could still change it.",
     "behind": "That is beyond chance (sign test), but {left} unjudged results could still change it.",
     "early": "{left} unjudged results can change it; it is too early to say how many of them it takes.",
     "more": "At this rate about {more} more judgements decide it (sign test).",
-    "too few": "At this rate {questions} questions do not decide it (sign test): ask more of them.",
+    "too few": "At this rate {questions} questions do not decide it (sign test): more questions are needed.",
 }
 """State -> what is said after the counts."""
 

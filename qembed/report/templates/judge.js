@@ -91,7 +91,7 @@ class Judge {
       make("details", { id: "so-far" }, make("summary", {}, "So far (knowing it can bias you)"), this.sofar),
       make("details", {}, make("summary", {}, "Queries"), this.queries),
       make("div", { class: "export" }, this.export, clear),
-      make("p", { class: "fine" }, "Bring them back with ", make("code", {}, "qembed evalset merge-judgements EVAL_SET qrels.tsv"), ", then bench and report again."));
+      make("p", { class: "fine" }, "Bring them back with ", make("code", {}, this.data.merge), ", then bench and report again."));
   }
 
   go(at) {

@@ -164,7 +164,7 @@ class TestForPeople:
         assert "6 of 11 queries have an answer" in words
         assert "note: 10 queries have the text of another one" in words
         assert "note: 11 queries are in 1 groups" in words
-        assert "5 queries were judged to have no answer." in words
+        assert "For 5 queries nothing that was judged is relevant" in words
         assert "tells them from the others with an AUC of 1.00" in words
 
 

@@ -101,7 +101,7 @@ def test_the_terminal_says_it_and_what_to_do(partly: Made, tmp_path: Path, run_c
     words = " ".join(ran.out.split())
     assert "8 of 20 queries are not judged: they are in no number" in words
     assert f"qembed evalset merge-judgements {partly.eval_set} qrels.tsv" in re.sub(r"\s+", " ", ran.out)
-    assert "So far vectors + bm25: better on" in words
+    assert "So far vectors + bm25 against vectors: better on" in words
     as_csv = run_cli([*command, "--latency-queries", "0", "--no-store", "--csv", "-q"])
     assert "8 queries are not judged: they are in no number" in as_csv.err
 

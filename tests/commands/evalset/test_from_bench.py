@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from qembed.commands.evalset.judgements import merge_judgements
 from qembed.errors import InputNotFound, UsageError
 from qembed.evaluation.eval_sets.beir import write_queries
 from qembed.evaluation.eval_sets.eval_set import load_eval_set, unjudged_set
+from qembed.report.standing import merge_command, same_command
 from qembed.report.stored import read_bench
 
 ROWS = "query-id\tcorpus-id\tscore\tjudge\tjudged-at\n"
@@ -94,6 +96,28 @@ def test_the_same_command_again_says_how_it_stands_now(stored: Path, tmp_path: P
     assert done.standing[:2] == ("vectors", "baseline")
     assert (done.standing.outlook.state, done.standing.outlook.equal) == ("impossible", 20)
     assert merge_judgements(tmp_path / "mine", [exported(tmp_path, 5)]).standing is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (["--queries", "my questions.txt", "-q"], ["-e", "my set", "-q"]),
+        (["-q", "--queries=my questions.txt"], ["-q", "-e", "my set"]),
+        (["-e", "my set"], ["-e", "my set"]),
+    ],
+)
+def test_the_next_command_is_the_same_bench(stored: Path, before: list[str], after: list[str]) -> None:
+    found = read_bench(stored)
+    found.document["environment"]["command"] = ["qembed", "bench", "new/", *before]
+    assert same_command(found, Path("my set")) == shlex.join(["qembed", "bench", "new/", *after])
+    found.document["environment"]["command"] = ["python", "mine.py"]
+    assert same_command(found, Path("my set")) == ""
+
+
+def test_what_brings_judgements_back(stored: Path, made: Made, tmp_path: Path) -> None:
+    assert merge_command(read_bench(stored)).endswith(f"my_set qrels.tsv --bench {stored}")
+    judged = store_bench(bench(made.embeddings, made.eval_set, made.options(bm25=False)), tmp_path)
+    assert merge_command(read_bench(judged)).endswith(f"merge-judgements {made.eval_set} qrels.tsv")
 
 
 def test_what_a_model_graded_does_not_pass_for_peoples(tmp_path: Path) -> None:
