@@ -91,6 +91,7 @@ def decide(
         ),
         points=points.records,
         model=points.model,
+        weights=points.weights,
         migrate=options.migrate,
         into=options.into,
         alias=options.alias,

@@ -64,6 +64,8 @@ class UploadOptions:
         Raises:
             UsageError: A number is out of range, or two options contradict each other.
         """
+        if self.into is not None and self.migrate != "collection":
+            raise UsageError("--into names the new collection of --migrate collection", remedy="add it")
         if self.migrate == "vector" and (self.prune or self.changed_only):
             raise UsageError(
                 "--migrate vector writes one vector and leaves the points as they are",

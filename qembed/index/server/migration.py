@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 from qembed.errors import UsageError
 from qembed.index.server.alias import name_is_taken
 from qembed.index.server.configuration import Configuration, Difference, differences, does_not_fit
-from qembed.index.server.notes import MADE, MODEL, REPLACES, SHA256, THRESHOLD
+from qembed.index.server.notes import MADE, MODEL, REPLACES, SHA256, THRESHOLD, WEIGHTS
 from qembed.index.server.situation import Found, Situation
 from qembed.shell import shell_line
 
@@ -36,7 +36,8 @@ class Wish:
         collection: Name of a collection, or an alias.
         want: Configuration that the embeddings need; it has one vector.
         points: How many there are.
-        model: Name of their model; None where no manifest says so.
+        model: Id of their model; None where no manifest says so.
+        weights: Hash of its weights; None where no manifest says so.
         migrate: Which way out of a configuration that does not fit; None for none.
         into: Name of the new collection; None for ``NAME-DIMENSIONd``.
         alias: What points to the collection once all checks have passed.
@@ -47,6 +48,7 @@ class Wish:
     want: Configuration
     points: int = 0
     model: str | None = None
+    weights: str | None = None
     migrate: Migrate | None = None
     into: str | None = None
     alias: str | None = None
@@ -101,6 +103,8 @@ class Plan:
         notes: dict[str, str | int] = {MADE: version} if self.create else {}
         if self.wish.model:
             notes[MODEL + self.wish.vector] = self.wish.model
+        if self.wish.weights:
+            notes[WEIGHTS + self.wish.vector] = self.wish.weights
         if self.only_vector:  # all else is about points that another upload sent
             return notes
         if self.replaces is not None:
@@ -195,10 +199,6 @@ def _into_vector(wish: Wish, there: Situation) -> Plan:
             f"the server is {there.version[0]}.{there.version[1]}; one vector can be checked from 1.13 on",
             remedy="--migrate collection, or update the server",
         )
-    if wish.into:
-        raise UsageError(
-            "--into names a new collection, and --migrate vector makes none", remedy="leave one of them out"
-        )
     add = wish.vector not in found.configuration.vectors
     if add and there.version < ADDS_VECTORS:
         raise UsageError(
@@ -213,7 +213,7 @@ def _into_vector(wish: Wish, there: Situation) -> Plan:
     if rows:
         raise does_not_fit(wish.collection, rows, "name another --vector, or --migrate collection")
     remark = (
-        f"applications go on asking for the vectors they use now; they switch by naming the vector "
+        "applications go on asking for the vectors they use now; they switch by naming the vector "
         f"(using={wish.vector!r}), and switch back the same way"
     )
     return Plan(
@@ -239,11 +239,18 @@ def _hold(wish: Wish, found: Found) -> bool:
 
 
 def _other_model(wish: Wish, found: Found) -> tuple[Difference, ...]:
-    """Vectors of two models do not mix, whatever their dimension."""
-    known = found.notes.get(MODEL + wish.vector)
-    if not found.points or wish.model is None or known is None or known == wish.model:
+    """Vectors of two models do not mix, whatever their dimension. The weights decide, else the name."""
+    known, weights = found.notes.get(MODEL + wish.vector), found.notes.get(WEIGHTS + wish.vector)
+    if not found.points or wish.model is None or known is None:
         return ()
-    return (Difference("model", str(known), wish.model),)
+    if weights is None or wish.weights is None:
+        return () if known == wish.model else (Difference("model", str(known), wish.model),)
+    if weights == wish.weights:
+        return ()
+    named = [
+        f"{name} (weights {sha256[:8]})" for name, sha256 in ((known, weights), (wish.model, wish.weights))
+    ]
+    return (Difference("model", *named),)
 
 
 def _unknown_model(wish: Wish, target: str, found: Found) -> tuple[str, ...]:

@@ -5,7 +5,8 @@ before 1.16 keeps no metadata; then it is a file beside the embeddings, if there
 
     made_by              version of the qembed that made it; absent where another tool did
     indexing_threshold   what it was before it was held back; absent once it is restored
-    model.VECTOR         name of the model whose vectors these are; VECTOR is empty for the unnamed one
+    model.VECTOR         id of the model whose vectors these are; VECTOR is empty for the unnamed one
+    weights.VECTOR       hash of its weights: a model may have several names, and a name several weights
     embeddings_sha256    hash of the embeddings that were uploaded last (``manifest.sha256_of``)
     points               how many there were once they had been checked
     replaces             the collection that this one was made to replace
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
 PREFIX = "qembed."
-MADE, THRESHOLD, MODEL = "made_by", "indexing_threshold", "model."
+MADE, THRESHOLD, MODEL, WEIGHTS = "made_by", "indexing_threshold", "model.", "weights."
 SHA256, POINTS, REPLACES, ALIAS = "embeddings_sha256", "points", "replaces", "alias."
 KEEPS_METADATA = (1, 16)
 """First version of a server that keeps metadata with a collection."""

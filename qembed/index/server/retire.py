@@ -71,7 +71,7 @@ def way_back(alias: str, there: Situation, to: str | None = None) -> WayBack:
     """
     now = _pointing(alias, there)
     noted = there.found[now].notes.get(ALIAS + alias)
-    back = to or noted
+    back = there.resolve(to) if to else noted
     if not back:
         why = "pointed to nothing before" if noted == "" else "qembed knows nothing of where it was before"
         raise UsageError(

@@ -338,6 +338,11 @@ class TestAsVector:
         with pytest.raises(UsageError, match="pip install --upgrade qdrant-client"):
             run(options=as_vector)
 
+    def test_a_name_for_nothing(self, as_vector: UploadOptions) -> None:
+        for migrate in (None, "vector"):
+            with pytest.raises(UsageError, match="--into names the new collection"):
+                replace(as_vector, migrate=migrate, into="x")
+
     @pytest.mark.parametrize("option", ["prune", "changed_only"])
     def test_contradicting_options(self, as_vector: UploadOptions, option: str) -> None:
         with pytest.raises(UsageError, match="leave --prune"):

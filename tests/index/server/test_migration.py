@@ -61,6 +61,15 @@ class TestAsNamed:
         assert "another/model" in str(caught.value)
         assert make_plan(WISH, server(docs=replace(theirs, points=0))).target == "docs"
 
+    def test_the_weights_decide_not_the_name(self) -> None:
+        wish = replace(WISH, weights="a" * 64)
+        known = {"model.": "/a/folder", "weights.": "a" * 64}
+        assert make_plan(wish, server(docs=replace(FITS, notes=known))).remarks == ()
+        known = {"model.": WISH.model, "weights.": "b" * 64}
+        with pytest.raises(Mismatch) as caught:
+            make_plan(wish, server(docs=replace(FITS, notes=known)))
+        assert f"{WISH.model} (weights bbbbbbbb)  {WISH.model} (weights aaaaaaaa)" in str(caught.value)
+
     def test_an_unknown_model_is_said(self) -> None:
         (remark,) = make_plan(WISH, server(docs=FITS)).remarks
         assert "which model made the 8,108 vectors" in remark
@@ -200,7 +209,6 @@ class TestIntoVector:
         [
             (WISH, server(), "no collection"),
             (replace(WISH, want=wanted(3584, "cosine")), server(docs=OLD), "needs a name"),
-            (replace(WISH, into="x"), server(docs=OLD), "leave one of them out"),
             (
                 WISH,
                 server(docs=replace(OLD, configuration=Configuration({}, {"code": "idf"}))),
