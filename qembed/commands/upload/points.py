@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from qembed.errors import Mismatch
 from qembed.index import Point
 from qembed.index.payload import point_of
 from qembed.index.server.batches import Encoded, encode
-from qembed.index.server.check import Roll
+from qembed.index.server.check import Roll, corpus_of
 from qembed.index.server.fields import FieldIndex
 from qembed.store import Embeddings, Record, placed_records
 from qembed.store.audit.report import AuditReport
@@ -88,7 +88,8 @@ class Points:
                 raise self._changed(place)
             made = encode(number, point, self.vector, compare=compare(number))
             self.roll.put(number, made.id, made.sha256)
-            self.corpora.add(point.payload.get("collection"))
+            if (name := corpus_of(point.payload)) is not None:
+                self.corpora.add(name)
             if number in self._chosen:
                 self.sample.append((made.id, point))
             yield made
@@ -113,7 +114,7 @@ class Points:
     def _begin(self) -> None:
         self.roll = Roll.of(self.records)
         self.sample: list[tuple[int, Point]] = []
-        self.corpora: set[Any] = set()
+        self.corpora: set[str] = set()
 
     @staticmethod
     def _changed(place: str) -> Mismatch:

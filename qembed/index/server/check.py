@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -182,12 +182,13 @@ def _differs(
 
 
 def vanished(
-    client: QdrantClient, collection: str, roll: Roll, corpora: Iterable[str | None]
+    client: QdrantClient, collection: str, roll: Roll, corpora: Iterable[str]
 ) -> Iterator[tuple[int, str]]:
     """Points that uploads of these corpora left and that are not among the present ones: ids, chunk ids.
 
     A point is theirs if its payload has ``point_sha256``, its id is that of its chunk id, and its
-    ``collection`` is one of ``corpora``. Other points of the collection are nobody's business.
+    ``collection`` is one of ``corpora``. Other points are left alone, also those that name no corpus: nobody
+    could tell whose they are.
     """
     from qembed.corpus import point_id
     from qembed.index.payload import CHUNK_ID, POINT_SHA256
@@ -206,10 +207,16 @@ def vanished(
             payload = point.payload or {}
             chunk_id = payload.get(CHUNK_ID)
             ours = POINT_SHA256 in payload and isinstance(chunk_id, str) and point_id(chunk_id) == point.id
-            if ours and payload.get("collection") in names and not _among(known, int(point.id)):
+            if ours and corpus_of(payload) in names and not _among(known, int(point.id)):
                 yield int(point.id), str(chunk_id)
         if after is None:
             return
+
+
+def corpus_of(payload: Mapping[str, Any]) -> str | None:
+    """The corpus that a payload names; None where it names none."""
+    name = payload.get("collection")
+    return name if isinstance(name, str) else None
 
 
 def _among(known: npt.NDArray[np.uint64], id: int) -> bool:

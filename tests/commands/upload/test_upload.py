@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -140,6 +141,21 @@ class TestPrune:
         result = run(fewer, options=replace(options, prune=True), confirm_prune=lambda names: False)
         assert result.pruned == 0
         assert len(held(stub, "docs")) == 104
+
+    def test_points_that_name_no_corpus_stay(
+        self, run: Upload, stub: QdrantStub, options: UploadOptions, tmp_path: Path
+    ) -> None:
+        """Files of other tools: numbers as ids, ``collection`` something else or absent, no text."""
+        file = tmp_path / "foreign.jsonl"
+        lines = [
+            {"id": n, "embedding": [1, n], "metadata": {"collection": ["a", n]} if n % 2 else {}}
+            for n in range(4)
+        ]
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        run(file)
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines[:2]))
+        assert run(file, options=replace(options, prune=True)).pruned == 0
+        assert len(held(stub, "docs")) == 4
 
     def test_nobody_is_asked_about_nothing(self, run: Upload, options: UploadOptions) -> None:
         def confirm(names: object) -> bool:
