@@ -26,7 +26,7 @@ from qembed.evaluation.systems.diagnosis import ceilings_of, frontier_of, means_
 from qembed.evaluation.systems.gating import check_gates, hold_gates
 from qembed.evaluation.systems.judged import Judged, ask, load_judged
 from qembed.evaluation.systems.judges import judges_of
-from qembed.evaluation.systems.measured import check_grades, parse_measures
+from qembed.evaluation.systems.measured import check_grades, check_settings, parse_measures
 from qembed.evaluation.systems.rows import answerability_of, measure_rows
 from qembed.evaluation.systems.side import Side, SideOptions, open_side
 from qembed.evaluation.systems.system import System, build_systems, headline_pair, system_names
@@ -178,10 +178,10 @@ def _with_quality(result: BenchResult, gates: Sequence[Gate]) -> BenchResult:
 def _check_options(options: BenchOptions) -> None:
     if not options.depths or min(options.depths) < 1:
         raise UsageError("rerank depths are at least 1", remedy="--depth 10,20,50,100")
-    if not options.margin >= 0 or options.resamples < 100 or min(options.latency_queries, options.seed) < 0:
+    check_settings(options)
+    if options.latency_queries < 0:
         raise UsageError(
-            "margin, seed and the number of timed queries are at least 0, resamples at least 100",
-            remedy="leave them out: the defaults are 0.01, 0, 20 and 10,000",
+            "the number of timed queries is at least 0", remedy="leave it out: the defaults time 20"
         )
     if options.baseline is None and (options.baseline_model or options.baseline_query_vectors):
         raise UsageError(

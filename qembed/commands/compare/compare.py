@@ -24,6 +24,7 @@ from qembed.evaluation.systems.measured import (
     DEFAULT_MEASURES,
     Measured,
     check_grades,
+    check_settings,
     measure_runs,
     parse_measures,
 )
@@ -166,6 +167,7 @@ def compare_runs(
     started = perf_counter()
     if len(runs) < 2:
         raise UsageError("one run has nothing to be compared with", remedy="qembed compare RUN_A RUN_B")
+    check_settings(options)
     measures = parse_measures(options.measures)
     names = _names(runs)
     judged = load_judgements(qrels, options.queries)

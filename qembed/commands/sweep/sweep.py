@@ -20,6 +20,7 @@ from qembed.evaluation.retrieve.depth import results_for, retrieve
 from qembed.evaluation.retrieve.ordering import ranked
 from qembed.evaluation.statistics.compare import Comparison, Estimate, compare_family, mean_interval
 from qembed.evaluation.systems.judged import Judged, ask, describe_judged, load_judged
+from qembed.evaluation.systems.measured import check_settings
 from qembed.evaluation.systems.side import SideOptions, describe_side
 from qembed.evaluation.systems.values import frame_of
 from qembed.models import EncoderOptions
@@ -231,8 +232,9 @@ def _check(options: SweepOptions) -> None:
     unknown = [kind for kind in options.kinds if kind not in KINDS]
     if unknown:
         raise UsageError(f"there is no form {unknown[0]!r}", remedy=f"take some of {', '.join(KINDS[1:])}")
-    if options.oversample < 0 or options.margin < 0 or options.resamples < 100:
-        raise UsageError("oversample and margin are at least 0, resamples at least 100")
+    check_settings(options)
+    if options.oversample < 0:
+        raise UsageError("oversample is at least 0", remedy="0 rescores nothing")
 
 
 def _check_dims(dims: Sequence[int], dimension: int) -> None:

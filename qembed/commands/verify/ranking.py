@@ -24,6 +24,7 @@ from qembed.evaluation.measures import Measure, deciding_measure, evaluate
 from qembed.evaluation.retrieve.ordering import ranked
 from qembed.evaluation.statistics.compare import Comparison, Estimate, compare, mean_interval, sentence
 from qembed.evaluation.systems.judged import Judged, ask, load_judged
+from qembed.evaluation.systems.measured import check_settings
 from qembed.evaluation.systems.side import SideOptions
 from qembed.index.protocol import SCORE_DECIMALS, Similarity
 from qembed.models import EncoderOptions, Precision
@@ -170,8 +171,7 @@ def prepare(options: RankingOptions) -> tuple[EvalSet, Measure]:
             f"{options.candidates} candidates are too few for {measure}: nothing could come in or drop out",
             remedy=f"--candidates {least} or more; 50 by default",
         )
-    if options.margin < 0 or options.resamples < 100 or options.seed < 0:
-        raise UsageError("margin and seed are at least 0, resamples at least 100")
+    check_settings(options)
     return load_judged(options.eval_set, options.split), measure
 
 

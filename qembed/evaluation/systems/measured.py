@@ -80,6 +80,19 @@ def parse_measures(texts: Iterable[str]) -> tuple[Measure, ...]:
     return measures
 
 
+def check_settings(settings: Settings) -> None:
+    """Margin, resamples and seed are such that there can be a verdict.
+
+    Raises:
+        UsageError: One is too small, or the margin is not a number.
+    """
+    if not settings.margin >= 0 or settings.resamples < 100 or settings.seed < 0:
+        raise UsageError(
+            "margin and seed are at least 0, resamples at least 100",
+            remedy="leave them out: the defaults are 0.01, 0 and 10,000",
+        )
+
+
 def check_grades(qrels: Qrels, measure: Measure, where: Path) -> None:
     """The measure that decides has a value for at least one query.
 

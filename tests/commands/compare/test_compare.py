@@ -112,6 +112,9 @@ def test_what_cannot_be_compared(folder: Path) -> None:
     (folder / "zero.txt").write_text("q0 0 d0 0")
     with pytest.raises(UsageError, match="no item has a grade of 1 or more"):
         compare_runs([good, folder / "bad.json"], folder / "zero.txt")
+    for wrong in ({"margin": -0.1}, {"margin": float("nan")}, {"resamples": 99}, {"seed": -1}):
+        with pytest.raises(UsageError, match="at least 0, resamples at least 100"):
+            compare_runs([good, folder / "bad.json"], qrels, CompareOptions(**wrong))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="judged@k cannot"):
         compare_runs([good, folder / "bad.json"], qrels, CompareOptions(measures=("judged@10",)))
 
