@@ -228,6 +228,20 @@ def test_a_query_on_a_phone(visit: Visit) -> None:
         assert page.value("document.querySelector('#list > li').offsetHeight") < 2000
 
 
+def test_a_long_id_makes_no_page_wider(browser: Browser, full: StoredBench, tmp_path: Path) -> None:
+    """Wherever it stands in an open query: in a list, or among what neither list has."""
+    units = "[...document.querySelectorAll('#list .panel .unit')]"
+    path = tmp_path / "cut.html"
+    path.write_text(bench_page(full, limit_bytes=1), encoding="utf-8")  # ten results per list
+    with browser.open(path, width=390) as page:
+        show(page, full, "bm25", "vectors > bad")
+        page.value(f"{ROWS}.forEach(row => row.click())")
+        assert page.value(f"{units}.filter(unit => unit.closest('.hit')).length") > 0
+        assert page.value(f"{units}.filter(unit => !unit.closest('.hit')).length") > 0
+        page.value(f"{units}.forEach(unit => {{ unit.textContent = 'long'.repeat(100) }})")
+        assert page.value("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_letters_that_turn_the_direction_stay_in_their_place(visit: Visit) -> None:
     isolated = """[...document.querySelectorAll('#list .unit, #list .title, #list .words')]
         .map(part => getComputedStyle(part).unicodeBidi)"""
