@@ -80,7 +80,7 @@ def judge_plan(bench: Path, output: Path, *, limit: int | None = None, checks: i
     Args:
         bench: A stored bench, or a folder of reports, of which the newest is taken.
         output: The file of grades; what it has is not asked again.
-        limit: At most so many results; all when None.
+        limit: At most so many results, with those that the file has already; all when None.
         checks: At most so many results that people have judged, drawn at random, once and for all.
 
     Raises:
@@ -99,7 +99,7 @@ def judge_plan(bench: Path, output: Path, *, limit: int | None = None, checks: i
     if not unjudged and not known:
         raise UsageError("every result among the first ten is judged", where=str(stored.folder))
     drawn = sorted(judged, key=lambda pair: sha256("\t".join(pair[:2]).encode()).digest())[:checks]
-    pairs = tuple([pair for pair in (*drawn, *unjudged) if pair[:2] not in known][:limit])
+    pairs = tuple(pair for pair in [*drawn, *unjudged][:limit] if pair[:2] not in known)
     return JudgePlan(
         pairs,
         sum(pair in drawn for pair in pairs),

@@ -82,6 +82,8 @@ def test_it_fails_in_the_middle_and_resumes(stored: Path, run_cli: Run, tmp_path
     entries = read_judgements(output)
     assert ran.code == 0, ran.err
     assert len(entries) == len({(entry.query_id, entry.item_id) for entry in entries}) == len(judge.asked)
+    few = run_cli(command(stored, output, FakeJudge(url="http://127.0.0.1:1"), "--limit", "12"))
+    assert (few.code, "0 results to grade" in few.err) == (0, True), "12 of them are graded already"
     again = run_cli(command(stored, output, FakeJudge(url="http://127.0.0.1:1")))
     assert again.code == 0
     assert "0 results to grade" in again.err
