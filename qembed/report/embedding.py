@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,24 @@ class Embedding:
     tables: list[Table]
     command: list[str] | None
     manifest: dict[str, Any] | None
+
+
+def told_apart(embeddings: Sequence[Embedding]) -> list[Embedding]:
+    """Several runs, of one collection perhaps: their headings and tables say which of them it is."""
+    if len(embeddings) < 2:
+        return list(embeddings)
+    found = []
+    for number_of, one in enumerate(embeddings, start=1):
+        which = f"{one.title}, {number_of} of {len(embeddings)}"
+        charts = [
+            replace(
+                chart, table=chart.table and replace(chart.table, caption=f"{chart.table.caption}: {which}")
+            )
+            for chart in one.charts
+        ]
+        tables = [replace(table, caption=f"{table.caption}: {which}") for table in one.tables]
+        found.append(replace(one, title=which, charts=charts, tables=tables))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from qembed import __version__
 from qembed.report import asked, first, glossary, pictures, tables, unjudged, verdicts
 from qembed.report.charts import bench_charts
-from qembed.report.embedding import Checked, Embedding
+from qembed.report.embedding import Checked, Embedding, told_apart
 from qembed.report.explorer import STEPS, Limits, explorer_data, packed
 from qembed.report.provenance import provenance_table, repeat_commands
 from qembed.report.stored import StoredBench
@@ -50,7 +50,7 @@ def bench_page(
         "created": bench.document["created"][:10],
         "eval_set": bench.document["eval_set"],
         "charts": charts,
-        "embeddings": embeddings,
+        "embeddings": told_apart(embeddings),
         "checked": checked,
         "steps": repeat_commands(bench, list(embeddings)),
         "provenance": provenance_table(bench, list(embeddings)),

@@ -10,10 +10,13 @@ import pytest
 from drawn import marks
 from hypothesis import given
 from hypothesis import strategies as st
+from markupsafe import Markup
 
 from qembed.errors import InputNotFound, Mismatch
 from qembed.report import embedding
-from qembed.report.embedding import read_checked, read_embedding
+from qembed.report.chart import Chart
+from qembed.report.embedding import Embedding, read_checked, read_embedding, told_apart
+from qembed.report.tables import Table
 from qembed.store.summary import EncodingWork, SubdirectoryStats, build_summary
 
 
@@ -175,3 +178,15 @@ def test_something_else(tmp_path: Path) -> None:
     path.write_text("[]")
     with pytest.raises(Mismatch, match="not a JSON object"):
         read_checked(path)
+
+
+def test_two_runs_of_one_collection_are_told_apart() -> None:
+    """Regions of a page have names of their own, also where both embeddings are of one collection."""
+    chart = Chart("t", "Speed", "", Markup(""), (), Table("Tokens", [], []))
+    one = Embedding("books", [], [chart], [Table("Devices", [], [])], None, None)
+    assert told_apart([one]) == [one]
+    found = told_apart([one, one])
+    assert [each.title for each in found] == ["books, 1 of 2", "books, 2 of 2"]
+    tables = [table for each in found for table in (*each.tables, *(c.table for c in each.charts))]
+    captions = [table.caption for table in tables if table]
+    assert len(set(captions)) == 4

@@ -22,7 +22,11 @@ from qembed.terminal.options import JSON
     show_default=True,
     help="File of grades; a result that it has is not asked again.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many results in all, the most decisive first; resuming does not add to them.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help="At most so many results in all, the most decisive first; resuming does not add to them.",
+)
 @click.option(
     "--check",
     "checks",

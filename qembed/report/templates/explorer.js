@@ -115,6 +115,7 @@ class Explorer {
     this.grades = data.queries.map((query) => new Map(query.judged));
     this.ranks = data.queries.map((query) => new Map(query.ranks.map(([unit, ...ranks]) => [unit, ranks])));
     this.answered = data.queries.map((query) => !data.judged || query.waiting || query.judged.some(([, grade]) => grade > 0));
+    if (!data.queries.some((query) => query.waiting)) this.FILTERS = this.FILTERS.filter(([name]) => name !== "waiting");
     this.#controls();
     this.root.hidden = false;
     this.show();
@@ -144,7 +145,7 @@ class Explorer {
     ["same", "Unchanged", (at) => this.change(at) !== null && Math.abs(this.change(at)) <= 1e-9],
     ["unjudged", "Unjudged on top", (at) => [this.left, this.right].some((system) => this.top(at, system).slice(0, 3).some(([unit]) => !this.grades[at].has(unit)))],
     ["none", "Nothing relevant found", (at) => this.answered[at] && !this.data.queries[at].waiting && !this.top(at, this.right).some(([unit]) => this.grades[at].get(unit) > 0)],
-    ["unanswerable", "No answer exists", (at) => !this.answered[at]],
+    ["unanswerable", "Nothing relevant known", (at) => !this.answered[at]],
     ["waiting", "Not judged yet", (at) => this.data.queries[at].waiting],
   ];
 
@@ -212,7 +213,7 @@ class Explorer {
     const button = make("button", { type: "button", class: "row", "aria-expanded": "false", "aria-controls": `query-${at}`, "data-at": at },
       make("span", { class: "words", dir: "auto" }, query.text || query.id),
       make("span", { class: "change" }, make("span", { class: `mark ${sign === "▲" ? "good" : "bad"}`, "aria-hidden": "true" }, sign), make("span", { class: "hidden" }, word), ` ${numbers}`),
-      make("small", {}, [query.text ? query.id : "", this.answered[at] ? "" : "nothing answers it"].filter(Boolean).join(" · ")));
+      make("small", {}, [query.text ? query.id : "", this.answered[at] ? "" : "nothing relevant is known"].filter(Boolean).join(" · ")));
     button.addEventListener("click", () => this.toggle(button, panel, at));
     if (this.opened.has(at)) this.#set(button, panel, at, true);
     return make("li", {}, make("h3", {}, button), panel);
