@@ -115,8 +115,7 @@ def _looking(
 ) -> Iterator[tuple[QdrantClient, Situation]]:
     """A client, and what the server has of these names."""
     address = Address.of(url, alias)
-    beside = notes_file(find_embeddings(embeddings).path) if embeddings else None
+    file = notes_file(find_embeddings(embeddings).path if embeddings else None)
     with server_of(address, options, api_key=api_key, ask_key=ask_key, progress=progress) as server:
         client, version, _ = server
-        file = None if keeps_metadata(client, version) else beside
-        yield client, look(client, address.url, names, file)
+        yield client, look(client, address.url, names, None if keeps_metadata(client, version) else file)

@@ -1,7 +1,7 @@
 """What qembed remembers of a collection, as keys ``qembed.*`` of the collection's own metadata.
 
 There it survives this machine, so that another one can restore the indexing or roll an alias back. A server
-before 1.16 keeps no metadata; then it is a file beside the embeddings, if there are embeddings.
+before 1.16 keeps no metadata; then it is a file beside the embeddings, or in the user's cache.
 
     made_by              version of the qembed that made it; absent where another tool did
     indexing_threshold   what it was before it was held back; absent once it is restored
@@ -15,6 +15,7 @@ before 1.16 keeps no metadata; then it is a file beside the embeddings, if there
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from inspect import signature
@@ -24,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from qembed.errors import Mismatch
-from qembed.store import locked, write_json
+from qembed.store import explained, locked, write_json
+from qembed.user_cache import user_cache
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -71,6 +73,8 @@ class Notes:
         if self.on_server:  # which merges them into what it has, and takes null as a removal
             self.client.update_collection(self.collection, metadata=prefixed(changes))
         elif self.file is not None:
+            with explained(self.file):
+                self.file.parent.mkdir(parents=True, exist_ok=True)
             with locked(self.file):
                 document = self._in_file()
                 kept = {**(document.get(self._name) or {}), **changes}
@@ -98,9 +102,15 @@ def keeps_metadata(client: QdrantClient, version: tuple[int, int]) -> bool:
     return version >= KEEPS_METADATA and "metadata" in signature(client.update_collection).parameters
 
 
-def notes_file(embeddings: Path) -> Path:
-    """The file of notes beside a file of embeddings."""
-    return embeddings.parent / ".qembed-collections.json"
+def notes_file(embeddings: Path | None) -> Path:
+    """The file of notes: beside the embeddings, or in the user's cache where those cannot be written to.
+
+    Args:
+        embeddings: A file of them; None where nobody named any.
+    """
+    if embeddings is not None and os.access(embeddings.parent, os.W_OK):
+        return embeddings.parent / ".qembed-collections.json"
+    return user_cache() / "uploads" / "collections.json"
 
 
 def prefixed(changes: Mapping[str, Any]) -> dict[str, Any]:

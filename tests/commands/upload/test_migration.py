@@ -422,6 +422,21 @@ class TestOlderServers:
         assert drop_old_collection("docs", url=stub.url, embeddings=out, confirm=lambda _: True)
         assert names(client) == {"docs-4d"}
 
+    def test_embeddings_in_a_folder_that_cannot_be_written(
+        self,
+        run: Upload,
+        stub: QdrantStub,
+        old: Path,
+        out: Path,
+        beside: UploadOptions,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        writable = os.access
+        monkeypatch.setattr(os, "access", lambda path, mode: path != out and writable(path, mode))
+        run(options=beside)
+        assert [file.name for file in out.iterdir()] == ["c_embeddings.jsonl"]
+        assert roll_back_alias("docs", url=stub.url).back == "docs-3d"
+
 
 def kill_at(stub: QdrantStub, write: int, *arguments: str) -> None:
     """Run ``qembed upload`` and kill it as a write of points arrives."""
