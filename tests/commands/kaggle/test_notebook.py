@@ -6,14 +6,17 @@ import ast
 import contextlib
 import io
 import json
+import os
 import re
+import shlex
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from qdrant_stub import qdrant_stub
 
 from qembed.commands.kaggle.notebook import NotebookOptions, notebook
-from qembed.corpus import point_id
 from qembed.errors import UsageError
 
 
@@ -121,28 +124,37 @@ def test_without_internet() -> None:
     assert "find_model" not in code(notebook(NotebookOptions()))["find-the-chunks"]
 
 
-def test_what_to_do_next_is_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last cell prints lines to copy; they must run, against a client as it is."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "eco_embedding_summary.json").write_text('{"vector_dimension": 3}')
-    row = {
-        "id": "eco:a:b.md:chunk:0",
-        "text": "t",
-        "embedding": [0.0, 0.6, 0.8],
-        "metadata": {"source": "b.md"},
-    }
-    (tmp_path / "eco_embeddings.jsonl").write_text(json.dumps(row) + "\n")
+def test_what_to_do_next_can_be_pasted(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    write_chunks: Callable[..., Path],
+    tiny: Path,
+    run_cli: Callable[[Sequence[str]], Any],
+) -> None:
+    """The last cell prints lines to copy; they must run, against a server as it is."""
+    write_chunks(tmp_path / "my chunks", {"docs/intro": ["a vector and a point", "search the index"]})
+    line = ["embed", str(tmp_path / "my chunks"), "-o", str(tmp_path / "vectors"), "--model", str(tiny)]
+    assert run_cli([*line, "-q"]).code == 0
+    monkeypatch.chdir(tmp_path / "vectors")
+    monkeypatch.setenv("QUESTION", "what's a $point?")
+    monkeypatch.setenv("QEMBED_CACHE", str(tmp_path / "cache"))
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown):
-        exec(code(notebook(NotebookOptions()))["what-to-do-next"], {"Path": Path})
-    import qdrant_client
-
-    client = qdrant_client.QdrantClient(":memory:")
-    monkeypatch.setattr(qdrant_client, "QdrantClient", lambda url: client)
-    exec(shown.getvalue(), {})
-    (point,) = client.retrieve("eco", [point_id(row["id"])], with_vectors=True)
-    assert point.vector == pytest.approx([0.0, 0.6, 0.8])
-    assert point.payload == {"id": row["id"], "text": "t", "source": "b.md"}
+        exec(code(notebook(NotebookOptions()))["what-to-do-next"], {"Path": Path, "os": os})
+    fetch, *lines = map(shlex.split, shown.getvalue().splitlines())
+    assert fetch[:3] == ["kaggle", "kernels", "output"]
+    assert [words[:2] for words in lines] == [["qembed", each] for each in ("audit", "upload", "search")]
+    assert lines[2][3] == "what's a $point?"
+    monkeypatch.chdir(tmp_path)
+    with qdrant_stub() as stub:
+        there = {"http://localhost:6333": stub.url, "localhost": stub.url.removeprefix("http://")}
+        for program, *words in lines:
+            for name, address in there.items():
+                words = [word.replace(name, address) if name in word else word for word in words]
+            ran = run_cli(words)
+            assert (program, ran.code) == ("qembed", 0), ran.err
+        assert stub.db.count("my chunks").count == 2
+    assert ":chunk:0" in ran.out
 
 
 @pytest.mark.parametrize(("device", "gpu"), [("auto", True), ("cuda:0,cuda:1", True), ("cpu*2", False)])
