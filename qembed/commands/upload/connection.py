@@ -65,10 +65,21 @@ def server_of(
         QembedError: As ``explained`` tells of what goes wrong meanwhile.
     """
     retries = Retries(progress)
+
+    def ask() -> str:
+        assert ask_key is not None
+        progress.close()  # nothing is drawn while the user types
+        return ask_key()
+
     try:
         progress.phase("connecting")
         client, version = open_server(
-            address, options, retries, api_key=api_key, ask_key=ask_key, note=progress.note
+            address,
+            options,
+            retries,
+            api_key=api_key,
+            ask_key=ask if ask_key else None,
+            note=progress.note,
         )
         with closing(client), explained(address, client):
             yield client, version, retries

@@ -116,7 +116,9 @@ def _facts(result: UploadResult) -> Iterator[tuple[str, str]]:
         sent += f" in {duration(result.seconds_sending)} ({rate}, {file_size(result.bytes_sent)})"
     yield "sent", sent
     if result.unchanged:
-        resumed = f", {quantity(result.resumed)} of them by an interrupted upload" if result.resumed else ""
+        resumed = (
+            f", {quantity(result.resumed)} of them sent by an interrupted upload" if result.resumed else ""
+        )
         yield "unchanged", f"{quantity(result.unchanged)} were there already{resumed}"
     if result.retried or result.halved:
         halved = f", {quantity(result.halved)} batches halved" if result.halved else ""
