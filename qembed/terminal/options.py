@@ -23,6 +23,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int16", "int8", "nf4")
 """``qembed.models.PRECISIONS``, without importing torch."""
 
+REPORTS = Path("reports")
+"""Where comparisons are stored and reports are looked for."""
+
 Form: TypeAlias = Literal["json", "csv", "md"]
 """Output formats for programs; None is a table for people."""
 
@@ -213,16 +216,23 @@ def output_options(function: Function) -> Function:
 
 
 def store_options(function: Function) -> Function:
-    """Add the options that say where a comparison is stored: ``reports``, ``name`` and ``no_store``."""
+    """Add ``--reports``, ``--name`` and ``--no-store``; the command gets ``reports``, None for nothing, and
+    ``name``.
+    """
+
+    @wraps(function)
+    def with_store(*args: Any, reports: Path | None, name: str | None, no_store: bool, **kwargs: Any) -> Any:
+        if no_store and (reports or name):
+            raise click.UsageError(f"--no-store writes nothing: leave {'--name' if name else '-o'} out")
+        return function(*args, reports=None if no_store else reports or REPORTS, name=name, **kwargs)
+
     return compose(
-        function,
+        cast("Function", with_store),
         click.option(
             "-o",
             "--reports",
             type=click.Path(path_type=Path, file_okay=False),
-            default=Path("reports"),
-            show_default=True,
-            help="Folder for a new NNNN_NAME with all results.",
+            help=f"Folder for a new NNNN_NAME with all results.  [default: {REPORTS}]",
         ),
         click.option("--name", help="Name of the new folder.  [default: the eval set's name]"),
         click.option("--no-store", is_flag=True, help="Only print; write nothing."),

@@ -153,9 +153,8 @@ def command(
     embeddings: Path | str,
     eval_set: Path | None,
     queries: Path | None,
-    reports: Path,
+    reports: Path | None,
     name: str | None,
-    no_store: bool,
     quiet: bool,
     form: Form | None,
     **choices: Any,
@@ -197,7 +196,7 @@ def command(
         _refuse_judged_options(ctx)
         chosen = unjudged_set(queries)
     progress = make_progress(quiet=quiet)
-    if _bench(embeddings, chosen, None if no_store else reports, name, progress, form=form, **choices):
+    if _bench(embeddings, chosen, reports, name, progress, form=form, **choices):
         ctx.exit(3)
 
 

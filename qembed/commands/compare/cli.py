@@ -58,9 +58,8 @@ def command(
     runs: tuple[Path, ...],
     qrels: Path,
     measures: tuple[str, ...],
-    reports: Path,
+    reports: Path | None,
     name: str | None,
-    no_store: bool,
     quiet: bool,
     form: Form | None,
     **choices: Any,
@@ -92,7 +91,7 @@ def command(
     found = compare_runs(runs, qrels, options, progress=make_progress(quiet=quiet))
     folder = None
     try:
-        if not no_store:
+        if reports is not None:
             with explained(reports):
                 folder = store_comparison(found, reports, name)
     finally:  # a full disk does not take the numbers away

@@ -244,6 +244,10 @@ def _texts(
     """Texts of the results that are shown, and of results with the id of their query."""
     corpus = options.corpus or judged.corpus
     if corpus is None:
+        if options.collection is not None:
+            raise UsageError(
+                "a collection name, and no corpus whose chunks have it", remedy="--corpus CHUNKS"
+            )
         return {}
     shown = {item for run in runs for scores in run.values() for item in ranked(scores)[: SHOWN + 1]}
     wanted = frozenset(shown | {query for run in runs for query in run if query in run[query]})

@@ -8,10 +8,9 @@ from typing import Literal
 
 import click
 
-from qembed.terminal.options import AdvancedCommand
+from qembed.terminal.options import REPORTS, AdvancedCommand
 from qembed.terminal.output import put, say
 
-REPORTS = Path("reports")
 PATH = click.Path(path_type=Path)
 
 

@@ -172,6 +172,21 @@ def test_ties_on_top_are_pointed_out(folder: Path, run_cli: Run) -> None:
     assert "tied: 40 queries have equal scores on top" in " ".join(ran.out.split())
 
 
+def test_no_option_is_ignored(folder: Path, run_cli: Run) -> None:
+    command = [
+        "compare",
+        folder / "bad.json",
+        folder / "good.trec",
+        "--qrels",
+        folder / "qrels.txt",
+        "--no-store",
+    ]
+    for more in (["--name", "x"], ["-o", folder / "reports"], ["--collection", "x"]):
+        ran = run_cli([*command, *more])
+        assert (ran.code, ran.out) == (2, ""), more
+    assert not (folder / "reports").exists()
+
+
 class TestFewQueries:
     def test_what_twenty_queries_could_have_shown_is_said_as_in_a_bench(
         self, folder: Path, run_cli: Run
