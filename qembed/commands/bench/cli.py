@@ -90,7 +90,7 @@ class Depths(click.ParamType[tuple[int, ...]]):
     default="auto",
     show_default=True,
     help="Where vectors are searched: in-memory Qdrant, Qdrant's engine in this process, or a matrix "
-    "product.",
+    "product. auto asks a collection's own server.",
 )
 @click.option(
     "--hnsw",

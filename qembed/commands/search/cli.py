@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     default="auto",
     show_default=True,
     help="Where the vectors are searched: in-memory Qdrant, embedded Qdrant (edge) or a matrix (exact). "
-    "auto decides by their number.",
+    "auto decides by their number, and asks a collection's own server.",
 )
 @click.option("--full", is_flag=True, help="Print whole chunks instead of snippets.")
 @key_options

@@ -11,12 +11,13 @@ a sample of the points is still the same.
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -38,6 +39,7 @@ _SCHEMA = "qembed.scroll/1"
 _PAGE_BYTES = 2_000_000
 _FIRST_POINTS, _MOST_POINTS = 64, 1000
 """Per page: of the first one, whose size nobody knows yet, and of any other."""
+_PAGES_A_COLLECTION = 16
 _SAMPLE = 64
 _KEPT_SECONDS = 24 * 3600.0
 
@@ -63,7 +65,7 @@ class _Page:
 def local_copy(served: Served, keys: Keys = USUAL, progress: Progress = Progress()) -> Iterator[Embeddings]:
     """Read a whole collection; the copy is removed when the context ends.
 
-    Memory: one page, some 2 MB as JSON. What is interrupted is resumed by the next call.
+    Memory: 16 pages at most, of some 2 MB as JSON. What is interrupted is resumed by the next call.
 
     Args:
         served: The collection.
@@ -124,13 +126,15 @@ def _read(served: Served, folder: Path, progress: Progress) -> Path:
     with points.open("r+b") as copy, pages.open("ab") as journal:
         copy.seek(done.bytes)
         copy.truncate()
-        while True:
+        for number in count(1):
             done = _next_page(served, copy, done, progress)
             copy.flush()
             journal.write(_line(asdict(done)))
             journal.flush()
             if done.next is None:
                 break
+            if number % _PAGES_A_COLLECTION == 0:
+                gc.collect()  # responses hold themselves in circles, and are few enough to be left for long
     _tell(served, done, progress)
     return points
 
