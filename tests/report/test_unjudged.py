@@ -100,7 +100,7 @@ def test_judged_in_a_browser_and_merged(browser: Browser, made: Made, tmp_path: 
         page.value("document.querySelector('#list .row').click()")
         page.value("document.getElementById('card').focus()")
         so_far = "document.querySelector('#so-far p').textContent"
-        assert "better on 0 questions, equal on 20, worse on 0. " in page.value(so_far)
+        assert "better on 0 questions, worse on 0, equal so far on 20. " in page.value(so_far)
         for at in range(JUDGED):
             page.press("02"[at % 2])
         said = page.value(so_far)

@@ -111,7 +111,7 @@ def _basis(result: BenchResult) -> Iterator[RenderableType]:
     pool = f", pooled to depth {card.pool_depth}" if card.pool_depth else ""
     yield Text.assemble(
         (card.name, "bold"),
-        f": {quantity(sum(answered))} of {quantity(len(answered))} queries have an answer; "
+        f": {quantity(sum(answered))} of {quantity(len(answered))} judged queries have a relevant result; "
         f"{card.level}s are judged{pool}",
     )
     yield from waiting(result)

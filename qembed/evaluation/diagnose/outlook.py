@@ -42,7 +42,7 @@ LEAST_LEADS: Final = 5
 """With fewer questions on which one system is ahead, nothing is estimated."""
 
 SO_FAR: Final = (
-    "So far {new} against {old}: better on {better} questions, equal on {equal}, worse on {worse}. "
+    "So far {new} against {old}: better on {better} questions, worse on {worse}, equal so far on {equal}. "
 )
 WORDS: Final[dict[State, str]] = {
     "better": "Decided: better, whatever the unjudged results are (sign test).",
@@ -50,7 +50,7 @@ WORDS: Final[dict[State, str]] = {
     "impossible": "These {questions} questions cannot tell, whatever the unjudged results are (sign test).",
     "ahead": "That is beyond chance (sign test), but {left} unjudged results could still change it.",
     "behind": "That is beyond chance (sign test), but {left} unjudged results could still change it.",
-    "early": "{left} unjudged results can change it; it is too early to say how many of them it takes.",
+    "early": "{left} unjudged results can change that; it is too early to say how many of them it takes.",
     "more": "At this rate about {more} more judgements decide it (sign test).",
     "too few": "At this rate {questions} questions do not decide it (sign test): more questions are needed.",
 }

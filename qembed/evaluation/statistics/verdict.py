@@ -125,7 +125,7 @@ def brief(comparison: Comparison, doubt: str = "") -> str:
     if words == "equivalent":
         words += f" within {comparison.margin:g}"
     if comparison.small:
-        words += f"; only {comparison.n} queries"
+        words += f"; only {comparison.n} quer{'y' if comparison.n == 1 else 'ies'}"
     if doubt:
         words += f" {doubt}"
     if comparison.queries_needed is not None:

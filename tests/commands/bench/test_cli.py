@@ -161,7 +161,7 @@ class TestForPeople:
         rows = [*(f"q{n} c:{n} 1" for n in range(6)), *(f"u{n} c:0 0" for n in range(5))]
         ran = run_cli(arguments(make(tmp_path, items, queries, rows), "--no-store"))
         words = " ".join(ran.out.split())
-        assert "6 of 11 queries have an answer" in words
+        assert "6 of 11 judged queries have a relevant result" in words
         assert "note: 10 queries have the text of another one" in words
         assert "note: 11 queries are in 1 groups" in words
         assert "For 5 queries nothing that was judged is relevant" in words

@@ -95,7 +95,7 @@ def test_about_so_many_more() -> None:
 def test_words_have_the_names_and_the_numbers() -> None:
     found = of(*[question(-1, 1, 2)] * 9, *[question(-2, -1, 1)] * 3, *[OPEN] * 10, given_=24, left=1100)
     words = found.words("new", "old")
-    assert words.startswith("So far new against old: better on 9 questions, equal on 10, worse on 3. ")
+    assert words.startswith("So far new against old: better on 9 questions, worse on 3, equal so far on 10. ")
     assert f"about {found.more} more judgements" in words
     for state in WORDS:
         assert "{" not in Outlook(state, 1, 2, 3, 4, 1100, 5).words("new", "old")
