@@ -254,7 +254,7 @@ def _texts(
     texts = texts_of(Path(corpus), wanted, CorpusOptions(collection=options.collection), progress=progress)
     if not texts and options.corpus is not None:
         raise Mismatch(
-            f"the corpus has none of the results, {min(wanted)!r} for one",
+            f"the corpus has no text of any result, {min(wanted)!r} for one",
             where=str(corpus),
             remedy="give the corpus that was searched; the ids of chunks begin with the collection's name, "
             "see --collection",

@@ -264,7 +264,7 @@ class TestTexts:
     def test_texts_that_do_not_fit(self, judged: Path) -> None:
         runs = [judged / "a.json", judged / "b.json"]
         (judged / "other.jsonl").write_text('{"_id": "x", "text": "y"}\n')
-        with pytest.raises(Mismatch, match="the corpus has none of the results"):
+        with pytest.raises(Mismatch, match="the corpus has no text of any result"):
             compare_runs(runs, judged, CompareOptions(corpus=judged / "other.jsonl"))
         with pytest.raises(Mismatch, match="none of the queries is judged: the first is 'x'"):
             compare_runs(runs, judged, CompareOptions(queries=judged / "other.jsonl"))
