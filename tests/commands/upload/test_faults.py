@@ -88,6 +88,14 @@ class TestPassing:
         run()
         assert sorted(map(int, waits)) == [3, 7]
 
+    def test_an_answer_that_comes_too_late(
+        self, run: Upload, stub: QdrantStub, out: Path, options: UploadOptions
+    ) -> None:
+        """The batch is applied after it was sent a second time."""
+        stub.fault("slow:1.3", number=3)
+        assert run(options=replace(options, timeout_seconds=1)).retried == 1
+        assert_holds(stub, "docs", out)
+
     def test_a_server_that_restarts(
         self, out: Path, options: UploadOptions, run: Upload, stub: QdrantStub
     ) -> None:
