@@ -47,12 +47,14 @@ class Embeddings:
         parts: The file, or all its shards in order; of npy, the arrays.
         keys: What the user says about the keys of its records.
         origin: The address of the collection that this is a copy of; empty where it is no copy.
+        left_out: Points of that collection that lack the vector, and so are not in the copy.
     """
 
     format: ReadFormat
     parts: tuple[Path, ...]
     keys: Keys = USUAL
     origin: str = ""
+    left_out: int = 0
 
     @property
     def name(self) -> str:

@@ -31,7 +31,7 @@ def recognise(embeddings: Embeddings) -> str:
                 first.reason, where=str(embeddings.path), remedy=f"{embeddings.path}#NAME takes one of them"
             )
         return ""
-    if first is None or (embeddings.format in ("jsonl", "npy") and _usual(first)):
+    if first is None or (embeddings.format != "json" and _usual(first)):
         return ""
     what = "points of a collection" if embeddings.origin else _FORMS[embeddings.format]
     return f"{what}: {keys_of(first)}"

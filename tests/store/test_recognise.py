@@ -5,11 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 
 from qembed.errors import InputNotFound, UsageError
-from qembed.store import USUAL, BadLine, Keys, Record, find_embeddings, read_records
+from qembed.store import (
+    FORMATS,
+    USUAL,
+    BadLine,
+    Format,
+    Keys,
+    Record,
+    find_embeddings,
+    open_writer,
+    read_records,
+)
 from qembed.store.recognise import keys_of, recognise
 
 UUID = "0b21a7a4-3a3d-4b8c-9a55-0d8f2a3f6c11"
@@ -119,9 +130,12 @@ class TestNamedVectors:
             find_embeddings(tmp_path / "absent.json#dense")
 
 
-def test_what_qembed_writes_needs_no_sentence(tmp_path: Path) -> None:
-    one(tmp_path, {"id": "a", "text": "t", "embedding": [1], "metadata": {}})
-    assert recognise(find_embeddings(tmp_path / "x.jsonl")) == ""
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_qembed_writes_needs_no_sentence(tmp_path: Path, format: Format) -> None:
+    with open_writer(format, tmp_path, "c", dimension=1, records=1) as writer:
+        writer.add(["a"], ["t"], np.ones((1, 1), np.float32), [{"n": 1}])
+        writer.close()
+    assert recognise(find_embeddings(tmp_path)) == ""
 
 
 def test_a_snapshot_is_refused_with_what_to_do(tmp_path: Path) -> None:

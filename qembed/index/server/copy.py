@@ -42,6 +42,7 @@ _FIRST_POINTS, _MOST_POINTS = 64, 1000
 _PAGES_A_COLLECTION = 16
 _SAMPLE = 64
 _KEPT_SECONDS = 24 * 3600.0
+_PAGES = "pages.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def local_copy(served: Served, keys: Keys = USUAL, progress: Progress = Progress
     """
     with _own_folder(served) as folder:
         try:
-            points = _read(served, folder, progress)
+            points, left_out = _read(served, folder, progress)
         except OSError as error:
             raise QembedError(
                 f"the copy of the collection cannot be written: {error.strerror or error}",
@@ -86,7 +87,8 @@ def local_copy(served: Served, keys: Keys = USUAL, progress: Progress = Progress
                 remedy=f"make room, or name another folder with {VARIABLE}",
             ) from error
         try:
-            yield Embeddings("jsonl", (points,), Keys(text=keys.text, id=keys.id), str(served.address))
+            keys = Keys(text=keys.text, id=keys.id)
+            yield Embeddings("jsonl", (points,), keys, str(served.address), left_out)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -96,6 +98,9 @@ def _own_folder(served: Served) -> Iterator[Path]:
     """A folder of this collection that no other process is using."""
     base = user_cache() / "collections"
     base.mkdir(parents=True, exist_ok=True)
+    for pages in base.glob(f"*/{_PAGES}"):
+        if _age(pages) > _KEPT_SECONDS:  # nobody came back for it
+            shutil.rmtree(pages.parent, ignore_errors=True)
     key = sha256(str(served.address).encode()).hexdigest()[:16]
     number = 1
     while True:
@@ -113,9 +118,9 @@ def _own_folder(served: Served) -> Iterator[Path]:
         lock.release()
 
 
-def _read(served: Served, folder: Path, progress: Progress) -> Path:
-    """Every page that is not there yet."""
-    points, pages = folder / "points.jsonl", folder / "pages.jsonl"
+def _read(served: Served, folder: Path, progress: Progress) -> tuple[Path, int]:
+    """Read every page that is not there yet; returns the file, and how many points lack the vector."""
+    points, pages = folder / "points.jsonl", folder / _PAGES
     head = {"schema": _SCHEMA, "collection": str(served.address), **_identity(served)}
     done = _resumed(served, points, pages, head, progress)
     progress.phase("reading the collection", total=served.points, unit="points")
@@ -136,7 +141,7 @@ def _read(served: Served, folder: Path, progress: Progress) -> Path:
             if number % _PAGES_A_COLLECTION == 0:
                 gc.collect()  # responses hold themselves in circles, and are few enough to be left for long
     _tell(served, done, progress)
-    return points
+    return points, done.left_out
 
 
 def _next_page(served: Served, copy: BinaryIO, done: _Page, progress: Progress) -> _Page:
@@ -186,7 +191,7 @@ def _resumed(served: Served, points: Path, pages: Path, head: dict[str, Any], pr
     """How far an interrupted scroll came; the beginning where it is not of this collection as it is now."""
     try:
         first, *rest = pages.read_bytes().splitlines(keepends=True)
-        read = time() - pages.stat().st_mtime
+        read = _age(pages)
         size = points.stat().st_size
     except (OSError, ValueError):
         return _Page()
@@ -201,6 +206,14 @@ def _resumed(served: Served, points: Path, pages: Path, head: dict[str, Any], pr
         f"resuming: {done[-1].points:,} of {served.points:,} points were read {read / 60:.0f} minutes ago"
     )
     return done[-1]
+
+
+def _age(path: Path) -> float:
+    """Seconds since a file was changed; 0 where it has gone."""
+    try:
+        return time() - path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _still_the_same(served: Served, points: Path, done: list[_Page]) -> bool:
@@ -225,9 +238,7 @@ def _still_the_same(served: Served, points: Path, done: list[_Page]) -> bool:
 
 def _tell(served: Served, done: _Page, progress: Progress) -> None:
     if done.left_out:
-        progress.note(
-            f"{done.left_out:,} points lack the vector {served.address.vector!r}; they are left out"
-        )
+        progress.note(f"points without the vector {served.address.vector!r}, left out: {done.left_out:,}")
     if done.points + done.left_out != served.points:
         progress.note(
             f"the collection changed while it was read: {done.points + done.left_out:,} points came, it had "

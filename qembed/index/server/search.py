@@ -138,7 +138,6 @@ class ServerIndex:
         identity, _ = identity_of(value, payload, self._keys)
         text, _ = text_of(value, payload, self._keys)
         name = str(identity)
-        payload[CHUNK_ID] = name
         if text is not None:
             payload[TEXT] = text
         if self._names is not None:

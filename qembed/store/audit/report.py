@@ -174,6 +174,8 @@ def audit(
         manifest = _read_manifest(files.manifest, findings)
         summary = _read_summary(files.summary, findings)
         seen = scan(found, findings, progress)
+        if found.left_out:
+            findings.notes["lines"] = f"points without the vector, left out: {found.left_out:,}"
         expected = _expected(manifest, summary, dimension, expect_normalized)
         normalized = _check_records(seen, expected, findings, progress)
     finally:

@@ -65,6 +65,15 @@ def test_what_is_wrong_is_found(run_cli: RunCli, stub: QdrantStub) -> None:
     assert "points 1, 2" in shown.out
 
 
+def test_points_without_the_vector_are_counted(run_cli: RunCli, stub: QdrantStub) -> None:
+    points: dict[int | str, tuple[Any, dict[str, Any]]] = {
+        n: ({"a": [1.0, 0.0]} if n else {}, {"text": f"t{n}"}) for n in range(3)
+    }
+    ran = run_cli(["audit", fill(stub.url, points, {"a": plain(2)})])
+    assert ran.code == 0
+    assert "every line is a record                     ok: points without the" in ran.out
+
+
 def test_the_same_command_resumes(
     run_cli: RunCli, stub: QdrantStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -158,7 +158,7 @@ def test_points_without_a_text_show_which_keys_there_are(
     address = fill(stub.url, {1: ([1.0] * 32, {"body": "x", "doc": "y"})}, plain(32))
     options = ["-m", model, "--device", "cpu", "--precision", "fp32"]
     shown = " ".join(run_cli(["search", address, "vector", *options]).out.split())
-    assert "no text; the keys are 'body', 'doc', 'chunk_id'; --text-key KEY names" in shown
+    assert "no text; the keys are 'body', 'doc'; --text-key KEY names" in shown
     assert (
         " x "
         in " ".join(run_cli(["search", address, "vector", *options, "--text-key", "body"]).out.split()) + " "

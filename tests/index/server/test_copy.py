@@ -116,7 +116,7 @@ def test_ids_that_are_uuids_named_vectors_and_points_without_one(stub: QdrantStu
     assert [(one.id, one.text, one.vector.tolist()) for one in found] == [
         (name, f"t{n}", [1.0, n]) for name, n in kept
     ]
-    assert progress.notes == ["15 points lack the vector 'dense'; they are left out"]
+    assert progress.notes == ["points without the vector 'dense', left out: 15"]
 
 
 class TestInterruption:
@@ -198,6 +198,20 @@ class TestInterruption:
         stub.log.clear()
         assert_all(read(open_served(str(served.address))))
         assert len(stub.requests(SCROLLS)) == COUNT // 20
+
+
+def test_what_nobody_came_back_for_is_removed(
+    stub: QdrantStub, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub.fault("503:0", on=SCROLLS, number=3)
+    with pytest.raises(Unreachable):
+        read(served_at(stub.url))
+    other = open_served(fill(stub.url, {}, plain(2), collection="other"))
+    read(other)
+    assert files(own_cache) == ["pages.jsonl", "points.jsonl"]
+    monkeypatch.setattr(copy, "_KEPT_SECONDS", -1.0)
+    read(open_served(str(other.address)))
+    assert files(own_cache) == []
 
 
 def test_two_at_a_time_have_a_copy_each(stub: QdrantStub) -> None:

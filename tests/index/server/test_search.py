@@ -150,6 +150,18 @@ def test_payloads_of_other_tools(stub: QdrantStub) -> None:
         assert first.chunk_id == "7"
 
 
+def test_a_payload_is_what_the_server_has(stub: QdrantStub) -> None:
+    """A chunk id that is a number within its page is no name, and can be asked for all the same."""
+    points = {n: ([1.0, float(n)], {"chunk_id": n % 3, "text": "t"}) for n in range(9)}
+    address = fill(stub.url, points, plain(2), collection="pages")
+    with closing(ServerIndex(open_served(address))) as index:
+        query = np.array([1, 0], dtype=np.float32)
+        hits = index.search(query, depth=9, where=[parse_condition("chunk_id>=2")])
+        assert [(hit.chunk_id, hit.payload) for hit in hits] == [
+            (str(n), {"chunk_id": 2, "text": "t"}) for n in (2, 5, 8)
+        ]
+
+
 def test_what_is_refused(stub: QdrantStub, address: str) -> None:
     with closing(ServerIndex(open_served(address))) as index:
         with pytest.raises(UsageError, match="only read"):
