@@ -2,7 +2,7 @@
 
     card.toml            optional; without it the folder is a plain BEIR folder (level chunk, split test)
     queries.jsonl        or queries.tsv
-    qrels/<split>.tsv    or .txt, .csv, .jsonl; see ``beir`` for the forms
+    qrels/<split>.tsv    or .txt, .csv, .jsonl, .json; see ``beir`` for the forms
     corpus.jsonl         optional; the corpus may lie anywhere
 
 Nothing here reads the corpus.
@@ -36,7 +36,7 @@ __all__ = [
     "write_card",
 ]
 
-QRELS_SUFFIXES = (".tsv", ".txt", ".csv", ".jsonl")
+QRELS_SUFFIXES = (".tsv", ".txt", ".csv", ".jsonl", ".json")
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,10 +61,11 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, text: str, kind: str, line
         read_qrels(path)
 
 
-@pytest.mark.parametrize("name", ["test.tsv", "test.txt", "test.csv", "test.jsonl"])
+@pytest.mark.parametrize("name", ["test.tsv", "test.txt", "test.csv", "test.jsonl", "test.json"])
 def test_every_suffix_is_a_split(tmp_path: Path, name: str) -> None:
     (tmp_path / "qrels").mkdir()
-    text = LAYOUTS["json lines" if name.endswith("jsonl") else "commas" if name.endswith("csv") else "beir"]
+    written = {".csv": LAYOUTS["commas"], ".jsonl": LAYOUTS["json lines"], ".json": IN_ONE_PIECE["ranx"]}
+    text = written.get(Path(name).suffix, LAYOUTS["beir"])
     (tmp_path / "qrels" / name).write_text(text)
     (tmp_path / "queries.jsonl").write_text('{"_id": "q1", "text": "a"}\n{"_id": "q2", "text": "b"}\n')
     assert load_eval_set(tmp_path).qrels == READ
