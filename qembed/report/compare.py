@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from qembed.errors import Mismatch
+from qembed.evaluation.eval_sets.authors import counted_words
 from qembed.evaluation.statistics.verdict import Comparison, needed
 from qembed.report.markdown import escaped, markdown_table
 from qembed.report.page import render
@@ -171,6 +172,9 @@ def _column(bench: StoredBench, system: str, queries: list[str], measure: str) -
 
 def _warnings(first: StoredBench, second: StoredBench, shared: int) -> Iterator[str]:
     old, new = first.document["eval_set"], second.document["eval_set"]
+    said = [counted_words(one.by_model, one.grades) for one in (first.judges, second.judges) if one]
+    for words in dict.fromkeys(filter(None, said)):
+        yield f"{words}."
     if old["sha256"] != new["sha256"]:
         yield (
             f"The eval sets differ ({plural(old['judgements'], 'judgement')} before, {new['judgements']:,} "

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from qembed.evaluation.eval_sets.authors import counted_words
 from qembed.evaluation.statistics.pool import could_turn
-from qembed.evaluation.systems.judges import counted_words
 from qembed.report.asked import Asked, depths, turned
 from qembed.report.standing import standing
 from qembed.report.stored import StoredBench, comparison_of

@@ -191,7 +191,7 @@ def _listed(folder: Path, document: dict[str, Any], before: dict[str, Any] | Non
     return Listed(
         name=folder.name,
         address=f"{quote(folder.name)}/{page}" if page else None,
-        about=f"{queries} queries{', synthetic' if judged['synthetic'] else ''}",
+        about=f"{queries} queries{', synthetic' if judged['synthetic'] else ''}{_by_models(document)}",
         created=document["created"][:16].replace("T", " "),
         systems=[
             _system(system, measure, labels[system["name"]], old.get(system["name"]))
@@ -200,6 +200,12 @@ def _listed(folder: Path, document: dict[str, Any], before: dict[str, Any] | Non
         passed=document["passed"] if document["gates"] else None,
         turned=turned,
     )
+
+
+def _by_models(document: dict[str, Any]) -> str:
+    found = document.get("judges")
+    count = sum(found["by_model"].values()) if found else 0
+    return f", {count:,} of {found['grades']:,} grades by a model" if found and count else ""
 
 
 def _verdict(system: dict[str, Any] | None, measure: str) -> str:

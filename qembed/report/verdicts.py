@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from math import hypot, sqrt
 from typing import Any
 
+from qembed.evaluation.eval_sets.authors import counted_words
 from qembed.evaluation.statistics.pool import unjudged
 from qembed.evaluation.statistics.verdict import Comparison, needed
-from qembed.evaluation.systems.judges import Judges, agreement_words, counted_words
+from qembed.evaluation.systems.judges import Judges, agreement_words
 from qembed.report.stored import StoredBench, comparison_of, doubtful
 from qembed.report.tables import record_words
 from qembed.report.words import (

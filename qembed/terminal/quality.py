@@ -183,7 +183,8 @@ def about_judges(found: Judges | None, measure: str, rows: Sequence[tuple[str, M
     """
     from rich.text import Text
 
-    from qembed.evaluation.systems.judges import agreement_words, counted_words
+    from qembed.evaluation.eval_sets.authors import counted_words
+    from qembed.evaluation.systems.judges import agreement_words
 
     if found is None:
         return

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qembed.evaluation.systems.judges import counted_words
+from qembed.evaluation.eval_sets.authors import counted_words
 from qembed.report.words import milliseconds, number
 from qembed.terminal.options import Form
 from qembed.terminal.output import Column, aside, print_rows, quantity

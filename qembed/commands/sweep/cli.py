@@ -146,6 +146,7 @@ def command(embeddings: Path | str, eval_set: Path, quiet: bool, form: Form | No
     if form:
         print_rows(columns(result), result.variants, form)
         aside(*([_SYNTHETIC] if result.judged.eval_set.card.synthetic else []))
+        aside(*(f"{words}." for words in [result.judged.by_models] if words))
         aside(*(f"note: {note}" for note in result.notes))
         return
     out = console()
@@ -215,6 +216,8 @@ def _basis(result: SweepResult) -> Iterator[RenderableType]:
     )
     if card.synthetic:
         yield Text(_SYNTHETIC, style="bold yellow")
+    elif judged.by_models:
+        yield Text(f"{judged.by_models}.", style="bold yellow")
     if judged.errors:
         more = f" and {len(judged.errors) - 1:,} more" if len(judged.errors) > 1 else ""
         yield Text(f"note: {judged.errors[0]}{more} (qembed evalset check)", style="yellow")

@@ -89,6 +89,7 @@ class Ranking:
         folder: Where it lies.
         level: What is judged.
         synthetic: Nobody has judged it.
+        by_models: How many grades are a model's, in words; empty where people alone judged.
         errors: Findings because of which a judged item is lost or cannot be found.
         measure: What decides.
         k: Its cutoff, 10 where it has none: how many results are compared.
@@ -114,6 +115,7 @@ class Ranking:
     folder: Path
     level: Level
     synthetic: bool
+    by_models: str
     errors: int
     measure: str
     k: int
@@ -279,6 +281,7 @@ def _ranking(pool: Pool, now: Run, options: RankingOptions) -> Ranking:
         folder=judged.eval_set.folder,
         level=card.level,
         synthetic=card.synthetic,
+        by_models=judged.by_models,
         errors=len(judged.errors),
         measure=str(measure),
         k=k,

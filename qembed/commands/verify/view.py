@@ -49,6 +49,7 @@ def _ranking_values(found: Ranking) -> dict[str, Any]:
     against = found.comparison
     return {
         "synthetic": found.synthetic,
+        "by_models": found.by_models,
         **values,
         "difference": against.difference,
         "difference_low": against.low,
@@ -109,6 +110,8 @@ def _facts(found: Ranking) -> list[tuple[Any, ...]]:
     if found.synthetic:
         words = "SYNTHETIC: a program made these queries and nobody judged them"
         rows.insert(1, ("", Text(words, style="bold yellow")))
+    elif found.by_models:
+        rows.insert(1, ("", Text(found.by_models, style="bold yellow")))
     if found.errors:
         words = f"{quantity(found.errors)} findings cost judgements; qembed evalset check tells"
         rows.insert(1, ("", Text(words, style="yellow")))

@@ -144,6 +144,15 @@ def judged_by_words(authors: Authors, before: str) -> str:
     return " and ".join(parts)
 
 
+def counted_words(by_model: dict[str, int], grades: int) -> str:
+    """``212 of 252 grades are by a model (tiny), not by people``; empty where none is."""
+    by_models = sum(by_model.values())
+    if not by_models:
+        return ""
+    of = f"All {grades:,}" if by_models == grades else f"{by_models:,} of {grades:,}"
+    return f"{of} grades are by {named(by_model)}, not by people"
+
+
 def named(models: Iterable[str]) -> str:
     """``a language model (one, two)``, with the names that are known."""
     names = sorted(set(models) - {UNNAMED})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qembed.errors import Mismatch, UsageError
+from qembed.evaluation.eval_sets.authors import counted_words
 from qembed.evaluation.eval_sets.check import check_against
 from qembed.evaluation.eval_sets.eval_set import EvalSet, load_eval_set
 from qembed.evaluation.eval_sets.findings import KINDS, severity
@@ -46,6 +47,12 @@ class Judged:
     def answerable(self) -> int:
         """Number of queries with a relevant unit; only these have a value in a measure."""
         return sum(any(grade > 0 for grade in grades.values()) for grades in self.qrels.values())
+
+    @property
+    def by_models(self) -> str:
+        """How many grades are a model's, in words; empty where people alone judged."""
+        grades = sum(map(len, self.eval_set.qrels.values()))
+        return counted_words(self.eval_set.authors.by_model(), grades)
 
 
 def load_judged(folder: Path, split: str | None = None) -> EvalSet:
@@ -122,5 +129,7 @@ def describe_judged(judged: Judged) -> dict[str, Any]:
         **asdict(judged.eval_set.card),
         "queries": len(judged.queries),
         "answerable": judged.answerable,
+        "grades": sum(map(len, judged.eval_set.qrels.values())),
+        "grades_by_model": judged.eval_set.authors.by_model(),
         "findings": dict(Counter(finding.kind for finding in judged.findings)),
     }

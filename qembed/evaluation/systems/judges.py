@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from qembed.evaluation.eval_sets.authors import Authors, named
+from qembed.evaluation.eval_sets.authors import Authors
 from qembed.evaluation.eval_sets.eval_set import EvalSet
 from qembed.evaluation.eval_sets.groups import Groups, labels_of
 from qembed.evaluation.measures import Measure
@@ -144,15 +144,6 @@ def judges_of_runs(
         alone=alone,
         units=by_models,
     )
-
-
-def counted_words(by_model: dict[str, int], grades: int) -> str:
-    """``212 of 252 grades are by a model (tiny), not by people``; empty where none is."""
-    by_models = sum(by_model.values())
-    if not by_models:
-        return ""
-    of = f"All {grades:,}" if by_models == grades else f"{by_models:,} of {grades:,}"
-    return f"{of} grades are by {named(by_model)}, not by people"
 
 
 def agreement_words(model: str, found: Kappa) -> str:

@@ -14,11 +14,14 @@ from qembed.commands.bench.bench import bench
 from qembed.commands.bench.store import as_document, store_bench
 from qembed.commands.evalset.judgement_file import judgement_line
 from qembed.commands.evalset.judgements import merge_judgements
+from qembed.evaluation.eval_sets.authors import counted_words
 from qembed.evaluation.statistics.kappa import cohens_kappa
-from qembed.evaluation.systems.judges import agreement_words, counted_words
+from qembed.evaluation.systems.judges import agreement_words
 from qembed.report.asked import asked
+from qembed.report.compare import compare_page, pair_benches
 from qembed.report.explorer import Limits, explorer_data
 from qembed.report.first import cautions
+from qembed.report.index_page import index_page
 from qembed.report.markdown import bench_markdown
 from qembed.report.page import bench_page
 from qembed.report.stored import read_bench
@@ -128,3 +131,17 @@ def test_another_verdict_is_said_loudly(made: Made) -> None:
 def test_a_kappa_that_says_nothing() -> None:
     assert "kappa says nothing" in agreement_words("tiny", cohens_kappa([(1, 1)]))
     assert "graded the same 1 result:" in agreement_words("tiny", cohens_kappa([(1, 1)]))
+
+
+def test_every_page_and_command_that_rests_on_them_says_it(made: Made, tmp_path: Path, run_cli: Run) -> None:
+    split(made, 12)
+    folders = [
+        store_bench(bench(made.embeddings, made.eval_set, made.options()), tmp_path / "reports") for _ in "12"
+    ]
+    counted = "24 of 60 grades are by a language model (tiny), not by people"
+    assert compare_page(pair_benches(*map(read_bench, folders))).count(f"{counted}.") == 1
+    assert "24 of 60 grades by a model" in index_page(tmp_path / "reports")
+    command = ["sweep", made.embeddings, "-e", made.eval_set, "--query-vectors", made.query_vectors]
+    ran = run_cli([*command, "--dims", "6", "-q"])
+    assert ran.code == 0, ran.err
+    assert counted in " ".join(ran.out.split())
