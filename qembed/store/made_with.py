@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qembed.errors import DimensionMismatch, Mismatch, UsageError
+from qembed.errors import DimensionMismatch, Mismatch, ModelUnreachable, UsageError
 from qembed.models import Encoder, EncoderOptions, ModelSource, fetch, resolve_model
+from qembed.models.catalog import find_model
 from qembed.models.probe import check_probe
 from qembed.models.weights import config_sha256, weights_sha256
 from qembed.store import Manifest, OutputFiles
+
+_SAME_MODEL = "use the model that made them (--model, --revision), or embed the chunks again with this one"
 
 
 def model_name(path: Path | str, manifest: Manifest | None, model: str | None) -> str:
@@ -34,6 +38,25 @@ def model_name(path: Path | str, manifest: Manifest | None, model: str | None) -
             remedy="name it with --model",
         )
     return str(manifest.model["name"])
+
+
+def name_here(model: str | None, weights: str | None) -> str | None:
+    """The name by which this machine has a model: a short name means other files than the hub's id may.
+
+    Args:
+        model: Its id; None gives None.
+        weights: Hash of its weights, where that is known.
+
+    Returns:
+        The short name where its files are here and have these weights, else the id.
+    """
+    card = find_model(model) if model is not None else None
+    if card is not None:
+        with suppress(ModelUnreachable, UsageError):
+            source = resolve_model(card.short_name)
+            if source.path is not None and weights in (None, weights_sha256(source.path)):
+                return card.short_name
+    return model
 
 
 def documents_as_made(options: EncoderOptions, manifest: Manifest) -> EncoderOptions:
@@ -85,11 +108,15 @@ def change_of(made: Mapping[str, Any], source: ModelSource) -> str:
     assert source.path is not None
     weights = weights_sha256(source.path)
     if weights != made["weights_sha256"]:
-        return f"other weights (SHA-256 then {made['weights_sha256'][:12]}, now {weights[:12]})"
+        return _other_weights(made["weights_sha256"], weights)
     # On the hub the commit settles it; the cache may hold more or fewer of the small files.
     if source.kind != "hub" and config_sha256(source.path) != made["config_sha256"]:
         return "its tokenizer, prompts or configuration have changed"
     return ""
+
+
+def _other_weights(then: str, now: str) -> str:
+    return f"other weights (SHA-256 then {then[:12]}, now {now[:12]})"
 
 
 def check_same_model(manifest: Manifest | None, source: ModelSource) -> None:
@@ -106,12 +133,18 @@ def check_same_model(manifest: Manifest | None, source: ModelSource) -> None:
     raise Mismatch(
         f"{source.id} is not the model that made these vectors ({manifest.model['id']}): {changed}",
         where=str(source.path),
-        remedy="use the model that made them (--model, --revision), or embed the chunks again with this one",
+        remedy=_SAME_MODEL,
     )
 
 
 def load_query_encoder(
-    path: Path | str, manifest: Manifest | None, model: str | None, options: EncoderOptions, *, dimension: int
+    path: Path | str,
+    manifest: Manifest | None,
+    model: str | None,
+    options: EncoderOptions,
+    *,
+    dimension: int,
+    weights: str | None = None,
 ) -> Encoder:
     """Load the model that made a file of vectors, used as it was then, to encode queries.
 
@@ -121,6 +154,7 @@ def load_query_encoder(
         model: As the user named it; needed only without a manifest.
         options: Device, precision and trust; prompts, lengths and dimension come from the manifest.
         dimension: Dimension of the vectors.
+        weights: Hash of the model's weights, as a collection on a server has it noted.
 
     Raises:
         UsageError: No model is named.
@@ -135,6 +169,12 @@ def load_query_encoder(
         if manifest is not None:
             _check_dimension(manifest, Encoder.load(source, options), path)
         raise
+    if weights is not None and source.path is not None and weights != (now := weights_sha256(source.path)):
+        raise Mismatch(
+            f"{source.id} is not the model that made these vectors: {_other_weights(weights, now)}",
+            where=str(path),
+            remedy=_SAME_MODEL,
+        )
     encoder = Encoder.load(source, as_made(options, manifest) if manifest else options)
     if encoder.info.dimension != dimension:
         raise DimensionMismatch(

@@ -21,11 +21,11 @@ from qembed.index.protocol import Similarity
 from qembed.index.server.address import is_address
 from qembed.index.server.search import ServerIndex
 from qembed.index.server.served import open_served
-from qembed.index.server.source import embeddings_of, similarity_there
+from qembed.index.server.source import There, embeddings_of, there_is
 from qembed.models import Encoder, EncoderOptions
 from qembed.progress import Progress
 from qembed.store import USUAL, Embeddings, Keys, Manifest, manifest_of, placed_records
-from qembed.store.made_with import load_query_encoder, model_name
+from qembed.store.made_with import load_query_encoder, model_name, name_here
 from qembed.store.manifest import similarity_of
 
 
@@ -101,7 +101,7 @@ def open_index(
     Args:
         embeddings: The file (JSON lines, Parquet or npy; any shard means all), the folder it lies in, or an
             address like ``qdrant://localhost/docs``.
-        model: Needed only where no manifest says which model it was.
+        model: Needed only where neither a manifest nor the collection says which model it was.
         options: Device, precision and trust; prompts, lengths and dimension come from the manifest.
         index: Which one; ``auto`` goes by the number of vectors (``choose_index``). All compare every vector.
         keys: What the user says about the keys of foreign records.
@@ -116,13 +116,14 @@ def open_index(
         QembedError: As ``index.server.served.open_served``, of a collection.
     """
     choose_index(index, points=0)  # an error now, not once the vectors are read
-    if is_address(str(embeddings)):
-        model_name(str(embeddings), None, model)
     try:
         if index == "auto" and is_address(str(embeddings)):
             return _open_in_place(str(embeddings), model, options, keys, progress)
+        there = there_is(embeddings)
+        if is_address(str(embeddings)):
+            model = model_name(str(embeddings), None, model or there.model)
         with embeddings_of(embeddings, keys, progress) as found:
-            return _open_read(found, model, options, index, similarity_there(embeddings), progress)
+            return _open_read(found, model, options, index, there, progress)
     finally:
         progress.close()
 
@@ -132,10 +133,14 @@ def _open_in_place(
 ) -> OpenIndex:
     """A collection that its server searches."""
     progress.phase("looking at the collection")
-    index = ServerIndex(open_served(address, note=progress.note), keys)
+    served = open_served(address, note=progress.note)
+    index = ServerIndex(served, keys)
     try:
-        progress.phase(f"loading {model}")
-        encoder = load_query_encoder(address, None, model, options, dimension=index.dimension)
+        name = model_name(address, None, model or name_here(served.model, served.weights))
+        progress.phase(f"loading {name}")
+        encoder = load_query_encoder(
+            address, None, name, options, dimension=index.dimension, weights=served.weights
+        )
     except BaseException:
         index.close()
         raise
@@ -147,18 +152,20 @@ def _open_read(
     model: str | None,
     options: EncoderOptions,
     index: IndexKind,
-    compares: Similarity | None,
+    there: There,
     progress: Progress,
 ) -> OpenIndex:
-    """Files in an index of this process; ``compares`` is what a server says of its vectors."""
+    """Files, or a copy of a collection, in an index of this process."""
     path, manifest = found.origin or found.path, manifest_of(found)
     name = model_name(path, manifest, model)
     count = manifest.output.records if manifest else None
     progress.phase("loading vectors", total=count, unit="vectors")
-    loaded = _load(found, index, compares or similarity_of(manifest), progress)
+    loaded = _load(found, index, there.similarity or similarity_of(manifest), progress)
     progress.phase(f"loading {name}")
-    encoder = load_query_encoder(path, manifest, model, options, dimension=loaded.dimension)
-    similarity = compares or similarity_of(manifest, encoder.info.similarity)
+    encoder = load_query_encoder(
+        path, manifest, model, options, dimension=loaded.dimension, weights=there.weights
+    )
+    similarity = there.similarity or similarity_of(manifest, encoder.info.similarity)
     if similarity != loaded.similarity:  # no manifest said so before the model was loaded
         loaded.close()
         loaded = _load(found, index, similarity, progress)

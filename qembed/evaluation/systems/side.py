@@ -26,7 +26,7 @@ from qembed.index.protocol import Similarity
 from qembed.index.server.address import is_address
 from qembed.index.server.search import ServerIndex
 from qembed.index.server.served import open_served
-from qembed.index.server.source import embeddings_of, similarity_there
+from qembed.index.server.source import There, embeddings_of, there_is
 from qembed.models import Encoder, EncoderOptions
 from qembed.progress import Progress
 from qembed.records import Qrels, Run, Vectors
@@ -68,11 +68,11 @@ class SideOptions:
         """Whether a server answers the queries: its address is given, and no other index is named."""
         return self.address is not None and self.index == "auto"
 
-    def check(self) -> Similarity | None:
+    def check(self) -> There:
         """Say what is missing before anything is computed or read.
 
         Returns:
-            By which the server compares; None for files, of which the manifest or the model says so.
+            What a server says of its vectors.
 
         Raises:
             InputNotFound: No embeddings there.
@@ -81,21 +81,17 @@ class SideOptions:
         """
         self.check_index()
         if self.address is not None:
-            self.check_model(self.address)
-            return similarity_there(self.address)
+            there = there_is(self.address)
+            self._check_model(self.address, None, there.model)
+            return there
         found = find_embeddings(Path(self.embeddings), self.keys)
         recognise(found)
-        self.check_model(found.path, manifest_of(found))
-        return None
+        self._check_model(found.path, manifest_of(found), None)
+        return There()
 
-    def check_model(self, path: Path | str, manifest: Manifest | None = None) -> None:
-        """Say that nobody knows which model encodes the queries.
-
-        Raises:
-            UsageError: Neither the options nor a manifest name one, and there are no query vectors.
-        """
+    def _check_model(self, path: Path | str, manifest: Manifest | None, noted: str | None) -> None:
         if self.query_vectors is None:
-            model_name(path, manifest, self.model)
+            model_name(path, manifest, self.model or noted)
 
     def check_index(self) -> IndexKind:
         """The index to take: ``edge`` where a graph is wanted, which no other has.
@@ -196,7 +192,7 @@ def open_side(
         UsageError: Neither the options nor a manifest name the model; or pages are judged and not known.
     """
     options.check_index()
-    compares = options.check() if options.address is not None else None
+    there = options.check() if options.address is not None else There()
     with embeddings_of(options.embeddings, options.keys, progress) as found:
         path, read_as, manifest = options.address or found.path, recognise(found), manifest_of(found)
         progress.phase("reading vectors", total=manifest.output.records if manifest else None, unit="vectors")
@@ -210,10 +206,10 @@ def open_side(
         vectors = read_query_vectors(options.query_vectors, list(queries), collection.dimension)
     else:
         progress.phase("loading the model")
-        encoder = _load_encoder(options, path, manifest, collection.dimension, baseline=like is not None)
+        encoder = _load_encoder(options, path, manifest, collection.dimension, there, like is not None)
         progress.phase("encoding queries", total=len(queries), unit="queries")
         vectors = encode_queries(encoder, list(queries.values()), progress)
-    similarity = compares or similarity_of(manifest, encoder.info.similarity if encoder else "cosine")
+    similarity = there.similarity or similarity_of(manifest, encoder.info.similarity if encoder else "cosine")
     index = _index_of(options, collection, similarity, progress)
     progress.phase("searching", total=len(queries), unit="queries")
     own = own_texts(queries, units, collection.ids, collection.texts, qrels)
@@ -244,11 +240,19 @@ def _index_of(
 
 
 def _load_encoder(
-    options: SideOptions, path: Path | str, manifest: Manifest | None, dimension: int, *, baseline: bool
+    options: SideOptions,
+    path: Path | str,
+    manifest: Manifest | None,
+    dimension: int,
+    there: There,
+    baseline: bool,
 ) -> Encoder:
     """The model of the queries; what is wrong with it names the option of this side."""
     try:
-        return load_query_encoder(path, manifest, options.model, options.encoder, dimension=dimension)
+        model = options.model or there.model
+        return load_query_encoder(
+            path, manifest, model, options.encoder, dimension=dimension, weights=there.weights
+        )
     except QembedError as error:
         if baseline and error.remedy:
             error.remedy = error.remedy.replace("--model", "--baseline-model")

@@ -11,6 +11,7 @@ from qembed.index.protocol import Similarity
 from qembed.index.server.address import Address, parse
 from qembed.index.server.client import connect, explained, passing
 from qembed.index.server.configuration import DISTANCES, Configuration, configuration_of
+from qembed.index.server.notes import MODEL, PREFIX, WEIGHTS
 from qembed.index.server.retry import Again, Patience, retrying
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Served:
         dimension: Dimension of every vector.
         distance: ``Cosine``, ``Dot``, ``Euclid`` or ``Manhattan``.
         points: How many there are, exactly.
+        model: Id of the model whose vectors these are, as ``qembed upload`` noted it; None where it did not.
+        weights: Hash of that model's weights, likewise.
         patience: How long a failed request is tried again.
         note: Told of a request that failed and is tried again.
     """
@@ -40,6 +43,8 @@ class Served:
     dimension: int
     distance: str
     points: int
+    model: str | None = None
+    weights: str | None = None
     patience: Patience = PATIENCE
     note: Callable[[str], None] = lambda _: None
 
@@ -110,7 +115,9 @@ def open_served(
     except BaseException:
         client.close()
         raise
-    return Served(address, client, dense.size, dense.distance, counted.count, patience, note)
+    noted = getattr(info.config, "metadata", None) or {}
+    model, weights = (noted.get(f"{PREFIX}{key}{name}") for key in (MODEL, WEIGHTS))
+    return Served(address, client, dense.size, dense.distance, counted.count, model, weights, patience, note)
 
 
 def _ask(

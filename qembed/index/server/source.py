@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from qembed.index.protocol import Similarity
 from qembed.index.server.address import is_address
@@ -12,6 +13,7 @@ from qembed.index.server.copy import local_copy
 from qembed.index.server.served import open_served
 from qembed.progress import Progress
 from qembed.store import USUAL, Embeddings, Keys, find_embeddings
+from qembed.store.made_with import name_here
 from qembed.store.recognise import recognise
 
 
@@ -41,17 +43,31 @@ def embeddings_of(
         yield told(copy, progress)
 
 
-def similarity_there(source: Path | str) -> Similarity | None:
-    """By which the server compares; None for files, of which the manifest or the model says so.
+class There(NamedTuple):
+    """What a server says of its vectors; all None for files, of which a manifest says so.
+
+    Attributes:
+        similarity: By which it compares.
+        model: Name of their model on this machine; None where no upload noted it.
+        weights: Hash of the model's weights, likewise.
+    """
+
+    similarity: Similarity | None = None
+    model: str | None = None
+    weights: str | None = None
+
+
+def there_is(source: Path | str) -> There:
+    """What a server says of the vectors at an address.
 
     Raises:
         Mismatch: The collection compares by a distance, or as ``open_served``.
         QembedError: As ``open_served``.
     """
     if not is_address(str(source)):
-        return None
+        return There()
     with closing(open_served(str(source))) as served:
-        return served.similarity
+        return There(served.similarity, name_here(served.model, served.weights), served.weights)
 
 
 def told(embeddings: Embeddings, progress: Progress) -> Embeddings:

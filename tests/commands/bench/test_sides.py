@@ -130,7 +130,7 @@ class TestServer:
 
 
 class TestWhatMustBeKnown:
-    def test_the_model_is_asked_before_the_server(self, shelf: Made, stub: QdrantStub) -> None:
+    def test_the_model_is_asked_before_anything_is_read(self, shelf: Made, stub: QdrantStub) -> None:
         address = upload(stub.url, shelf.embeddings)
         stub.log.clear()
         with pytest.raises(UsageError, match="which model made these vectors") as caught:
@@ -139,7 +139,7 @@ class TestWhatMustBeKnown:
         with pytest.raises(UsageError) as caught:
             run(shelf, address, query_vectors=None)
         assert caught.value.remedy == "name it with --model"
-        assert stub.log == []
+        assert stub.requests("POST /collections/[^/]+/points/(scroll|query)") == []
 
     def test_several_vectors_are_named_before_anything_is_read(self, shelf: Made, stub: QdrantStub) -> None:
         address = fill(stub.url, {}, {"a": plain(8), "b": plain(4)})

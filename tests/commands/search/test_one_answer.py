@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from qdrant_stub import qdrant_stub
@@ -13,6 +15,8 @@ from qembed.commands.embed.embed import EmbedOptions, embed
 from qembed.commands.search.search import open_index
 from qembed.commands.upload.options import UploadOptions
 from qembed.commands.upload.upload import upload
+from qembed.errors import Mismatch
+from qembed.evaluation.systems.side import SideOptions, open_side
 from qembed.index import parse_condition
 from qembed.models import EncoderOptions
 from qembed.store import FORMATS
@@ -102,3 +106,26 @@ def test_of_files(chunks: Path, tiny: Path, tmp_path: Path, format: str, index: 
 def test_of_a_server(server: str, tiny: Path, index: str) -> None:
     """Asked in place, and read into an index."""
     assert answers(server, tiny, index) == FILTERS
+
+
+@pytest.mark.parametrize("index", ["auto", "exact"])
+def test_the_collection_says_which_model_it_was(
+    server: str, tiny: Path, tiny_models: Callable[[str], Path], index: Literal["auto", "exact"]
+) -> None:
+    opened = open_index(server, options=CPU, index=index)
+    with closing(opened.index):
+        assert opened.encoder.info.id == str(tiny)
+    other = str(tiny_models("prompted"))  # of the same dimension
+    with pytest.raises(Mismatch, match="is not the model that made these vectors: other weights") as caught:
+        open_index(server, model=other, options=CPU, index=index)
+    assert server in str(caught.value.where)
+
+
+def test_bench_takes_the_model_of_the_collection(server: str, tiny_models: Callable[[str], Path]) -> None:
+    options = SideOptions(server, encoder=CPU)
+    queries = {"q": "a point"}
+    side = open_side(options, queries, "chunk")
+    assert side.encoder is not None
+    assert list(side.run["q"]) != []
+    with pytest.raises(Mismatch, match="other weights"):
+        open_side(replace(options, model=str(tiny_models("prompted"))), queries, "chunk")

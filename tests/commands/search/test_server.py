@@ -103,13 +103,13 @@ def test_texts_of_other_tools_and_points_without_any(stub: QdrantStub, model: st
 
 
 class TestRefusals:
-    def test_the_model_is_asked_before_the_server(self, stub: QdrantStub, address: str) -> None:
+    def test_the_model_is_asked_before_anything_is_read(self, stub: QdrantStub, address: str) -> None:
         stub.log.clear()
         for index in ("auto", "exact"):
             with pytest.raises(UsageError, match="which model made these vectors") as caught:
                 open_index(address, index=index)
             assert (caught.value.where, caught.value.remedy) == (address, "name it with --model")
-        assert stub.log == []
+        assert stub.requests("POST /collections/[^/]+/points/(scroll|query)") == []
 
     def test_a_model_of_another_dimension(self, stub: QdrantStub, model: str) -> None:
         address = fill(stub.url, {}, plain(7))
