@@ -28,6 +28,7 @@ from qembed.evaluation.eval_sets.runs import read_run
 from qembed.records import Finding, Place
 from qembed.store import BadLine, find_embeddings, open_writer, read_journal, read_manifest, read_records
 from qembed.store.cache import VectorCache
+from qembed.store.formats import rows
 from qembed.store.json_points import is_document
 from qembed.store.work import MARKER
 
@@ -178,6 +179,25 @@ def test_damaged_embeddings_are_read_or_named(
     assert len([each for each in records if not isinstance(each, BadLine)]) <= 12
     for each in records:
         assert isinstance(each, BadLine) or each.vector.dtype == np.float32
+
+
+@given(damage=damages(), indent=st.sampled_from([None, 1]), pages=st.booleans())
+def test_a_damaged_export_is_read_or_named(
+    folder: Path, damage: Damage, indent: int | None, pages: bool
+) -> None:
+    points = [{"id": at, "payload": {"text": 'a "}"'}, "vector": [1.0, at]} for at in range(6)]
+    whole = [{"result": {"points": part, "next_page_offset": None}} for part in (points[:3], points[3:])]
+    file = folder / "export.json"
+    file.write_bytes(damage(json.dumps(whole if pages else points, indent=indent).encode()))
+    found = list(read_records(file))
+    assert found or not file.read_bytes().strip()
+    assert len([each for each in found if not isinstance(each, BadLine)]) <= 12
+    reader = rows(file, "json") if is_document(file) else None
+    for offset, record in reader or ():
+        if not isinstance(record, BadLine):
+            again = reader.at(record.line, offset)
+            assert not isinstance(again, BadLine)
+            assert again.id == record.id
 
 
 @given(value=VALUES)
