@@ -32,7 +32,7 @@ _MIB = 2**20
 )
 @click.option("--vector", default="", metavar="NAME", help="Named vector.  [default: one unnamed vector]")
 @click.option("--changed-only", is_flag=True, help="Ask the server what it holds; send only what differs.")
-@click.option("--prune", is_flag=True, help="Delete points whose chunks vanished from the corpus.")
+@click.option("--prune", is_flag=True, help="Delete points whose chunks are no longer in the corpus.")
 @click.option("-y", "--yes", is_flag=True, help="Delete without asking.")
 @click.option(
     "--index-field",
@@ -76,7 +76,7 @@ _MIB = 2**20
     type=DURATION,
     default="5m",
     show_default=True,
-    help="How long a request is tried again while the server fails.",
+    help="How long a failing request is retried.",
 )
 @advanced(
     "--wait-green",
@@ -93,7 +93,9 @@ _MIB = 2**20
     show_default=True,
     help="Points that are read back and compared.",
 )
-@advanced("--hold-indexing", is_flag=True, help="Hold indexing back also in a collection that existed.")
+@advanced(
+    "--hold-indexing", is_flag=True, help="Pause indexing while uploading into an existing collection too."
+)
 def command(
     embeddings: Path | None,
     url: str,
@@ -204,7 +206,7 @@ def _confirm(yes: bool) -> Callable[[Sequence[str]], bool]:
 
         count, first = len(chunk_ids), chunk_ids[:3]
         points = f"{quantity(count)} point{'s' * (count != 1)}"
-        aside(f"{points} of chunks that vanished from the corpus:", *(f"  {each}" for each in first))
+        aside(f"{points} whose chunks are no longer in the corpus:", *(f"  {each}" for each in first))
         if count > len(first):
             aside(f"  and {quantity(count - len(first))} more")
         return yes or click.confirm(f"Delete {points}?", err=True)

@@ -37,7 +37,7 @@ class Retries:
             self.count += 1
             if seconds >= 1 and monotonic() - self._said >= _NOTE_EVERY_SECONDS:
                 self._said = monotonic()
-                self._progress.note(f"the server fails ({again.why}); trying again in {seconds:.0f} s")
+                self._progress.note(f"the server fails ({again.why}); retrying in {seconds:.0f} s")
 
     def wait(self, seconds: float) -> None:
         """Sleep, unless the upload ends meanwhile.

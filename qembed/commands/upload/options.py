@@ -24,7 +24,7 @@ class UploadOptions:
         index_fields: Payload indexes, each ``FIELD`` or ``FIELD:TYPE``; made before the points.
         quantization: Quantisation of a new collection, and what an existing one must have; None for any.
         on_disk: Whether the server reads vectors from the disk; None for either.
-        hold_indexing: Hold indexing back also in a collection that existed. It always is in one that is made.
+        hold_indexing: Pause indexing in an existing collection too, while points are sent.
         migrate: Way out of a collection that does not fit: ``collection`` makes a new one beside it,
             ``vector`` writes one named vector of its points and leaves all else. None stops.
         into: Name of the new collection; ``NAME-DIMENSIONd`` when None.
@@ -34,7 +34,7 @@ class UploadOptions:
         batch_points: Points per request at most.
         batch_bytes: Size of a request at most; a single point may take more.
         timeout_seconds: For one request.
-        patience_seconds: How long a request is tried again while the server fails.
+        patience_seconds: How long a failing request is retried.
         green_seconds: How long to wait until the server has indexed everything.
         sample: Points that are read back and compared, vector and payload.
     """

@@ -24,7 +24,7 @@ class UploadResult:
         retried: Requests that failed and were tried again.
         halved: Batches that were too large for the server.
         pruned: Points that were deleted because their chunks vanished from the corpus.
-        other_points: Points of the collection that are not of these embeddings.
+        other_points: Points of the collection that are not from these embeddings.
         sampled: Points that were read back and compared.
         green: Whether the server has indexed everything.
         bytes_sent: Size of all requests that were taken.

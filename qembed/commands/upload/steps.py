@@ -78,7 +78,7 @@ def send_points(
             f"resuming: an interrupted upload has sent {int(claimed.sum()):,} of {points.records:,}"
         )
     if journal.replaced:
-        progress.note("the embeddings have changed since an interrupted upload: all are sent")
+        progress.note("the embeddings have changed since the interrupted upload: all points are sent again")
     totals = Totals()
 
     def done(sent: Sent) -> None:
@@ -116,7 +116,8 @@ def settle(client: QdrantClient, address: Address, options: UploadOptions, progr
     green = wait_for_green(client, address.collection, limit_seconds=options.green_seconds)
     if not green:
         progress.note(
-            f"the server still indexes after {options.green_seconds:.0f} s; searches are slow until then"
+            f"the server is still indexing after {options.green_seconds:.0f} s; "
+            "searches are slow until it has finished"
         )
     return green
 
@@ -142,8 +143,8 @@ def check_points(
     total = client.count(address.collection, exact=True).count
     if wrong or total < points.records:
         raise CheckFailed(
-            f"{wrong or points.records - total:,} of {points.records:,} points are not on the server "
-            "as they were sent",
+            f"{wrong or points.records - total:,} of {points.records:,} points on the server are "
+            "missing or differ from what was sent",
             where=str(address),
             remedy="see who else writes into this collection, then run the same command again",
         )
@@ -172,7 +173,7 @@ def prune_points(
     Raises:
         QembedError: The server says that they are deleted, and they are not.
     """
-    progress.phase("looking for points that vanished from the corpus")
+    progress.phase("looking for points whose chunks are gone")
     gone = list(vanished(client, address.collection, points.roll, points.corpora))
     if not gone:
         return 0

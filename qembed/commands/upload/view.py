@@ -109,7 +109,10 @@ def _facts(result: UploadResult) -> Iterator[tuple[str, str]]:
     made = " (new)" if result.created else ""
     yield "collection", f"{result.collection}{named} at {result.url}{made}"
     back = f"; {quantity(result.sampled)} read back and compared" if result.sampled else ""
-    yield "points", f"{quantity(result.records)} of {quantity(result.dimension)} dimensions, all there{back}"
+    yield (
+        "points",
+        f"{quantity(result.records)} of {quantity(result.dimension)} dimensions, all there{back}",
+    )
     sent = quantity(result.sent)
     if result.sent:
         rate = f"{quantity(result.points_per_second)} points/s"
@@ -119,14 +122,17 @@ def _facts(result: UploadResult) -> Iterator[tuple[str, str]]:
         resumed = (
             f", {quantity(result.resumed)} of them sent by an interrupted upload" if result.resumed else ""
         )
-        yield "unchanged", f"{quantity(result.unchanged)} were there already{resumed}"
+        yield "unchanged", f"{quantity(result.unchanged)} already on the server{resumed}"
     if result.retried or result.halved:
         halved = f", {quantity(result.halved)} batches halved" if result.halved else ""
-        yield "tried again", f"{quantity(result.retried)} requests{halved}"
+        yield "retried", f"{quantity(result.retried)} requests{halved}"
     if result.pruned:
-        yield "deleted", f"{quantity(result.pruned)} of chunks that vanished from the corpus"
+        yield "deleted", f"{quantity(result.pruned)} whose chunks are no longer in the corpus"
     if result.other_points:
-        yield "other points", f"{quantity(result.other_points)} in the collection are not of these embeddings"
+        yield (
+            "other points",
+            f"{quantity(result.other_points)} in the collection are not from these embeddings",
+        )
     if result.bench:
         yield "gate", f"passed: {result.bench}"
     if result.alias:
@@ -135,5 +141,5 @@ def _facts(result: UploadResult) -> Iterator[tuple[str, str]]:
     if result.replaces:
         yield "kept", f"{result.replaces}, as it was"
     if not result.green:
-        yield "index", "the server still indexes"
+        yield "index", "the server is still indexing"
     yield "time", duration(result.seconds)

@@ -209,7 +209,7 @@ def _refused(error: Any, address: Address, client: QdrantClient | None) -> Qembe
             remedy="make room on the server, then run the same command again: it resumes",
         )
     if code in (401, 403):
-        key = "the API key is refused" if os.environ.get(API_KEY) else "the server wants an API key"
+        key = "the API key is refused" if os.environ.get(API_KEY) else "the server requires an API key"
         return Unreachable(
             f"{key} ({code}: {said})", where=where, remedy=f"set {API_KEY} to a key that may write"
         )
@@ -244,7 +244,7 @@ def _no_collection(address: Address, client: QdrantClient | None) -> QembedError
 
 def _no_qdrant(address: Address, said: str) -> QembedError:
     return Unreachable(
-        f"what answers there does not speak as Qdrant does: {' '.join(said.split())[:200]}",
+        f"the server does not answer like Qdrant's REST API: {' '.join(said.split())[:200]}",
         where=address.url,
         remedy=f"give the URL of Qdrant's REST API, e.g. http://{address.host}:6333",
     )

@@ -113,7 +113,8 @@ class UploadJournal:
             rest = rest[self._file.write(rest) :]
 
     def _stop(self, error: OSError) -> None:
-        self.note = f"no journal can be kept ({error.strerror or error}): if killed, the upload starts again"
+        reason = error.strerror or error
+        self.note = f"no journal can be written ({reason}): after a kill, the upload would start over"
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -145,7 +146,7 @@ def only_one(address: Address) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise QembedError(
-            f"no lock can be made: {error.strerror or error}",
+            f"the lock file cannot be created: {error.strerror or error}",
             where=str(folder),
             remedy=f"{VARIABLE} names a folder that can be written",
         ) from error

@@ -79,9 +79,9 @@ class TestPrune:
         code, printed, told = run_cli([*fewer, "--yes"])
         assert code == 0
         assert len(held(stub, "docs")) == 95
-        assert "5 points of chunks that vanished from the corpus:" in told
+        assert "5 points whose chunks are no longer in the corpus:" in told
         assert "  and 2 more" in told
-        assert "5 of chunks that vanished" in printed
+        assert "5 whose chunks are no longer in the corpus" in printed
 
     @pytest.mark.parametrize(("answer", "left"), [(True, 95), (False, 100)])
     def test_asks(
@@ -142,7 +142,7 @@ class TestKey:
     def test_absent_where_nobody_can_be_asked(self, run_cli: Callable, locked_line: tuple) -> None:
         code, _, told = run_cli(locked_line[1])
         assert code == 4
-        assert "the server wants an API key" in told
+        assert "the server requires an API key" in told
         assert "QDRANT_API_KEY" in told
 
     @pytest.mark.parametrize("debug", [[], ["--debug"]])

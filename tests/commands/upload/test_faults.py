@@ -143,7 +143,7 @@ class TestEnding:
             ("403", Unreachable, 4, "QDRANT_API_KEY"),
             ("400", Mismatch, 5, "the server refuses a request (400: asked to fail with 400)"),
             ("422", Mismatch, 5, "the server refuses a request (422: asked to fail with 422)"),
-            ("html", Unreachable, 4, "does not speak as Qdrant does"),
+            ("html", Unreachable, 4, "does not answer like Qdrant's REST API"),
             ("disk-full", QembedError, 1, "the disk of the server is full"),
         ],
     )
@@ -215,7 +215,7 @@ class TestEnding:
 
         result = run(options=replace(options, green_seconds=0), progress=Noting())
         assert not result.green
-        assert any("still indexes" in note for note in notes)
+        assert any("still indexing" in note for note in notes)
 
     def test_another_collection_takes_the_name_meanwhile(
         self, run: Upload, stub: QdrantStub, options: UploadOptions
@@ -251,7 +251,9 @@ class TestEnding:
         stub.on_write = lambda number: (
             stub.db.delete("docs", models.PointIdsList(points=[lost])) if number == 10 else None
         )
-        with pytest.raises(CheckFailed, match="1 of 100 points are not on the server") as failed:
+        with pytest.raises(
+            CheckFailed, match="1 of 100 points on the server are missing or differ"
+        ) as failed:
             run()
         assert failed.value.exit_code == 3
         stub.on_write = lambda number: None
@@ -269,7 +271,7 @@ class TestEnding:
                 stub.db.delete("docs", lost)
 
         stub.on_write = swap
-        with pytest.raises(CheckFailed, match="1 of 100 points are not on the server"):
+        with pytest.raises(CheckFailed, match="1 of 100 points on the server are missing or differ"):
             run()
 
     def test_a_server_that_spoils_vectors_is_found(self, run: Upload, stub: QdrantStub) -> None:
@@ -304,7 +306,7 @@ class TestEmbeddingsChange:
 
         result = run(progress=Noting())
         assert (result.sent, result.resumed) == (100, 0)
-        assert any("have changed since an interrupted upload" in note for note in notes)
+        assert any("have changed since the interrupted upload" in note for note in notes)
         assert_holds(stub, "docs", out)
 
     @pytest.mark.parametrize("count", [100, 90, 110])
@@ -407,7 +409,7 @@ class TestJournal:
         run(progress=Noting())
         assert_holds(stub, "docs", out)
         assert notes == [
-            "no journal can be kept (No space left on device): if killed, the upload starts again"
+            "no journal can be written (No space left on device): after a kill, the upload would start over"
         ]
 
 

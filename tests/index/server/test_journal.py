@@ -67,7 +67,7 @@ def test_any_damage_claims_nothing_that_was_not_sent(
 def test_no_place_for_a_journal_is_a_note(tmp_path: Path) -> None:
     journal = UploadJournal(tmp_path / "absent" / "c_embeddings.jsonl", HEAD)
     assert journal.note is not None
-    assert "starts again" in journal.note
+    assert "start over" in journal.note
     journal.done(0, 1)
     journal.close(finished=True)
 
@@ -75,7 +75,10 @@ def test_no_place_for_a_journal_is_a_note(tmp_path: Path) -> None:
 def test_no_place_for_the_lock_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("QEMBED_CACHE", str(tmp_path / "file"))
-    with pytest.raises(QembedError, match="no lock can be made") as failed, only_one(Address.of("x", "docs")):
+    with (
+        pytest.raises(QembedError, match="the lock file cannot be created") as failed,
+        only_one(Address.of("x", "docs")),
+    ):
         pass
     assert "QEMBED_CACHE" in str(failed.value)
 
