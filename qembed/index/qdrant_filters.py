@@ -63,7 +63,7 @@ def for_engine(conditions: Sequence[Condition], engine: Engine) -> tuple[Any, Ca
     must, must_not, here = [], [], []
     for condition in conditions:
         field = _field(condition, engine)
-        exact = field is not None and not (_has_range(condition) or _is_long_integer(condition))
+        exact = field is not None and _is_exact(condition)
         if not exact:
             here.append(condition)
         if field is not None and condition.operator != "!=":
@@ -76,6 +76,13 @@ def for_engine(conditions: Sequence[Condition], engine: Engine) -> tuple[Any, Ca
 
 def _all_met(conditions: Sequence[Condition], hit: Hit) -> bool:
     return all(matches(hit.payload, condition) for condition in conditions)
+
+
+def _is_exact(condition: Condition) -> bool:
+    """Words and booleans, but for sizes. With a payload index for integers, an engine's 1 equals 1.0 too."""
+    return isinstance(condition.value, str | bool) and not (
+        condition.operator in SIZES or _is_long_integer(condition)
+    )
 
 
 def _has_range(condition: Condition) -> bool:

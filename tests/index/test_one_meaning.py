@@ -19,7 +19,7 @@ from qdrant_stub import QdrantStub, qdrant_stub
 
 from qembed.corpus import point_id
 from qembed.corpus.normal import normal_form
-from qembed.index import Condition, Index, IndexName, Point, make_index, matches, parse_condition
+from qembed.index import Condition, EdgeIndex, Index, IndexName, Point, make_index, matches, parse_condition
 from qembed.index.dates import microseconds
 from qembed.index.filters import SIZES, Operator, is_number
 from qembed.index.payload import point_of, same_payload
@@ -218,3 +218,13 @@ def test_the_engine_reads_a_long_integer_as_a_number() -> None:
         index.add([Point("a", QUERY, payload)])
         (hit,) = index.search(QUERY, depth=1, where=[Condition("hash", ">", 2**63)])
         assert hit.payload["hash"] == NUMBER
+
+
+def test_an_index_for_integers_does_not_make_fractions_of_them() -> None:
+    """Such an index on a server finds 1.0 for 1; and what it does not hold, no range finds."""
+    edge = pytest.importorskip("qdrant_edge")
+    with filled("edge", [{"n": 1}, {"n": 1.0}, {"n": True}, {"n": [0, 1]}]) as index:
+        assert isinstance(index, EdgeIndex)
+        make = edge.UpdateOperation.create_field_index("n", edge.PayloadSchemaType.Integer)
+        index._shard.update(make)
+        gives_what_matches_says(index, [{"n": 1}, {"n": 1.0}, {"n": True}, {"n": [0, 1]}], [])
