@@ -22,7 +22,7 @@ import orjson
 from qembed.errors import Mismatch, UsageError
 from qembed.evaluation.eval_sets.columns import BEIR_COLUMNS, RUN_COLUMNS, Layout
 from qembed.evaluation.eval_sets.findings import finding, refuse
-from qembed.evaluation.eval_sets.lines import text_lines, write_lines
+from qembed.evaluation.eval_sets.lines import begins_object, text_lines, write_lines
 from qembed.evaluation.eval_sets.rows import Fields, rows_of
 from qembed.evaluation.eval_sets.run_ids import Names, original_ids
 from qembed.records import OnFinding, Qrels
@@ -77,7 +77,8 @@ def read_queries(path: Path, on_finding: OnFinding = refuse) -> dict[str, str]:
 def query_lines(path: Path, on_finding: OnFinding) -> Iterator[tuple[int, str, str]]:
     """(line, query id, text) of every line that holds a query."""
     for number, line in text_lines(path, on_finding):
-        found = _json_query(line) if line.lstrip().startswith("{") else _tsv_query(line)
+        json = line.lstrip().startswith("{") and ("\t" not in line or begins_object(line))
+        found = _json_query(line) if json else _tsv_query(line)
         if isinstance(found, tuple):
             yield number, *found
         else:

@@ -20,6 +20,7 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from qembed.errors import UsageError
+from qembed.evaluation.eval_sets.lines import begins_json
 
 QUERY_NAMES: Final = ("query_id", "qid", "query", "queryid", "q_id", "topic", "topic_id", "topicid")
 ITEM_NAMES: Final = (
@@ -128,7 +129,7 @@ class JsonLayout:
 
 def layout_to_write(first: str) -> Layout | JsonLayout:
     """How to add lines to a file of judgements that begins with ``first``, which can be read."""
-    if not first.lstrip().startswith(("{", "[")):
+    if not begins_json(first):
         found = layout_of(first)
         assert found is not None
         return found

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import orjson
 
-from qembed.evaluation.eval_sets.lines import text_lines
+from qembed.evaluation.eval_sets.lines import begins_object, text_lines
 from qembed.records import Qrels
 
 Groups = Mapping[str, str]
@@ -28,7 +28,7 @@ def read_groups(path: Path) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for _, line in text_lines(path, lambda _: None):
-        if not line.lstrip().startswith("{"):
+        if not begins_object(line):
             continue
         try:
             record = orjson.loads(line)

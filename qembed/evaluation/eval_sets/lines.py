@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,21 @@ from qembed.store import atomic_file, explained
 
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+
+
+_OBJECT = r'\{\s*("(\\.|[^"\\])*"\s*:|\}?\s*$)'
+_BEGINS_OBJECT = re.compile(rf"\s*{_OBJECT}")
+_BEGINS_JSON = re.compile(rf"\s*({_OBJECT}|\[\s*({_OBJECT}|\]?\s*$))")
+
+
+def begins_object(line: str) -> bool:
+    """Whether a JSON object begins here; an id or a text may begin with a brace too."""
+    return _BEGINS_OBJECT.match(line) is not None
+
+
+def begins_json(line: str) -> bool:
+    """Whether a JSON object, or a list of such, begins here."""
+    return _BEGINS_JSON.match(line) is not None
 
 
 def text_lines(path: Path, on_finding: OnFinding) -> Iterator[tuple[int, str]]:

@@ -12,6 +12,7 @@ question keeps its id, and its judgements, when others are added above it.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -21,12 +22,13 @@ import orjson
 
 from qembed.errors import Mismatch, UsageError
 from qembed.evaluation.eval_sets.findings import finding, refuse
-from qembed.evaluation.eval_sets.lines import text_lines
+from qembed.evaluation.eval_sets.lines import begins_object, text_lines
 from qembed.records import OnFinding
 
 TEXT_KEYS: Final = ("query", "question", "text", "q", "prompt", "query_text")
 ID_KEYS: Final = ("_id", "id", "query_id", "query-id", "qid", "question_id")
 _ID_DIGITS = 8
+_BEGINS_LIST = re.compile(r'\[\s*(["{\]]|$)')
 
 
 def read_questions(path: Path, on_finding: OnFinding = refuse) -> dict[str, str]:
@@ -70,9 +72,9 @@ def _items(path: Path, on_finding: OnFinding) -> Iterator[tuple[int, str, str]]:
     """(line, id or "", text) of every question."""
     lines = list(text_lines(path, on_finding))
     start = lines[0][1].lstrip() if lines else ""
-    if start.startswith("["):
+    if _BEGINS_LIST.match(start) or (start.startswith("[") and path.suffix.lower() == ".json"):
         found = _json_list(path, lines)
-    elif start.startswith(("{", '"')) and path.suffix.lower() not in (".csv", ".tsv"):
+    elif _is_json(start) and path.suffix.lower() not in (".csv", ".tsv"):
         found = ((number, _loaded(line)) for number, line in lines)
     elif path.suffix.lower() in (".csv", ".tsv") or "\t" in start:
         found = _table(path, lines)
@@ -85,6 +87,11 @@ def _items(path: Path, on_finding: OnFinding) -> Iterator[tuple[int, str, str]]:
             on_finding(finding(kind, path, item, line=number))
         else:
             yield number, *item
+
+
+def _is_json(start: str) -> bool:
+    """An object, even a broken one; or a whole string: a question may begin with a quotation."""
+    return begins_object(start) or (start.startswith('"') and isinstance(_loaded(start), str))
 
 
 def _item(value: Any) -> tuple[str, str] | str:

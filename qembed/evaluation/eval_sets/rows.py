@@ -9,7 +9,6 @@ JSON in one piece is read whole, all else as a stream.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any, Final, TypeAlias
@@ -28,11 +27,11 @@ from qembed.evaluation.eval_sets.columns import (
     plain,
     split,
 )
+from qembed.evaluation.eval_sets.lines import begins_json
 
 Fields: TypeAlias = tuple[Any, Any, Any]
 """Query id, item id, and grade or score, as the file has them."""
 
-_JSON: Final = re.compile(r"\s*(\{|\[\s*(\{|$))")
 _WIDTHS: Final = {
     3: "query id, item id, grade",
     4: "query id, iteration, item id, grade",
@@ -56,7 +55,7 @@ def rows_of(
     layout = None
     for number, line in left:
         if layout is None:
-            if _JSON.match(line):
+            if begins_json(line):
                 yield from _json(number, line, left)
                 return
             layout = layout_of(line, bare)

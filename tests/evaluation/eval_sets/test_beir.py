@@ -108,6 +108,10 @@ class TestQueries:
         with pytest.raises(InputNotFound):
             read_queries(tmp_path / "absent.jsonl")
 
+    @pytest.mark.parametrize("name", ["{", "{}", '{"a', "{1}"])
+    def test_an_id_with_a_brace(self, tmp_path: Path, name: str) -> None:
+        assert read_queries(lines(tmp_path / "q.tsv", f"{name}\thow?\n")) == {name: "how?"}
+
 
 class TestQrels:
     @same_folder

@@ -35,6 +35,14 @@ FILES = {
 }
 
 
+@pytest.mark.parametrize(
+    "text", ['"No space left" error?', "[urgent] how?", "{} or dict()?", "{a, b} as a set?"]
+)
+def test_a_question_may_begin_as_json_does(tmp_path: Path, text: str) -> None:
+    (tmp_path / "q.txt").write_text(f"{text}\nand why?\n")
+    assert list(read_questions(tmp_path / "q.txt").values()) == [text, "and why?"]
+
+
 @pytest.mark.parametrize(("name", "text", "expected"), FILES.values(), ids=list(FILES))
 def test_every_form(tmp_path: Path, name: str, text: str, expected: dict[str, str]) -> None:
     (tmp_path / name).write_text(text, encoding="utf-8")

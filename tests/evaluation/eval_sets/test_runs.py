@@ -11,6 +11,7 @@ import pytest
 import ranx
 
 from qembed.errors import InputNotFound, Mismatch, QembedError
+from qembed.evaluation.eval_sets.beir import read_qrels
 from qembed.evaluation.eval_sets.runs import read_run
 from qembed.evaluation.eval_sets.trec import write_runs
 
@@ -63,9 +64,12 @@ def test_runs_of_other_tools_are_read_by_score(tmp_path: Path) -> None:
     assert read_run(tmp_path / "r") == {"1": {"a": 3.5, "b": 9.0}, "2": {"a": -1000.0}}
 
 
-def test_an_id_in_brackets_is_no_json(tmp_path: Path) -> None:
-    (tmp_path / "r").write_text("[q1] Q0 [d1] 1 3.5 x\n")
-    assert read_run(tmp_path / "r") == {"[q1]": {"[d1]": 3.5}}
+@pytest.mark.parametrize("name", ["[q1]", "{", "{}", '{"', '{"a"', "[", "[]", "[{", '[{"a"'])
+def test_an_id_that_begins_with_a_bracket_is_no_json(tmp_path: Path, name: str) -> None:
+    (tmp_path / "r").write_text(f"{name} Q0 [d1] 1 3.5 x\n")
+    assert read_run(tmp_path / "r") == {name: {"[d1]": 3.5}}
+    (tmp_path / "q").write_text(f"{name} 0 [d1] 1\n")
+    assert read_qrels(tmp_path / "q") == {name: {"[d1]": 1}}
 
 
 def test_tabs_keep_blanks_in_ids(tmp_path: Path) -> None:
