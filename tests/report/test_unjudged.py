@@ -18,6 +18,7 @@ from qembed.commands.bench.bench import bench
 from qembed.commands.bench.store import store_bench
 from qembed.commands.evalset.judgements import merge_judgements
 from qembed.errors import Mismatch
+from qembed.evaluation.diagnose.decisive import pulls
 from qembed.evaluation.diagnose.outlook import (
     LEAST_LEADS,
     SO_FAR,
@@ -25,6 +26,7 @@ from qembed.evaluation.diagnose.outlook import (
     Question,
     critical_counts,
     outlook,
+    question_of,
 )
 from qembed.evaluation.eval_sets.eval_set import load_eval_set, unjudged_set
 from qembed.report.compare import pair_benches
@@ -32,6 +34,7 @@ from qembed.report.explorer import Limits, explorer_data
 from qembed.report.index_page import index_page
 from qembed.report.markdown import bench_markdown
 from qembed.report.page import bench_page
+from qembed.report.standing import standing
 from qembed.report.stored import StoredBench, read_bench
 
 JUDGED = 40
@@ -163,6 +166,38 @@ def test_page_and_python_say_the_same_of_any_numbers(
     assert [words for _, words in found] == [one.words("A", "B") for one in expected]
 
 
+def test_page_and_python_see_the_same_question(browser: Browser, stored: StoredBench, tmp_path: Path) -> None:
+    """Two lists and some grades: what is known, and both extremes; what both rank alike is no matter."""
+    (tmp_path / "page.html").write_text(bench_page(stored), encoding="utf-8")
+    draw = random.Random(6)
+    cases = []
+    for _ in range(200):
+        lists = [draw.sample("abcdefghijklmno", draw.randint(0, 10)) for _ in range(2)]
+        grades = {unit: draw.randint(0, 3) for unit in draw.sample("abcdefghijklmno", draw.randint(0, 9))}
+        cases.append((*lists, grades, draw.choice((2, 3))))
+    with browser.open(tmp_path / "page.html") as page:
+        found = page.value(
+            f"{json.dumps(cases)}.map(([one, other, grades, highest]) => "
+            "questionOf(one, other, (unit) => grades[unit], highest))"
+        )
+    for (one, other, grades, highest), seen in zip(cases, found, strict=True):
+        runs = [{unit: -float(rank) for rank, unit in enumerate(units)} for units in (one, other)]
+        differing = pulls(*runs)
+        assert seen["question"] == pytest.approx(list(question_of(differing, grades, highest)))
+        assert seen["given"] == sum(unit in grades for unit in differing)
+        assert seen["given"] + seen["left"] == len(differing)
+
+
+def test_a_long_id_stays_in_the_card_of_a_phone(
+    browser: Browser, stored: StoredBench, tmp_path: Path
+) -> None:
+    (tmp_path / "page.html").write_text(bench_page(stored), encoding="utf-8")
+    card = "document.getElementById('card')"
+    with browser.open(tmp_path / "page.html", width=390) as page:
+        page.value(f"{card}.querySelector('.unit').textContent = 'a_long_name_'.repeat(20)")
+        assert page.value(f"{card}.scrollWidth <= {card}.clientWidth")
+
+
 def test_a_partly_judged_set_is_judged_on_from_its_page(browser: Browser, tmp_path: Path) -> None:
     """What waits is in the explorer, marked, searchable, in no filter of results, and can be judged."""
     made = library(tmp_path / "library")
@@ -183,6 +218,10 @@ def test_a_partly_judged_set_is_judged_on_from_its_page(browser: Browser, tmp_pa
     with browser.open(tmp_path / "page.html") as page:
         page.value("localStorage.clear()")
         page.reload()
+        found = standing(stored, {})
+        assert found is not None
+        words = found.outlook.words(stored.labels[found.system], stored.labels[found.baseline])
+        assert page.value("document.querySelector('#so-far p').textContent") == words
         assert page.value(count.format(name="waiting")) == 10
         assert page.value(count.format(name="all")) == 20
         assert page.value(count.format(name="unanswerable")) == 0

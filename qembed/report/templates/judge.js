@@ -163,25 +163,14 @@ class Judge {
     const given = new Map(this.data.unjudged.map((item) => [`${item[0]} ${item[1]}`, this.graded(item)?.grade]));
     const rule = this.data.judging;
     const [system, baseline] = rule.pair;
-    let [known, left] = [0, 0];
-    const questions = this.data.queries.map((query, at) => {
+    const seen = this.data.queries.map((query, at) => {
       const judged = new Map(query.judged);
-      const pulls = new Map();
-      for (const [place, sign] of [[system, 1], [baseline, -1]]) {
-        query.hits[place].slice(0, 10).forEach(([unit], i) => pulls.set(unit, (pulls.get(unit) ?? 0) + sign / Math.log2(i + 2)));
-      }
-      let [now, low, high] = [0, 0, 0];
-      for (const [unit, pull] of pulls) {
-        if (pull === 0) continue;
-        const grade = judged.get(unit) ?? given.get(`${at} ${unit}`);
-        if (typeof grade === "number") { now += pull * grade; known += 1; continue; }
-        low += Math.min(0, pull) * rule.highest;
-        high += Math.max(0, pull) * rule.highest;
-        left += 1;
-      }
-      return [now, now + low, now + high];
+      const units = (place) => query.hits[place].slice(0, 10).map(([unit]) => unit);
+      return questionOf(units(system), units(baseline), (unit) => judged.get(unit) ?? given.get(`${at} ${unit}`), rule.highest);
     });
-    return outlookWords(outlook(questions, rule, known, left), rule, this.data.systems[system].name, this.data.systems[baseline].name);
+    const sum = (name) => seen.reduce((all, one) => all + one[name], 0);
+    const found = outlook(seen.map((one) => one.question), rule, sum("given"), sum("left"));
+    return outlookWords(found, rule, this.data.systems[system].name, this.data.systems[baseline].name);
   }
 
   #list() {

@@ -25,6 +25,28 @@ function moreJudgements(now, undecided, critical, given, left) {
   return null;
 }
 
+/* One question: the first results of both, best first; `gradeOf` gives a number, or anything else for an unjudged one. */
+function questionOf(system, baseline, gradeOf, highest) {
+  const pulls = new Map();
+  for (const [units, sign] of [[system, 1], [baseline, -1]]) {
+    units.forEach((unit, i) => pulls.set(unit, (pulls.get(unit) ?? 0) + sign / Math.log2(i + 2)));
+  }
+  let [now, low, high, given, left] = [0, 0, 0, 0, 0];
+  for (const [unit, pull] of pulls) {
+    if (pull === 0) continue;
+    const grade = gradeOf(unit);
+    if (typeof grade === "number") {
+      now += pull * grade;
+      given += 1;
+    } else {
+      low += Math.min(0, pull) * highest;
+      high += Math.max(0, pull) * highest;
+      left += 1;
+    }
+  }
+  return { question: [now, now + low, now + high], given, left };
+}
+
 /* `questions`: [now, low, high] of each; `given`, `left`: results that bear on the difference, judged and not. */
 function outlook(questions, rule, given, left) {
   const [now, low, high] = [0, 1, 2].map((at) => counted(questions.map((question) => question[at])));
