@@ -15,7 +15,7 @@ from qembed.errors import InputNotFound, Mismatch
 from qembed.evaluation.eval_sets.runs import read_run
 from qembed.evaluation.retrieve.ordering import ranked
 from qembed.evaluation.statistics.kappa import Kappa
-from qembed.evaluation.statistics.verdict import Comparison
+from qembed.evaluation.statistics.verdict import Comparison, most_telling
 from qembed.evaluation.systems.judges import Judges
 from qembed.evaluation.systems.system import headline_pair
 from qembed.report.names import display_names
@@ -101,8 +101,12 @@ class StoredBench:
 
     @property
     def pair(self) -> tuple[int, int]:
-        """Positions of the two systems in question (``headline_pair``); a run may have any name."""
-        return headline_pair([system["name"] * (system["kind"] != "run") for system in self.systems])
+        """Positions of the two systems in question: of runs those of the headline, else ``headline_pair``."""
+        others = self.systems[1:]
+        if not others or others[0]["kind"] != "run":
+            return headline_pair(self.names)
+        found = [comparison_of(system["comparisons"][self.primary]) for system in others]
+        return 1 + most_telling(found), 0
 
     @property
     def labels(self) -> dict[str, str]:

@@ -59,6 +59,19 @@ def test_the_first_screen(benches: dict[str, StoredBench]) -> None:
     assert any(line.startswith("Unjudged results could turn this verdict") for line in warned)
 
 
+def test_of_several_runs_the_headline_and_judging_are_about_one(tmp_path: Path) -> None:
+    made = compared(tmp_path, better=3.0)
+    worse = json.loads((tmp_path / "production.json").read_text())
+    run = {query: {item: -score for item, score in scores.items()} for query, scores in worse.items()}
+    (tmp_path / "reversed.json").write_text(json.dumps(run))
+    runs = [*(one.path for one in made.runs), tmp_path / "reversed.json"]
+    bench = read_bench(store_comparison(compare_runs(runs, tmp_path / "qrels.tsv"), tmp_path / "reports"))
+    question = asked(bench)
+    assert question is not None
+    assert (question.new, question.old) == ("candidate", "production")
+    assert bench.pair == (bench.names.index(question.new), bench.names.index(question.old))
+
+
 def test_a_clear_difference_is_called_one(tmp_path: Path) -> None:
     bench = read_bench(store_comparison(compared(tmp_path, better=3.0), tmp_path / "reports"))
     assert re.fullmatch(

@@ -19,6 +19,7 @@ from qembed.evaluation.eval_sets.runs import read_run
 from qembed.evaluation.measures import Measure
 from qembed.evaluation.retrieve.depth import is_own_text
 from qembed.evaluation.retrieve.ordering import ranked
+from qembed.evaluation.statistics.verdict import most_telling
 from qembed.evaluation.systems.judges import Judges, judges_of_runs
 from qembed.evaluation.systems.measured import (
     DEFAULT_MEASURES,
@@ -192,12 +193,13 @@ def compare_runs(
         )
         for at, found in enumerate(measured)
     )
+    telling = 1 + most_telling([one.comparisons[str(measures[0])] for one in measured[1:]])
     return RunComparison(
         judgements=judged,
         measures=measures,
         runs=compared,
         texts=texts,
-        unjudged=tuple(unjudged_results(kept, judged.qrels, pair=(len(kept) - 1, 0))),
+        unjudged=tuple(unjudged_results(kept, judged.qrels, pair=(telling, 0))),
         judges=judges_of_runs(
             judged.authors,
             judged.qrels,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -131,6 +132,11 @@ def brief(comparison: Comparison, doubt: str = "") -> str:
     if comparison.queries_needed is not None:
         words += f"; needs {needed(comparison.queries_needed)} queries"
     return words
+
+
+def most_telling(found: Sequence[Comparison]) -> int:
+    """Position of the comparison for a headline: what is shown to be better first, by its gain."""
+    return max(range(len(found)), key=lambda at: (found[at].verdict == "better", found[at].difference))
 
 
 def needed(queries: Range) -> str:
