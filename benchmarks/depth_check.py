@@ -70,10 +70,20 @@ def looked_at(values: Values) -> Frontier:
     return frontier(MEASURE, values, values, {}, margin=MARGIN, resamples=1000)
 
 
-def by_rule(values: Values) -> int:
-    """What the rule says; the depth of the highest mean where these queries cannot tell."""
-    found = looked_at(values)
-    return found.best if found.chosen is None else found.chosen
+class Rule:
+    """What the rule says; the depth of the highest mean where these queries cannot tell.
+
+    Attributes:
+        open: How often they could not.
+    """
+
+    def __init__(self) -> None:
+        self.open = 0
+
+    def __call__(self, values: Values) -> int:
+        found = looked_at(values)
+        self.open += found.chosen is None
+        return found.best if found.chosen is None else found.chosen
 
 
 def losses(values: Values, rules: dict[str, Callable[[Values], int]], splits: int) -> dict[str, list[float]]:
@@ -109,10 +119,12 @@ def main() -> None:
         values = kept(eval_set, arguments.qdrant_ecosystem, arguments.values)
         found = looked_at(values)
         fixed = {f"always {depth}": (lambda _, depth=depth: depth) for depth in values}
-        lost = losses(values, {"the rule": by_rule, **fixed}, arguments.splits)
+        rule = Rule()
+        lost = losses(values, {"the rule": rule, **fixed}, arguments.splits)
         means = ", ".join(f"{depth}: {column.mean():.3f}" for depth, column in values.items())
         chosen = "none, these queries cannot tell" if found.chosen is None else found.chosen
-        print(f"{eval_set}: best {found.best}, chosen {chosen}. Means by depth: {means}\n")
+        halves = f"{rule.open} of {arguments.splits} halves cannot tell"
+        print(f"{eval_set}: best {found.best}, chosen {chosen}; {halves}. Means by depth: {means}\n")
         rows += [
             [eval_set, name, f"{np.mean(each):+.3f}", f"{np.quantile(each, 0.95):+.3f}"]
             for name, each in lost.items()

@@ -33,7 +33,7 @@ from qembed import (
 )
 from qembed.commands.bench.result import BenchResult
 from qembed.commands.quickstart.cli import EXCLUDE, PACKAGES
-from qembed.evaluation.diagnose.frontier import DepthPoint
+from qembed.evaluation.diagnose.frontier import DepthPoint, advice
 from qembed.evaluation.diagnose.waterfall import STAGES
 from qembed.evaluation.systems.rows import Row
 
@@ -98,12 +98,19 @@ def show(result: BenchResult) -> None:
         f"\n## retrieval: {result.eval_set.card.name}, {answered} queries with an answer, "
         f"{side.collection.records:,} chunks, {len(side.collection):,} texts\n"
     )
-    print(f"{machine_line(LIBRARIES)}; index {side.index.name}, exact: {side.index.exact}\n")
+    searched = "every vector is compared" if side.index.exact else "through a graph"
+    print(f"{machine_line(LIBRARIES)}; index {side.index.name}, {searched}\n")
     primary, *others = map(str, result.measures)
     header = ["system", primary, "95 %", "against vectors", "p", *others, "p50 ms"]
     print(markdown_table(header, [system_row(row, primary, others) for row in result.rows], left=(0, 3)))
     for name, found in result.frontiers.items():
-        print(f"\nDepth of {name}: best {found.best}, chosen {found.chosen}.\n")
+        words = advice(
+            best=found.best,
+            chosen=found.chosen,
+            too_shallow=found.too_shallow,
+            falls_after=found.falls_after,
+        )
+        print(f"\nDepth of {name}: {words}\n")
         header = ["depth", primary, "95 %", "best order", "ms"]
         print(markdown_table(header, [depth_row(point) for point in found.points]))
     print()
