@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 from qembed.corpus import CorpusOptions, collection_name, read_chunks
 from qembed.errors import InputNotFound, OutputExists, UsageError
+from qembed.evaluation.eval_sets.authors import LOG
 from qembed.evaluation.eval_sets.beir import (
     Form,
     check_qrels_ids,
@@ -186,6 +188,9 @@ def convert_eval_set(source: Path, output: Path, *, to: Form) -> Converted:
     if (source / CARD).is_file():
         write_card(output, read_card(source, findings.append))
         files.append(output / CARD)
+    if (source / LOG).is_file():
+        files.append(output / LOG)
+        shutil.copyfile(source / LOG, files[-1])
     judgements = {split: sum(map(len, qrels.values())) for split, qrels in splits.items()}
     return Converted(output, tuple(files), len(queries), judgements, tuple(findings))
 

@@ -61,7 +61,7 @@ def begin_eval_set(folder: Path, stored: StoredBench) -> None:
     )
     file = f"{card.split}.tsv"
     log = list(_grades_of_models(stored, file))
-    card = replace(card, judged_by=judged_by_words(authors_of(judged, log, file, ""), ""))
+    card = replace(card, judged_by=judged_by_words(authors_of(judged, log, card.split, ""), ""))
     work = folder.with_name(f".{folder.name}.new")
     with explained(folder):
         shutil.rmtree(work, ignore_errors=True)

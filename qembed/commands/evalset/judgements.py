@@ -172,7 +172,7 @@ def _merge(
 ) -> MergedJudgements:
     """The qrels are read and written under one lock: another merge would be undone otherwise."""
     qrels, file, judged_by = read_qrels(found.qrels_file), found.qrels_file, found.card.judged_by
-    by_models = set(authors_of(qrels, read_log(found.folder), file.name, judged_by).models)
+    by_models = set(authors_of(qrels, read_log(found.folder), file.stem, judged_by).models)
     merged = []
     for entry in given:
         pair, grades = (entry.query_id, entry.item_id), qrels.setdefault(entry.query_id, {})

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qembed.evaluation.eval_sets.authors import counted_words
 from qembed.report.words import plural
 from qembed.shell import shell_line
 from qembed.terminal.output import grid
@@ -61,6 +62,7 @@ def stats_document(eval_set: EvalSet, counted: EvalSetStats) -> dict[str, Any]:
         "card": asdict(eval_set.card),
         **asdict(counted),
         "grades": grades,
+        "grades_by_model": eval_set.authors.by_model(),
     }
 
 
@@ -72,6 +74,8 @@ def stats_values(eval_set: EvalSet, counted: EvalSetStats) -> dict[str, Any]:
             values |= {f"grade_{grade}": number for grade, number in value.items()}
         elif name.endswith("_per_query"):
             values |= {f"{name}_{part}": number for part, number in value.items()}
+        elif name == "grades_by_model":
+            values["grades_by_models"] = sum(value.values())
         elif isinstance(value, int):
             values[name] = value
     return values
@@ -162,6 +166,9 @@ def render_stats(eval_set: EvalSet, counted: EvalSetStats) -> Iterator[Renderabl
     yield f"{eval_set.card.name}: {_kind(eval_set.card)}"
     yield grid(_counts(counted, eval_set.card.pool_depth))
     yield _spreads(counted)
+    by_models = counted_words(eval_set.authors.by_model(), counted.judgements)
+    if by_models:
+        yield f"{by_models}."
     if eval_set.findings:
         number = plural(len(eval_set.findings), "finding")
         yield f"{number} in these files: {command_line('check', eval_set.folder)} lists them"

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -93,18 +93,18 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def authors_of(qrels: Qrels, log: Iterable[Mapping[str, Any]], qrels_file: str, judged_by: str) -> Authors:
+def authors_of(qrels: Qrels, log: Iterable[Mapping[str, Any]], split: str, judged_by: str) -> Authors:
     """Replay the log.
 
     Args:
         qrels: As they are now.
         log: As ``read_log`` gives it.
-        qrels_file: Name of the file of ``qrels``.
+        split: Which one; the log has the name of its file.
         judged_by: What the card says.
     """
     entries = list(log)
     before = _unlogged(judged_by, logged=bool(entries))
-    entries = [entry for entry in entries if entry["qrels"] == qrels_file]
+    entries = [entry for entry in entries if PurePath(entry["qrels"]).stem == split]
     held: dict[Pair, tuple[int, str | None]] = {}
     said: dict[Pair, int] = {}
     graded: dict[str, dict[Pair, int]] = {}

@@ -112,7 +112,7 @@ def load_eval_set(folder: Path | str, *, split: str | None = None, judged: bool 
         raise _empty(f"split {card.split!r} judges none of the queries", qrels_path, findings)
     judged_queries = {query: text for query, text in queries.items() if query in qrels}
     groups = query_groups(judged_queries, read_groups(queries_path))
-    authors = authors_of(qrels, read_log(folder), qrels_path.name, card.judged_by)
+    authors = authors_of(qrels, read_log(folder), card.split, card.judged_by)
     return EvalSet(folder, card, queries, qrels, tuple(findings), groups, authors)
 
 

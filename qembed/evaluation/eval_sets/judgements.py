@@ -97,7 +97,7 @@ def load_judgements(qrels: Path | str, queries: Path | None = None) -> Judgement
     known = {query: text for query, text in texts.items() if query in judged}
     groups = query_groups(known, read_groups(source) if source is not None else {})
     log = read_log(folder) if folder is not None else []
-    authors = authors_of(judged, log, file.name, card.judged_by)
+    authors = authors_of(judged, log, file.stem, card.judged_by)
     return Judgements(file, folder, card, judged, known, source, groups, authors, tuple(findings))
 
 

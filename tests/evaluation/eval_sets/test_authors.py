@@ -9,6 +9,7 @@ import orjson
 import pytest
 from eval_folders import eval_folder
 
+from qembed.commands.evalset.evalset import convert_eval_set
 from qembed.commands.evalset.judgement_file import judgement_line
 from qembed.commands.evalset.judgements import merge_judgements
 from qembed.errors import Mismatch
@@ -134,8 +135,24 @@ def test_a_grade_from_before_the_rule_is_found_in_the_log() -> None:
         {**base, "grade": 2, "judge": "model:tiny", "outcome": "added"},
         {**base, "grade": 0, "judge": "Anna", "outcome": "kept"},
     ]
-    found = authors_of({"q": {"a": 2}}, log, "test.tsv", "")
+    found = authors_of({"q": {"a": 2}}, log, "test", "")
     assert (found.models, found.people) == ({("q", "a"): "tiny"}, {"q": {"a": 0}})
     assert found.on_both("tiny") == [(0, 2)]
-    assert authors_of({"q": {"a": 2}}, log, "dev.tsv", "").people == {"q": {"a": 2}}
+    assert authors_of({"q": {"a": 2}}, log, "dev", "").people == {"q": {"a": 2}}
     assert orjson.dumps(judged_by_words(found, "two experts")) == b'"two experts and a language model (tiny)"'
+
+
+def test_converted_sets_keep_their_authors(folder: Path, tmp_path: Path) -> None:
+    before = merged(folder, "model:tiny", "q2 e 1", "q1 b 1").authors
+    convert_eval_set(folder, tmp_path / "trec", to="trec")
+    assert load_eval_set(tmp_path / "trec").authors == before
+    assert before.models == {("q2", "e"): "tiny"}
+
+
+def test_stats_count_them(folder: Path, run_cli: Any) -> None:
+    assert "not by people" not in run_cli(["evalset", "stats", folder]).out
+    merged(folder, "model:tiny", "q2 e 1")
+    words = "1 of 3 grades are by a language model (tiny), not by people"
+    assert words in " ".join(run_cli(["evalset", "stats", folder]).out.split())
+    assert orjson.loads(run_cli(["evalset", "stats", folder, "--json"]).out)["grades_by_model"] == {"tiny": 1}
+    assert "grades_by_models" in run_cli(["evalset", "stats", folder, "--csv"]).out
