@@ -130,7 +130,29 @@ def _objects(pa: Any, batch: Any) -> Iterator[dict[str, Any]]:
     step = max(1, min(_ROWS_A_BLOCK, _BLOCK_BYTES // max(1, longest)))
     for start in range(0, len(batch), step):
         part = batch.slice(start, step)
-        yield from part.to_pylist()
+        yield from objects_of(pa, part)
+
+
+def objects_of(pa: Any, batch: Any) -> list[dict[str, Any]]:
+    """The rows of an Arrow batch as objects, maps too, which Arrow itself gives as pairs."""
+    rows: list[dict[str, Any]] = batch.to_pylist()
+    if not any("map<" in str(field.type) for field in batch.schema):
+        return rows
+    maps = [field.name for field in batch.schema if pa.types.is_map(field.type)]
+    for row in rows:
+        row.update((name, dict(row[name])) for name in maps if row[name] is not None)
+    return [{name: _without_pairs(value) for name, value in row.items()} for row in rows]
+
+
+def _without_pairs(value: Any) -> Any:
+    """A value without lists of pairs: Arrow has tuples nowhere else."""
+    if isinstance(value, dict):
+        return {key: _without_pairs(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        if value and isinstance(value[0], tuple):
+            return {key: _without_pairs(inner) for key, inner in value}
+        return [_without_pairs(inner) for inner in value]
+    return value
 
 
 def _longest(pa: Any) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 
 from qembed.corpus.files import pyarrow
-from qembed.corpus.tables import check_inflation
+from qembed.corpus.tables import check_inflation, objects_of
 from qembed.records import Vectors
 from qembed.store.hashed import HashedFile, OutputFile
 from qembed.store.jsonl import BadLine, Record, record_of, without_vectors
@@ -189,8 +189,8 @@ def _records(pa: Any, batch: Any, before: int, keys: Keys) -> Iterator[Record | 
         vectors = _vectors(pa, column)
     except BadRecordError as error:
         why = error
-    others = batch.drop_columns(columns)
-    for number, (value, vector) in enumerate(zip(others.to_pylist(), vectors, strict=True), before + 1):
+    others = objects_of(pa, batch.drop_columns(columns))
+    for number, (value, vector) in enumerate(zip(others, vectors, strict=True), before + 1):
         try:
             if vector is None:
                 raise why or _no_vector(value)

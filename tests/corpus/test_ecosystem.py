@@ -226,6 +226,8 @@ class TestArrow:
             "metadata": [{"page": 1}] * 2,
             "big": pa.array([2**63, 1], pa.uint64()),
             "nan": [float("nan"), 1.0],
+            "map": pa.array([[("lang", "en")], []], pa.map_(pa.string(), pa.string())),
+            "maps": pa.array([[[("n", 1)]], None], pa.list_(pa.map_(pa.string(), pa.int64()))),
         }
         return pa.table(rows)
 
@@ -249,10 +251,11 @@ class TestArrow:
         assert [(chunk.id, chunk.text) for chunk in chunks] == [("1", "one"), ("2", "two")]
         wanted = {
             "when": "2026-01-02T03:00:00", "day": "2026-01-02", "price": "1.10", "raw": "/w==", "tags": ["a"],
-            "page": 1, "big": "9223372036854775808", "nan": None,
+            "page": 1, "big": "9223372036854775808", "nan": None, "map": {"lang": "en"}, "maps": [{"n": 1}],
         }  # fmt: skip
         assert {key: chunks[0].metadata[key] for key in wanted} == wanted
         assert (chunks[1].metadata["when"], chunks[1].metadata["nan"]) == (None, 1.0)
+        assert chunks[1].metadata["map"] == {}
         assert "embedding" not in chunks[0].metadata
         assert sorted(
             found.reason.partition(", ")[2] for found in findings if found.kind == "changed-values"

@@ -384,6 +384,16 @@ class TestParquetOfOtherTools:
             (8, None, np.float32([3.5]).tobytes(), np.float32, {}),
         ]
 
+    def test_metadata_in_a_map(self, tmp_path: Path) -> None:
+        pa = pytest.importorskip("pyarrow")
+        maps = pa.array([[("lang", "en")], [], None], pa.map_(pa.string(), pa.string()))
+        found = self.save(tmp_path, id=["a", "b", "c"], vector=[[1.0]] * 3, metadata=maps)
+        assert [isinstance(record, Record) and record.metadata for record in found] == [
+            {"lang": "en"},
+            {},
+            {},
+        ]
+
     def test_points_of_qdrant_with_the_payload_in_columns(self, tmp_path: Path) -> None:
         found = self.save(tmp_path, id=[7], vector=[[1.0]], chunk_id=["c"], text=["t"], page=[None], n=[3])
         assert [comparable(record) for record in found] == [
