@@ -145,6 +145,7 @@ def load_query_encoder(
     *,
     dimension: int,
     weights: str | None = None,
+    query_prompt: str | None = None,
 ) -> Encoder:
     """Load the model that made a file of vectors, used as it was then, to encode queries.
 
@@ -154,7 +155,9 @@ def load_query_encoder(
         model: As the user named it; needed only without a manifest.
         options: Device, precision and trust; prompts, lengths and dimension come from the manifest.
         dimension: Dimension of the vectors.
-        weights: Hash of the model's weights, as a collection on a server has it noted.
+        weights: Hash of the model's weights, as a collection on a server has it noted. Of this model, vectors
+            of fewer dimensions are truncated ones.
+        query_prompt: What stands before a query, likewise; it wins where ``options`` have none.
 
     Raises:
         UsageError: No model is named.
@@ -175,7 +178,12 @@ def load_query_encoder(
             where=str(path),
             remedy=_SAME_MODEL,
         )
-    encoder = Encoder.load(source, as_made(options, manifest) if manifest else options)
+    if manifest is not None:
+        options = as_made(options, manifest)
+    elif weights is not None:
+        prompt = query_prompt if options.query_prompt is None else options.query_prompt
+        options = replace(options, truncate_dim=dimension, query_prompt=prompt)
+    encoder = Encoder.load(source, options)
     if encoder.info.dimension != dimension:
         raise DimensionMismatch(
             f"the vectors have {dimension} dimensions, {encoder.info.id} gives {encoder.info.dimension}",

@@ -139,7 +139,13 @@ def _open_in_place(
         name = model_name(address, None, model or name_here(served.model, served.weights))
         progress.phase(f"loading {name}")
         encoder = load_query_encoder(
-            address, None, name, options, dimension=index.dimension, weights=served.weights
+            address,
+            None,
+            name,
+            options,
+            dimension=index.dimension,
+            weights=served.weights,
+            query_prompt=served.query_prompt,
         )
     except BaseException:
         index.close()
@@ -163,7 +169,7 @@ def _open_read(
     loaded = _load(found, index, there.similarity or similarity_of(manifest), progress)
     progress.phase(f"loading {name}")
     encoder = load_query_encoder(
-        path, manifest, model, options, dimension=loaded.dimension, weights=there.weights
+        path, manifest, model, options, dimension=loaded.dimension, **there.made_with
     )
     similarity = there.similarity or similarity_of(manifest, encoder.info.similarity)
     if similarity != loaded.similarity:  # no manifest said so before the model was loaded

@@ -92,6 +92,7 @@ def decide(
         points=points.records,
         model=points.model,
         weights=points.weights,
+        query_prompt=points.query_prompt,
         migrate=options.migrate,
         into=options.into,
         alias=options.alias,

@@ -42,6 +42,7 @@ class Points:
         similarity: By which they compare.
         model: Id of their model; None where no manifest says so.
         weights: Hash of its weights; None where no manifest says so.
+        query_prompt: What stands before a query; None where no manifest says so.
         model_name: The same as ``--model`` takes it.
         vector: Name of the vector in the collection; empty where vectors have no name.
         only_vector: Whether this vector alone is written, not whole points.
@@ -61,7 +62,7 @@ class Points:
         self.similarity = similarity_of(report.manifest)
         made = report.manifest.model if report.manifest else {}
         self.model = str(made["id"]) if made else None
-        self.weights = made.get("weights_sha256")
+        self.weights, self.query_prompt = made.get("weights_sha256"), made.get("query_prompt")
         self.model_name = str(made.get("name", self.model)) if made else None
         self.vector, self.only_vector = options.vector, options.migrate == "vector"
         self._embeddings, self._state = embeddings, state

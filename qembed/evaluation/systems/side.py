@@ -251,7 +251,7 @@ def _load_encoder(
     try:
         model = options.model or there.model
         return load_query_encoder(
-            path, manifest, model, options.encoder, dimension=dimension, weights=there.weights
+            path, manifest, model, options.encoder, dimension=dimension, **there.made_with
         )
     except QembedError as error:
         if baseline and error.remedy:

@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 from qembed.errors import UsageError
 from qembed.index.server.alias import name_is_taken
 from qembed.index.server.configuration import Configuration, Difference, differences, does_not_fit
-from qembed.index.server.notes import MADE, MODEL, REPLACES, SHA256, THRESHOLD, WEIGHTS
+from qembed.index.server.notes import MADE, MODEL, QUERY_PROMPT, REPLACES, SHA256, THRESHOLD, WEIGHTS
 from qembed.index.server.situation import Found, Situation
 from qembed.shell import shell_line
 
@@ -38,6 +38,7 @@ class Wish:
         points: How many there are.
         model: Id of their model; None where no manifest says so.
         weights: Hash of its weights; None where no manifest says so.
+        query_prompt: What stands before a query; None where no manifest says so.
         migrate: Which way out of a configuration that does not fit; None for none.
         into: Name of the new collection; None for ``NAME-DIMENSIONd``.
         alias: What points to the collection once all checks have passed.
@@ -49,6 +50,7 @@ class Wish:
     points: int = 0
     model: str | None = None
     weights: str | None = None
+    query_prompt: str | None = None
     migrate: Migrate | None = None
     into: str | None = None
     alias: str | None = None
@@ -105,6 +107,8 @@ class Plan:
             notes[MODEL + self.wish.vector] = self.wish.model
         if self.wish.weights:
             notes[WEIGHTS + self.wish.vector] = self.wish.weights
+        if self.wish.query_prompt is not None:
+            notes[QUERY_PROMPT + self.wish.vector] = self.wish.query_prompt
         if self.only_vector:  # all else is about points that another upload sent
             return notes
         if self.replaces is not None:

@@ -7,6 +7,7 @@ before 1.16 keeps no metadata; then it is a file beside the embeddings, or in th
     indexing_threshold   what it was before it was held back; absent once it is restored
     model.VECTOR         id of the model whose vectors these are; VECTOR is empty for the unnamed one
     weights.VECTOR       hash of its weights: a model may have several names, and a name several weights
+    query_prompt.VECTOR  what stands before a query, as the manifest has it; empty for nothing
     embeddings_sha256    hash of the embeddings that were uploaded last (``manifest.sha256_of``)
     points               how many there were once they had been checked
     replaces             the collection that this one was made to replace
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 PREFIX = "qembed."
 MADE, THRESHOLD, MODEL, WEIGHTS = "made_by", "indexing_threshold", "model.", "weights."
+QUERY_PROMPT = "query_prompt."
 SHA256, POINTS, REPLACES, ALIAS = "embeddings_sha256", "points", "replaces", "alias."
 KEEPS_METADATA = (1, 16)
 """First version of a server that keeps metadata with a collection."""

@@ -11,7 +11,7 @@ from qembed.index.protocol import Similarity
 from qembed.index.server.address import Address, parse
 from qembed.index.server.client import connect, explained, passing
 from qembed.index.server.configuration import DISTANCES, Configuration, configuration_of
-from qembed.index.server.notes import MODEL, PREFIX, WEIGHTS
+from qembed.index.server.notes import MODEL, PREFIX, QUERY_PROMPT, WEIGHTS
 from qembed.index.server.retry import Again, Patience, retrying
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Served:
         points: How many there are, exactly.
         model: Id of the model whose vectors these are, as ``qembed upload`` noted it; None where it did not.
         weights: Hash of that model's weights, likewise.
+        query_prompt: What stands before a query, likewise.
         patience: How long a failed request is tried again.
         note: Told of a request that failed and is tried again.
     """
@@ -45,6 +46,7 @@ class Served:
     points: int
     model: str | None = None
     weights: str | None = None
+    query_prompt: str | None = None
     patience: Patience = PATIENCE
     note: Callable[[str], None] = lambda _: None
 
@@ -116,8 +118,10 @@ def open_served(
         client.close()
         raise
     noted = getattr(info.config, "metadata", None) or {}
-    model, weights = (noted.get(f"{PREFIX}{key}{name}") for key in (MODEL, WEIGHTS))
-    return Served(address, client, dense.size, dense.distance, counted.count, model, weights, patience, note)
+    model, weights, prompt = (noted.get(f"{PREFIX}{key}{name}") for key in (MODEL, WEIGHTS, QUERY_PROMPT))
+    return Served(
+        address, client, dense.size, dense.distance, counted.count, model, weights, prompt, patience, note
+    )
 
 
 def _ask(

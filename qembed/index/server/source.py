@@ -50,11 +50,18 @@ class There(NamedTuple):
         similarity: By which it compares.
         model: Name of their model on this machine; None where no upload noted it.
         weights: Hash of the model's weights, likewise.
+        query_prompt: What stands before a query, likewise.
     """
 
     similarity: Similarity | None = None
     model: str | None = None
     weights: str | None = None
+    query_prompt: str | None = None
+
+    @property
+    def made_with(self) -> dict[str, str | None]:
+        """What ``store.made_with.load_query_encoder`` is told of it."""
+        return {"weights": self.weights, "query_prompt": self.query_prompt}
 
 
 def there_is(source: Path | str) -> There:
@@ -67,7 +74,8 @@ def there_is(source: Path | str) -> There:
     if not is_address(str(source)):
         return There()
     with closing(open_served(str(source))) as served:
-        return There(served.similarity, name_here(served.model, served.weights), served.weights)
+        name = name_here(served.model, served.weights)
+        return There(served.similarity, name, served.weights, served.query_prompt)
 
 
 def told(embeddings: Embeddings, progress: Progress) -> Embeddings:

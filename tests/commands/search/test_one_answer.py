@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from qdrant_stub import qdrant_stub
@@ -17,7 +17,7 @@ from qembed.commands.upload.options import UploadOptions
 from qembed.commands.upload.upload import upload
 from qembed.errors import Mismatch
 from qembed.evaluation.systems.side import SideOptions, open_side
-from qembed.index import parse_condition
+from qembed.index import IndexKind, parse_condition
 from qembed.models import EncoderOptions
 from qembed.store import FORMATS
 
@@ -129,3 +129,28 @@ def test_bench_takes_the_model_of_the_collection(server: str, tiny_models: Calla
     assert list(side.run["q"]) != []
     with pytest.raises(Mismatch, match="other weights"):
         open_side(replace(options, model=str(tiny_models("prompted"))), queries, "chunk")
+
+
+@pytest.mark.parametrize("changes", [{"query_prompt": "find: "}, {"query_prompt": ""}, {"truncate_dim": 8}])
+@pytest.mark.parametrize("index", ["auto", "exact"])
+def test_questions_are_encoded_as_the_manifest_says(
+    chunks: Path,
+    tiny_models: Callable[[str], Path],
+    tmp_path: Path,
+    changes: dict[str, Any],
+    index: IndexKind,
+) -> None:
+    """A prompt that is not the model's own, and dimensions that were truncated, are noted by the upload."""
+    model = str(tiny_models("prompted"))
+    embed(chunks, tmp_path / "out", EmbedOptions(model=model, encoder=replace(CPU, **changes)))
+    wanted = open_index(tmp_path / "out", options=CPU)
+    with qdrant_stub() as stub:
+        upload(tmp_path / "out", url=stub.url, collection="kb", options=UploadOptions(sample=4))
+        address = f"qdrant://{stub.url.removeprefix('http://')}/kb"
+        for named in (None, model):
+            found = open_index(address, model=named, options=CPU, index=index)
+            assert found.encoder.info == wanted.encoder.info
+            with closing(found.index):
+                scores = [hit.score for hit in found.ask("a point")]
+            assert scores == pytest.approx([hit.score for hit in wanted.ask("a point")], abs=1e-6)
+    wanted.index.close()
