@@ -106,7 +106,9 @@ class QdrantStub:
     Attributes:
         api_key: What requests must carry; None takes all.
         version: What the server says it is; that of the client, unless it is given.
-        limit_bytes: Largest request; a larger one is answered with 413.
+        limit_bytes: Largest request; a larger one is answered with 400, as servers do (proxies say 413).
+        limit_points: Most points of a write, and largest page of a scroll, as under strict mode.
+        limit_rate: Points per minute that one request can hold at most, written or retrieved.
         discard: Keep of every point only its id and its hash.
         log: Every request; bodies only of small ones, so that memory stays flat.
         statuses: Statuses that a collection answers in turn before it is green.
@@ -116,6 +118,8 @@ class QdrantStub:
     api_key: str | None = None
     version: str = field(default_factory=lambda: installed("qdrant-client"))
     limit_bytes: int = LIMIT_BYTES
+    limit_points: int | None = None
+    limit_rate: int | None = None
     discard: bool = False
     url: str = ""
     log: list[Request] = field(default_factory=list)
@@ -139,6 +143,21 @@ class QdrantStub:
     def requests(self, pattern: str) -> list[Request]:
         """The requests whose ``VERB /path`` matches."""
         return [request for request in self.log if re.match(pattern, request.line)]
+
+    def check_limits(self, document: Any) -> None:
+        """In the words of a server."""
+        points = len(document.get("points") or document.get("ids") or [])
+        for size, name in (
+            (len(document.get("points") or []), "upsert limit"),
+            (document.get("limit"), "limit"),
+        ):
+            if self.limit_points is not None and size and size > self.limit_points:
+                text = f'Limit exceeded {size} > {self.limit_points} for "{name}".'
+                help = f'Help: Reduce the "{name}" parameter to or below {self.limit_points}.'
+                raise Refused(400, f"Bad request: {text} {help}")
+        if self.limit_rate is not None and points > self.limit_rate:
+            text = "request larger than rate limiter capacity, please try to split your request"
+            raise Refused(429, f"Rate limiting exceeded: Write rate limit exceeded, {text}")
 
     def keep_hashes(self, name: str, points: list[dict[str, Any]]) -> None:
         self.discarded[name].update((each["id"], each["payload"].get("point_sha256")) for each in points)
@@ -431,7 +450,9 @@ class _Handler(BaseHTTPRequestHandler):
         if stub.api_key is not None and request.headers.get("api-key") != stub.api_key:
             return self.refuse(401, "Must provide an API key or an Authorization bearer token")
         if len(body) > stub.limit_bytes:
-            return self.refuse(413, f"Payload reached size limit: {stub.limit_bytes} bytes")
+            size, limit = len(body), stub.limit_bytes
+            text = f"JSON payload ({size} bytes) is larger than allowed (limit: {limit} bytes)."
+            return self.refuse(400, f"Payload error: {text}")
         if kind == "slow":
             time.sleep(float(detail))
         if kind == "disk-full":
@@ -468,6 +489,7 @@ class _Handler(BaseHTTPRequestHandler):
                 stub.keep_hashes(unquote(request.path.split("/")[2]), orjson.loads(body)["points"])
                 return {"result": {"operation_id": 0, "status": "completed"}, "status": "ok", "time": 0.0}
             document = json.loads(body) if body else {}
+            stub.check_limits(document)
             if half and "points" in document:
                 document["points"] = document["points"][: len(document["points"]) // 2]
             result = _answer(stub, request.verb, request.path, request.query, document)

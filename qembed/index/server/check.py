@@ -14,7 +14,8 @@ from qembed.errors import CheckFailed, QembedError
 from qembed.index.payload import same_payload
 from qembed.index.points import comparable
 from qembed.index.protocol import Point, Similarity
-from qembed.index.server.send import held_sha256
+from qembed.index.server.client import is_too_large
+from qembed.index.server.send import held_sha256, retrieve
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -136,8 +137,12 @@ def check_sample(
     wrong: list[str] = []
     for start in range(0, len(sample), 100):
         part = sample[start : start + 100]
-        found = client.retrieve(
-            collection, [id for id, _ in part], with_payload=True, with_vectors=[vector] if vector else True
+        found = retrieve(
+            client,
+            collection,
+            [id for id, _ in part],
+            with_payload=True,
+            with_vectors=[vector] if vector else True,
         )
         held = {int(point.id): point for point in found}
         for id, point in part:
@@ -195,14 +200,21 @@ def vanished(
 
     known, names = np.sort(roll.ids), frozenset(corpora)
     after: Any = None
+    page = PAGE
     while True:
-        points, after = client.scroll(
-            collection,
-            limit=PAGE,
-            offset=after,
-            with_payload=[CHUNK_ID, POINT_SHA256, "collection"],
-            with_vectors=False,
-        )
+        try:
+            points, after = client.scroll(
+                collection,
+                limit=page,
+                offset=after,
+                with_payload=[CHUNK_ID, POINT_SHA256, "collection"],
+                with_vectors=False,
+            )
+        except Exception as error:
+            if page == 1 or not is_too_large(error):
+                raise
+            page //= 2
+            continue
         for point in points:
             payload = point.payload or {}
             chunk_id = payload.get(CHUNK_ID)

@@ -30,6 +30,13 @@ _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _DISK_FULL = re.compile(
     r"no space left|not enough space|out of disk|disk (is )?full|disk quota", re.IGNORECASE
 )
+# What servers say to requests that hold too much: in bytes (400; a proxy says 413), in points under strict
+# mode (400), and more than a rate limit can ever let through (429 without Retry-After).
+_TOO_LARGE = re.compile(
+    r"is larger than allowed|payload has exceeded limit|try to split your request"
+    r"|Limit exceeded \d+ > \d+ for \W*(upsert )?limit",
+    re.IGNORECASE,
+)
 _DIMENSION = re.compile(r"dimension error: expected dim: (\d+), got (\d+)", re.IGNORECASE)
 _REACH = "see that the server runs and that URL and port are right (curl {url}/readyz)"
 
@@ -121,6 +128,17 @@ def compare_versions(client: QdrantClient, note: Callable[[str], None]) -> None:
         )
 
 
+def is_too_large(error: Exception) -> bool:
+    """Whether the server refuses a request that it would take in smaller parts."""
+    from qdrant_client.http.exceptions import UnexpectedResponse
+
+    if not isinstance(error, UnexpectedResponse):
+        return False
+    return error.status_code == 413 or (
+        error.status_code in (400, 429) and bool(_TOO_LARGE.search(_said(error)))
+    )
+
+
 def passing(error: Exception) -> Again | None:
     """Whether a failure of the client may pass; None where trying again is of no use."""
     from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
@@ -133,7 +151,7 @@ def passing(error: Exception) -> Again | None:
             return Again("429, with a Retry-After that the client cannot read")
         case UnexpectedResponse():
             said = _said(error)
-            if error.status_code not in _PASSING or _DISK_FULL.search(said):
+            if error.status_code not in _PASSING or _DISK_FULL.search(said) or is_too_large(error):
                 return None
             return Again(f"{error.status_code}: {said}", _retry_after(error.headers.get("Retry-After")))
         case ResponseHandlingException() if _is_network(error.source) and not _is_tls(error.source):
@@ -202,7 +220,7 @@ def collections(client: QdrantClient) -> list[str]:
 
 def _refused(error: Any, address: Address, client: QdrantClient | None) -> QembedError:
     code, said, where = error.status_code, _said(error), address.url
-    if _DISK_FULL.search(said):
+    if code == 507 or _DISK_FULL.search(said):
         return QembedError(
             f"the disk of the server is full: {said}",
             where=where,
@@ -210,8 +228,9 @@ def _refused(error: Any, address: Address, client: QdrantClient | None) -> Qembe
         )
     if code in (401, 403):
         key = "the API key is refused" if os.environ.get(API_KEY) else "the server requires an API key"
+        what = key if code == 401 else "the server forbids the request"
         return Unreachable(
-            f"{key} ({code}: {said})", where=where, remedy=f"set {API_KEY} to a key that may write"
+            f"{what} ({code}: {said})", where=where, remedy=f"set {API_KEY} to a key that may write"
         )
     if dimensions := _DIMENSION.search(said):
         return DimensionMismatch(
@@ -221,7 +240,7 @@ def _refused(error: Any, address: Address, client: QdrantClient | None) -> Qembe
         )
     if code == 404 and "ollection" in said:
         return _no_collection(address, client)
-    if code == 413:
+    if is_too_large(error):
         return Mismatch(f"a request is too large for the server: {said}", where=where)
     if code in _PASSING:
         after = _retry_after(error.headers.get("Retry-After"))

@@ -15,7 +15,7 @@ from qembed.errors import Mismatch
 from qembed.index.payload import CHUNK_ID, CONTENT_SHA256
 from qembed.index.server.batches import Batch, Encoded
 from qembed.index.server.check import PAGE, Roll
-from qembed.index.server.send import Sent, Writer
+from qembed.index.server.send import Sent, Writer, retrieve
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient, models
@@ -31,7 +31,8 @@ class VectorWriter(Writer):
             Mismatch: A point that is there has another text, or a single point is too large for the server.
             ApiException, GaveUp: As the client raises them.
         """
-        found = self._client.retrieve(
+        found = retrieve(
+            self._client,
             self._collection,
             [point.id for point in batch.points],
             with_payload=[CHUNK_ID, CONTENT_SHA256],

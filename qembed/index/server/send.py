@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from qembed.index.payload import POINT_SHA256
 from qembed.index.server.batches import Batch, too_large
+from qembed.index.server.client import is_too_large
 
 if TYPE_CHECKING:
-    from qdrant_client import QdrantClient
+    from qdrant_client import QdrantClient, models
 
 STREAMS = 4
 GRACE_SECONDS = 5.0
@@ -83,7 +84,7 @@ class Writer:
                 self._put(body)
                 return len(body), 0
         except UnexpectedResponse as error:
-            if error.status_code != 413:
+            if not is_too_large(error):
                 raise
             if len(batch.points) == 1:
                 raise too_large(batch.points[0]) from error
@@ -106,12 +107,29 @@ class Writer:
 
 def held_sha256(client: QdrantClient, collection: str, ids: Sequence[int]) -> dict[int, str]:
     """``point_sha256`` of the points that the server holds, by id; points without one are left out."""
-    found = client.retrieve(collection, ids, with_payload=[POINT_SHA256], with_vectors=False)
+    found = retrieve(client, collection, ids, with_payload=[POINT_SHA256], with_vectors=False)
     return {
         int(point.id): str(point.payload[POINT_SHA256])
         for point in found
         if point.payload and POINT_SHA256 in point.payload
     }
+
+
+def retrieve(
+    client: QdrantClient, collection: str, ids: Sequence[int], *, with_payload: Any, with_vectors: Any
+) -> list[models.Record]:
+    """Points by their ids, in smaller parts where the server finds that the request asks for too much."""
+    try:
+        return client.retrieve(collection, ids, with_payload=with_payload, with_vectors=with_vectors)
+    except Exception as error:
+        if len(ids) < 2 or not is_too_large(error):
+            raise
+    middle = len(ids) // 2
+    return [
+        record
+        for part in (ids[:middle], ids[middle:])
+        for record in retrieve(client, collection, part, with_payload=with_payload, with_vectors=with_vectors)
+    ]
 
 
 def send(

@@ -116,14 +116,25 @@ class TestPassing:
 
 
 class TestTooLarge:
-    def test_a_batch_is_halved(self, run: Upload, stub: QdrantStub, out: Path) -> None:
-        stub.limit_bytes = 3000
-        result = run()
+    @pytest.mark.parametrize(
+        ("limit", "value"), [("limit_bytes", 3000), ("limit_points", 3), ("limit_rate", 4)]
+    )
+    def test_a_batch_is_halved(
+        self, run: Upload, stub: QdrantStub, out: Path, options: UploadOptions, limit: str, value: int
+    ) -> None:
+        """In bytes, in points under strict mode, and by a rate limit; also what is read, and `--prune`."""
+        setattr(stub, limit, value)
+        result = run(options=replace(options, prune=True))
         assert result.halved > 0
-        assert result.sent == 100
+        assert (result.sent, result.retried) == (100, 0)
         assert_holds(stub, "docs", out)
-        refused = [request for request in stub.requests(WRITES) if request.status == 413]
-        assert len(refused) <= 4  # later batches are made smaller before they are sent
+        refused = [request for request in stub.requests(WRITES) if request.status != 200]
+        assert 1 <= len(refused) <= 8  # later batches are made smaller before they are sent
+
+    def test_a_proxy_says_413(self, run: Upload, stub: QdrantStub, out: Path) -> None:
+        stub.fault("413", number=3)
+        assert run().halved > 0
+        assert_holds(stub, "docs", out)
 
     def test_a_point_that_is_too_large_is_named(self, run: Upload, stub: QdrantStub) -> None:
         stub.limit_bytes = 200
@@ -145,6 +156,7 @@ class TestEnding:
             ("422", Mismatch, 5, "the server refuses a request (422: asked to fail with 422)"),
             ("html", Unreachable, 4, "does not answer like Qdrant's REST API"),
             ("disk-full", QembedError, 1, "the disk of the server is full"),
+            ("507", QembedError, 1, "the disk of the server is full"),
         ],
     )
     def test_in_the_middle(
