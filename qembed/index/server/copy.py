@@ -14,7 +14,7 @@ from __future__ import annotations
 import gc
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from itertools import count, pairwise
@@ -75,47 +75,51 @@ def local_copy(served: Served, keys: Keys = USUAL, progress: Progress = Progress
 
     Raises:
         Unreachable: The server cannot be reached, or fails for too long; what has been read is kept.
-        QembedError: The disk is full.
+        QembedError: The disk is full, or the user's cache cannot be written.
     """
-    with _own_folder(served) as folder:
-        try:
+    with _writing():
+        folder, lock = _own_folder(served)
+    try:
+        with _writing():
             points, left_out = _read(served, folder, progress)
-        except OSError as error:
-            raise QembedError(
-                f"the copy of the collection cannot be written: {error.strerror or error}",
-                where=str(error.filename or folder),
-                remedy=f"make room, or name another folder with {VARIABLE}",
-            ) from error
         try:
             keys = Keys(text=keys.text, id=keys.id)
             yield Embeddings("jsonl", (points,), keys, str(served.address), left_out)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        lock.release()
 
 
 @contextmanager
-def _own_folder(served: Served) -> Iterator[Path]:
-    """A folder of this collection that no other process is using."""
+def _writing() -> Iterator[None]:
+    """Say what to do where the disk is full, or the cache cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise QembedError(
+            f"the copy of the collection cannot be written: {error.strerror or error}",
+            where=str(error.filename or user_cache()),
+            remedy=f"make room, or name another folder with {VARIABLE}",
+        ) from error
+
+
+def _own_folder(served: Served) -> tuple[Path, FileLock]:
+    """A folder of this collection that no other process is using, and the lock that says so."""
     base = user_cache() / "collections"
     base.mkdir(parents=True, exist_ok=True)
     for pages in base.glob(f"*/{_PAGES}"):
         if _age(pages) > _KEPT_SECONDS:  # nobody came back for it
             shutil.rmtree(pages.parent, ignore_errors=True)
     key = sha256(str(served.address).encode()).hexdigest()[:16]
-    number = 1
-    while True:
+    for number in count(1):
         lock = FileLock(base / f".{key}-{number}.lock")
-        try:
+        with suppress(Timeout):
             lock.acquire(timeout=0)
             break
-        except Timeout:
-            number += 1
-    try:
-        folder = base / f"{key}-{number}"
-        folder.mkdir(exist_ok=True)
-        yield folder
-    finally:
-        lock.release()
+    folder = base / f"{key}-{number}"
+    folder.mkdir(exist_ok=True)
+    return folder, lock
 
 
 def _read(served: Served, folder: Path, progress: Progress) -> tuple[Path, int]:

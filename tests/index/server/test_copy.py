@@ -248,6 +248,16 @@ def test_a_full_disk(stub: QdrantStub, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "QEMBED_CACHE" in (caught.value.remedy or "")
 
 
+def test_a_cache_that_cannot_be_written(
+    stub: QdrantStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("QEMBED_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(QembedError, match="cannot be written: Not a directory") as caught:
+        read(served_at(stub.url))
+    assert "QEMBED_CACHE" in (caught.value.remedy or "")
+
+
 def test_the_key_is_not_written(
     own_cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
