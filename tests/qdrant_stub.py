@@ -16,6 +16,8 @@ Kinds of faults:
     half-500      the same, with a response of 500
     slow:SECONDS  the answer is late
     html          200 with the page of a proxy
+    redirect      301 of a proxy
+    unindexed     400, a filter that strict mode does not allow
 
 What the engine does not know, the stub keeps: the whole configuration as it was given and changed, payload
 indexes, and the status (``stub.statuses["name"] = ["yellow", "red"]`` is answered in turn, then green).
@@ -53,6 +55,11 @@ LIMIT_BYTES = 32 * 2**20
 """What a server takes in one request, unless it is configured otherwise."""
 WRITES = r"PUT /collections/[^/]+/points$"
 DISK_FULL = "Service internal error: No space left on device: WAL buffer size exceeds available disk space"
+
+UNINDEXED = (
+    'Index required but not found for "year" of one of the following types: [keyword]. '
+    "Help: Create an index for this key or use a different filter."
+)
 
 
 @dataclass(slots=True)
@@ -448,7 +455,9 @@ class _Handler(BaseHTTPRequestHandler):
         stub = self.stub
         kind, _, detail = fault.partition(":")
         if stub.api_key is not None and request.headers.get("api-key") != stub.api_key:
-            return self.refuse(401, "Must provide an API key or an Authorization bearer token")
+            must = "Must provide an API key or an Authorization bearer token"
+            text = "Invalid API key or JWT" if "api-key" in request.headers else must
+            return self.send(401, text.encode(), {"Content-Type": "text/plain"})  # as servers do
         if len(body) > stub.limit_bytes:
             size, limit = len(body), stub.limit_bytes
             text = f"JSON payload ({size} bytes) is larger than allowed (limit: {limit} bytes)."
@@ -461,6 +470,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self.send(
                 200, b"<html><body>Welcome to nginx!</body></html>", {"Content-Type": "text/html"}
             )
+        if kind == "unindexed":
+            return self.refuse(400, f"Bad request: {UNINDEXED}")
+        if kind == "redirect":
+            return self.send(301, b"<html>", {"Location": "https://elsewhere.example/"})
         if kind.isdigit():
             after = formatdate(time.time() + 1, usegmt=True) if detail == "date" else detail
             return self.refuse(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from qembed.commands.upload.options import UploadOptions
 from qembed.index.server.address import Address
-from qembed.index.server.client import compare_versions, connect, explained, version
+from qembed.index.server.client import compare_versions, connect, version
+from qembed.index.server.failures import explained
 from qembed.index.server.retry import Again, Patience
 from qembed.index.server.send import Stopped
 from qembed.progress import Progress

@@ -30,6 +30,15 @@ class Address:
     collection: str
     vector: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse names that are a folder in a URL: a request would go to what is above.
+
+        Raises:
+            UsageError: It is named so.
+        """
+        if self.collection in (".", ".."):
+            raise UsageError(f"no collection can be named {self.collection!r}", remedy="name another one")
+
     @classmethod
     def of(cls, url: str, collection: str, vector: str = "") -> Self:
         """The collection of a server whose URL the user gave; ``localhost`` and ``host:1234`` are http.
@@ -99,21 +108,22 @@ class _Parts:
 
 
 def _split(text: str) -> _Parts:
-    try:
-        parts = urlsplit(text)
-        port = parts.port or PORT
-    except ValueError:
-        raise UsageError(f"{text!r} is no URL", remedy=_REMEDY) from None
-    if parts.username is not None or parts.password is not None:
-        # Not repeated: what stands before the @ is a secret.
+    server = text.partition("//")[2].partition("/")[0]
+    if "@" in server:  # not repeated: what stands before the @ is a secret
         raise UsageError(
             "the URL holds a user name or a password",
             remedy="leave it out, and give the key of the server as QDRANT_API_KEY",
         )
+    shown, mark, _ = text.partition("?")  # a key may stand behind the mark
+    try:
+        parts = urlsplit(text)
+        port = parts.port or PORT
+    except ValueError:
+        raise UsageError(f"{shown!r} is no URL", remedy=_REMEDY) from None
     if not parts.hostname:
-        raise UsageError(f"{text!r} names no host", remedy=_REMEDY)
-    if parts.query:
-        raise UsageError(f"{text!r} has a '?'; what follows it would be lost", remedy=_REMEDY)
+        raise UsageError(f"{shown!r} names no host", remedy=_REMEDY)
+    if mark:
+        raise UsageError(f"a '?' follows {shown!r}; what stands behind it would be lost", remedy=_REMEDY)
     return _Parts(parts.scheme, parts.hostname, port, parts.path.rstrip("/"), parts.fragment)
 
 

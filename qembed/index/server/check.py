@@ -14,7 +14,7 @@ from qembed.errors import CheckFailed, QembedError
 from qembed.index.payload import same_payload
 from qembed.index.points import comparable
 from qembed.index.protocol import Point, Similarity
-from qembed.index.server.client import is_too_large
+from qembed.index.server.failures import is_too_large
 from qembed.index.server.send import held_sha256, retrieve
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from qembed.index.payload import POINT_SHA256
 from qembed.index.server.batches import Batch, too_large
-from qembed.index.server.client import is_too_large
+from qembed.index.server.failures import is_too_large
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient, models

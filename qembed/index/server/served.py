@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 from qembed.errors import Mismatch, UsageError
 from qembed.index.protocol import Similarity
 from qembed.index.server.address import Address, parse
-from qembed.index.server.client import connect, explained, passing
+from qembed.index.server.client import connect
 from qembed.index.server.configuration import DISTANCES, Configuration, configuration_of
+from qembed.index.server.failures import explained, passing
 from qembed.index.server.notes import MODEL, PREFIX, QUERY_PROMPT, WEIGHTS
 from qembed.index.server.retry import Again, Patience, retrying
 

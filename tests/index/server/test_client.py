@@ -14,7 +14,8 @@ from qdrant_stub import WRITES, QdrantStub, qdrant_stub
 
 from qembed.errors import DimensionMismatch, InputNotFound, Mismatch, QembedError, Unreachable, UsageError
 from qembed.index.server.address import Address
-from qembed.index.server.client import compare_versions, connect, explained, passing, version
+from qembed.index.server.client import compare_versions, connect, version
+from qembed.index.server.failures import explained, passing
 from qembed.index.server.retry import Again, Patience, retrying
 
 KEY = "a-very-secret-key"
@@ -79,6 +80,9 @@ def test_a_server_that_is_too_far_from_the_client_is_told(
         ("disk-full", QembedError, 1, "make room on the server"),
         ("413", Mismatch, 5, "too large"),
         ("400", Mismatch, 5, "asked to fail with 400"),
+        ("507", QembedError, 1, "make room on the server"),
+        ("unindexed", Mismatch, 5, "--index-field"),
+        ("redirect", Unreachable, 4, "https://elsewhere.example/"),
     ],
 )
 def test_a_failure_has_a_meaning(
@@ -237,6 +241,54 @@ def test_the_key_is_sent_and_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> N
         with pytest.raises(Unreachable, match="requires an API key"), explained(address):
             connect(address).get_collections()
     assert KEY not in f"{client!r} {address!r} {failed.value!r} {failed.value}"
+
+
+def test_a_key_that_was_typed_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("QDRANT_API_KEY", raising=False)
+    with qdrant_stub(api_key=KEY) as stub:
+        address = Address.of(stub.url, "docs")
+        with pytest.raises(Unreachable, match="the API key is refused"), explained(address):
+            connect(address, api_key="another").get_collections()
+
+
+def test_a_server_that_forbids_does_not_blame_the_key_alone(stub: QdrantStub, address: Address) -> None:
+    """A server that is locked answers 403 too."""
+    stub.fault("403")
+    with (
+        pytest.raises(Unreachable, match="the server forbids the request .403: asked to fail"),
+        explained(address),
+    ):
+        write(connect(address))
+
+
+def test_this_machine_is_reached_without_a_proxy(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.setenv(name.lower(), "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert connect(address).collection_exists("docs")
+
+
+@pytest.mark.parametrize("name", ["docs#2", "50%25", "a b", "docs;a"])
+@pytest.mark.parametrize("old", [False, True])
+def test_a_name_reaches_its_own_collection(
+    stub: QdrantStub, address: Address, monkeypatch: pytest.MonkeyPatch, name: str, old: bool
+) -> None:
+    """Clients before 1.20 escape nothing, so that what is for ``docs#2`` would go to ``docs``."""
+    if old:
+        from qdrant_client.http import api_client
+
+        monkeypatch.setattr(api_client, "quote_path_params", lambda names: names, raising=False)
+        monkeypatch.setattr("qembed.index.server.client._client_escapes", lambda: False)
+    client = connect(Address.of(stub.url, name))
+    client.create_collection(
+        name, vectors_config=models.VectorParams(size=2, distance=models.Distance.COSINE)
+    )
+    assert {each.name for each in client.get_collections().collections} == {"docs", name}
+    client.delete_collection(name)
+    assert client.collection_exists("docs")
+    assert not client.collection_exists(name)
 
 
 @pytest.mark.parametrize("key", [KEY + "\nx", KEY + "é", KEY + "\x00"])
