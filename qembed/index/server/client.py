@@ -59,6 +59,8 @@ def connect(
         )
     if key and address.url.startswith("http://") and not address.loopback:
         note(f"the API key goes to {address.host} unencrypted; use https where the server has it")
+    # This machine is reached directly, not through the proxy of HTTP_PROXY, which would get the key.
+    direct: dict[str, Any] = {"mounts": {"http://": None, "https://": None}} if address.loopback else {}
     try:
         client = QdrantClient(
             url=address.url,
@@ -66,8 +68,7 @@ def connect(
             # As a header: the client warns of every key over http, also on loopback.
             metadata={"api-key": key} if key else {},
             check_compatibility=False,  # it asks from a thread, and warns where nobody is told; see `version`
-            # This machine is reached directly, not through the proxy of HTTP_PROXY, which would get the key.
-            **({"mounts": {"http://": None, "https://": None}} if address.loopback else {}),
+            **direct,
         )
     except Exception as error:  # httpx.InvalidURL, or whatever the version of the client raises
         raise UsageError(f"the URL {address.url!r} cannot be used: {error}") from error
