@@ -114,6 +114,7 @@ class QdrantStub:
         api_key: What requests must carry; None takes all.
         version: What the server says it is; that of the client, unless it is given.
         limit_bytes: Largest request; a larger one is answered with 400, as servers do (proxies say 413).
+        answers_early: A request that is too large is answered unread, and the connection ends.
         limit_points: Most points of a write, and largest page of a scroll, as under strict mode.
         limit_rate: Points per minute that one request can hold at most, written or retrieved.
         discard: Keep of every point only its id and its hash.
@@ -125,6 +126,7 @@ class QdrantStub:
     api_key: str | None = None
     version: str = field(default_factory=lambda: installed("qdrant-client"))
     limit_bytes: int = LIMIT_BYTES
+    answers_early: bool = False
     limit_points: int | None = None
     limit_rate: int | None = None
     discard: bool = False
@@ -438,7 +440,10 @@ class _Handler(BaseHTTPRequestHandler):
         stub = self.stub
         path, _, text = self.path.partition("?")
         query = {key: values[-1] for key, values in parse_qs(text).items()}
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        early = length > stub.limit_bytes and stub.answers_early
+        body = b"x" * length if early else self.rfile.read(length)
+        self.close_connection = self.close_connection or early
         kept = body if len(body) <= 4096 else b""
         request = Request(self.command, path, query, kept, dict(self.headers.items()))
         writes = bool(re.match(WRITES, request.line))

@@ -132,6 +132,11 @@ class TestTooLarge:
         refused = [request for request in stub.requests(WRITES) if request.status != 200]
         assert 1 <= len(refused) <= 8  # later batches are made smaller before they are sent
 
+    def test_a_server_that_answers_before_it_has_read(self, run: Upload, stub: QdrantStub, out: Path) -> None:
+        stub.limit_bytes, stub.answers_early = 3000, True
+        assert run().halved > 0
+        assert_holds(stub, "docs", out)
+
     def test_a_proxy_says_413(self, run: Upload, stub: QdrantStub, out: Path) -> None:
         stub.fault("413", number=3)
         assert run().halved > 0
