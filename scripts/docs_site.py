@@ -27,6 +27,8 @@ OUTSIDE = (
     "benchmarks/RESULTS.md",
     "eval_sets/*/NOTES.md",
     "reports/*/report.html",
+    "scripts/rerank_example.py",
+    "tests/qdrant_stub.py",
 )
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)")
 FETCHED = re.compile(
