@@ -77,7 +77,7 @@ class MemoryIndex:
             checked_queries(np.asarray(vector)[None], self.dimension), self.similarity
         )
         error = float32_error(self.dimension, self._longest * longest(queries))
-        meant, keep = for_engine(where, client_engine())
+        meant, keep = for_engine(where, client_engine(server=False))
         return deepen(lambda limit: self._nearest(query, limit, meant), depth, error=error, keep=keep)
 
     def search_many(self, vectors: npt.NDArray[np.float32], *, depth: int) -> list[list[Hit]]:

@@ -32,21 +32,22 @@ class Engine:
     Attributes:
         words: The module with ``Filter``, ``FieldCondition`` and ``MatchValue``.
         numbers: Its range of numbers, called with ``gte``, ``lte`` or both.
-        moments: Its range of dates, likewise, with ``datetime``.
+        moments: Its range of dates, likewise, with ``datetime``; None where it does not read all of
+            ``index.dates``.
         booleans: Whether it matches true and false.
     """
 
     words: Any
     numbers: Callable[..., Any]
-    moments: Callable[..., Any]
+    moments: Callable[..., Any] | None
     booleans: bool = True
 
 
-def client_engine() -> Engine:
-    """Words of qdrant-client, for its in-memory mode and for servers."""
+def client_engine(*, server: bool = True) -> Engine:
+    """Words of qdrant-client, for servers or for its in-memory mode, which before 1.20 reads fewer dates."""
     from qdrant_client import models
 
-    return Engine(models, models.Range, models.DatetimeRange)
+    return Engine(models, models.Range, models.DatetimeRange if server else None)
 
 
 def for_engine(conditions: Sequence[Condition], engine: Engine) -> tuple[Any, Callable[[Hit], bool] | None]:
@@ -79,10 +80,9 @@ def _all_met(conditions: Sequence[Condition], hit: Hit) -> bool:
 
 
 def _is_exact(condition: Condition) -> bool:
-    """Words and booleans, but for sizes. With a payload index for integers, an engine's 1 equals 1.0 too."""
-    return isinstance(condition.value, str | bool) and not (
-        condition.operator in SIZES or _is_long_integer(condition)
-    )
+    """Words alone: with an index for integers an engine's 1 is 1.0 too, and in older clients it is true."""
+    word = isinstance(condition.value, str) and condition.operator not in SIZES
+    return word and not _is_long_integer(condition)
 
 
 def _has_range(condition: Condition) -> bool:
@@ -108,7 +108,7 @@ def _field(condition: Condition, engine: Engine) -> Any:
     if _has_range(condition):
         bounds = _moments(condition) if isinstance(value, str) else _numbers(condition)
         make = engine.moments if isinstance(value, str) else engine.numbers
-        return engine.words.FieldCondition(key=key, range=make(**bounds)) if bounds else None
+        return engine.words.FieldCondition(key=key, range=make(**bounds)) if bounds and make else None
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return None
     return engine.words.FieldCondition(key=key, match=engine.words.MatchValue(value=value))

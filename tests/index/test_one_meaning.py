@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from importlib.metadata import version
 from itertools import chain, cycle
 from typing import Any
 
@@ -184,6 +185,10 @@ def stub() -> Iterator[QdrantStub]:
         yield running
 
 
+@pytest.mark.skipif(
+    tuple(map(int, version("qdrant-client").split(".")[:2])) < (1, 20),
+    reason="the stub's engine, that of an older client, reads fewer dates and takes 1 for true",
+)
 @settings(max_examples=6)
 @given(payloads=some_payloads, more=some_conditions)
 def test_a_server_gives_what_matches_says(

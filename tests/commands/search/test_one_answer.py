@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from qdrant_client import models
 from qdrant_stub import qdrant_stub
 
 from qembed.commands.embed.embed import EmbedOptions, embed
@@ -108,6 +109,12 @@ def test_of_a_server(server: str, tiny: Path, index: str) -> None:
     assert answers(server, tiny, index) == FILTERS
 
 
+keeps_notes = pytest.mark.skipif(
+    "metadata" not in models.CollectionConfig.model_fields, reason="qdrant-client before 1.16 keeps no notes"
+)
+
+
+@keeps_notes
 @pytest.mark.parametrize("index", ["auto", "exact"])
 def test_the_collection_says_which_model_it_was(
     server: str, tiny: Path, tiny_models: Callable[[str], Path], index: Literal["auto", "exact"]
@@ -121,6 +128,7 @@ def test_the_collection_says_which_model_it_was(
     assert server in str(caught.value.where)
 
 
+@keeps_notes
 def test_bench_takes_the_model_of_the_collection(server: str, tiny_models: Callable[[str], Path]) -> None:
     options = SideOptions(server, encoder=CPU)
     queries = {"q": "a point"}
