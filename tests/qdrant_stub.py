@@ -20,7 +20,8 @@ Kinds of faults:
     unindexed     400, a filter that strict mode does not allow
 
 What the engine does not know, the stub keeps: the whole configuration as it was given and changed, payload
-indexes, and the status (``stub.statuses["name"] = ["yellow", "red"]`` is answered in turn, then green).
+indexes, and the status (``stub.statuses["name"] = ["yellow", "red"]`` is answered in turn, then green;
+``red-ok`` is a failed operation while the optimizer is well).
 
 Run as a program it serves until it is killed: ``python tests/qdrant_stub.py [--discard] [--port N]``. With
 ``--discard`` it keeps of every point only id and hash, so that a client can be measured.
@@ -418,8 +419,9 @@ def _info(stub: QdrantStub, name: str) -> Any:
             params[key] = given[key]
     left = stub.statuses.get(name) or []
     info["status"] = left.pop(0) if left else "green"
-    if info["status"] == "red":
-        info["optimizer_status"] = {"error": DISK_FULL}
+    if info["status"].startswith("red"):
+        info["optimizer_status"] = "ok" if info["status"] == "red-ok" else {"error": DISK_FULL}
+        info["status"] = "red"
     if stub.discard:
         info["points_count"] = len(stub.discarded[name])
     info["payload_schema"] = {

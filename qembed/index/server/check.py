@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,10 +70,15 @@ def wait_for_green(
 ) -> bool:
     """Wait until the server has applied and indexed everything; False where it still indexes at the limit.
 
+    A server that was restarted indexes only once something changes (grey); it is told to begin.
+
     Raises:
         QembedError: The server reports an error (red); mostly, its disk or memory is full.
     """
-    began = clock()
+    from qdrant_client import models
+    from qdrant_client.http.exceptions import UnexpectedResponse
+
+    began, told = clock(), False
     while True:
         info = client.get_collection(collection)
         status = str(getattr(info.status, "value", info.status))
@@ -84,13 +90,18 @@ def wait_for_green(
             )
         if status == "green":
             return True
+        if status == "grey" and not told:  # a change of nothing starts its optimizers
+            told = True
+            with suppress(UnexpectedResponse):  # a key that may write points only
+                client.update_collection(collection, optimizers_config=models.OptimizersConfigDiff())
         if clock() - began >= limit_seconds:
             return False
         sleep(_POLL_SECONDS)
 
 
 def _why(status: Any) -> str:
-    return str(getattr(status, "error", None) or getattr(status, "value", status))
+    """What the optimizer says; where it is well, an operation failed, and only the log says which."""
+    return str(getattr(status, "error", None) or "an operation failed")
 
 
 def absent(
@@ -179,9 +190,12 @@ def _differs(
     found = held.vector.get(vector) if vector and held.vector else held.vector
     if found is None or np.shape(found) != np.shape(sent.vector):
         return f"vector of shape {np.shape(found)}, sent was {np.shape(sent.vector)}"
+    pair = np.array([sent.vector, found], dtype=np.float32)
+    if not np.isfinite(pair).all() or not pair.any(axis=1).all():  # nothing that could be compared
+        return "a vector of zeros, or not of numbers"
     if tolerance is None:
         return None
-    pair = comparable(np.array([sent.vector, found], dtype=np.float32), similarity).astype(np.float64)
+    pair = comparable(pair, similarity).astype(np.float64)
     off = float(np.abs(pair[0] - pair[1]).max() / np.abs(pair[0]).max())
     return f"a component of the vector is off by {off:.1g}" if off > tolerance else None
 

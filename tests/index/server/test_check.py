@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -115,6 +116,18 @@ class TestSample:
         with contextlib.nullcontext() if right else pytest.raises(CheckFailed, match="differs in \\['n'\\]"):
             check_sample(client, "docs", sample, similarity="cosine")
 
+    @pytest.mark.parametrize("held", [[0.0, 0.0, 0.0], [math.nan, 1.0, 0.0], [math.inf, 1.0, 0.0]])
+    @pytest.mark.parametrize("similarity", ["cosine", "dot"])
+    def test_a_vector_that_cannot_be_compared_is_wrong(
+        self, client: QdrantClient, monkeypatch: pytest.MonkeyPatch, held: list[float], similarity: str
+    ) -> None:
+        sample = fill(client, points(1), distance="Dot")
+        record = client.retrieve("docs", [sample[0][0]], with_vectors=True)[0]
+        found = [record.model_copy(update={"vector": held})]
+        monkeypatch.setattr(client, "retrieve", lambda *_, **__: found)
+        with pytest.raises(CheckFailed, match="a vector of zeros, or not of numbers"):
+            check_sample(client, "docs", sample, similarity=similarity)  # type: ignore[arg-type]
+
 
 def test_absent_finds_what_is_missing_or_changed(stub: QdrantStub, client: QdrantClient) -> None:
     sample = fill(client, points(2500))  # three pages
@@ -179,6 +192,29 @@ class TestGreen:
         fill(client, points(1))
         stub.statuses["docs"] = ["yellow", "grey", "yellow"]
         assert self.run(client) == (True, 1.5)
+
+    @pytest.mark.parametrize(("statuses", "changes"), [(["grey", "grey"], 1), (["yellow", "yellow"], 0)])
+    @pytest.mark.parametrize("fault", ["", "403"])
+    def test_a_server_that_waits_for_a_change_gets_one(
+        self, stub: QdrantStub, client: QdrantClient, statuses: list[str], changes: int, fault: str
+    ) -> None:
+        """Grey: it was restarted, and does not index by itself. Not every key may change a collection."""
+        fill(client, points(1))
+        stub.statuses["docs"] = [*statuses]
+        if fault:
+            stub.fault(fault, on="PATCH")
+        assert self.run(client)[0]
+        assert [request.body for request in stub.requests("PATCH /collections/docs$")] == [
+            b'{"optimizers_config":{}}'
+        ] * changes
+
+    def test_red_without_a_word_of_the_optimizer(self, stub: QdrantStub, client: QdrantClient) -> None:
+        """An operation failed, and the optimizer is well: the server's log knows more."""
+        fill(client, points(1))
+        stub.statuses["docs"] = ["red-ok"]
+        with pytest.raises(QembedError, match="an operation failed") as failed:
+            self.run(client)
+        assert "its log" in str(failed.value)
 
     def test_not_for_ever(self, stub: QdrantStub, client: QdrantClient) -> None:
         fill(client, points(1))
