@@ -136,7 +136,7 @@ def command(
     from qembed.terminal.progress import make_progress
 
     somebody = sys.stdin.isatty()
-    if choices["prune"] and not yes and not somebody:
+    if choices["prune"] and not yes and not dry_run and not somebody:
         raise UsageError("--prune deletes points, and nobody can be asked here", remedy="add --yes")
     options = UploadOptions(
         batch_bytes=int(batch_mib * _MIB),

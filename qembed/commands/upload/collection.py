@@ -43,6 +43,7 @@ class UploadPlan:
         fields: Payload indexes that are made.
         notes: What qembed remembers of the collection.
         bench: The stored bench that vouches for the embeddings; None where none was asked for.
+        pruned: How many points ``--prune`` would delete; None where it was not asked for, or not counted.
     """
 
     address: Address
@@ -50,11 +51,12 @@ class UploadPlan:
     fields: tuple[FieldIndex, ...]
     notes: Notes
     bench: Path | None = None
+    pruned: int | None = None
 
     @property
     def steps(self) -> list[Step]:
         """What happens, in order."""
-        return steps(self.plan, self.fields)
+        return steps(self.plan, self.fields, self.pruned)
 
 
 def decide(

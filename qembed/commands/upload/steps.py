@@ -123,9 +123,17 @@ def settle(client: QdrantClient, address: Address, options: UploadOptions, progr
 
 
 def check_points(
-    client: QdrantClient, address: Address, points: Points, datatype: str, progress: Progress
+    client: QdrantClient,
+    address: Address,
+    points: Points,
+    datatype: str,
+    journal: UploadJournal,
+    progress: Progress,
 ) -> tuple[int, int]:
     """Check that the server holds every point, or the vector of every point, and read a sample back.
+
+    Where the sample differs although the hashes do not, no hash is to be trusted: the journal is dropped, so
+    that the next upload sends all points again.
 
     Returns:
         Points of the collection that are not among these, and how many were read back.
@@ -149,16 +157,28 @@ def check_points(
             remedy="see who else writes into this collection, then run the same command again",
         )
     progress.phase("reading a sample back")
-    check_sample(
-        client,
-        address.collection,
-        points.sample,
-        vector=points.vector,
-        similarity=points.similarity,
-        datatype=datatype,
-        payloads=not points.only_vector,
-    )
+    try:
+        check_sample(
+            client,
+            address.collection,
+            points.sample,
+            vector=points.vector,
+            similarity=points.similarity,
+            datatype=datatype,
+            payloads=not points.only_vector,
+        )
+    except CheckFailed:
+        journal.close(finished=True)
+        raise
     return total - points.records, len(points.sample)
+
+
+def count_vanished(client: QdrantClient, address: Address, points: Points, progress: Progress) -> int:
+    """How many points ``prune_points`` would delete; reads all embeddings, and changes nothing."""
+    progress.phase("looking for points whose chunks are no longer in the corpus")
+    for _ in points.encoded(lambda _: False):
+        pass
+    return sum(1 for _ in vanished(client, address.collection, points.roll, points.corpora))
 
 
 def prune_points(

@@ -6,6 +6,7 @@ audit -> gate -> server -> plan -> lock -> collection -> points -> green -> chec
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
@@ -14,7 +15,14 @@ from qembed.commands.upload.connection import server_of
 from qembed.commands.upload.options import UploadOptions
 from qembed.commands.upload.points import Points, state_of
 from qembed.commands.upload.result import UploadResult
-from qembed.commands.upload.steps import check_points, opened_journal, prune_points, send_points, settle
+from qembed.commands.upload.steps import (
+    check_points,
+    count_vanished,
+    opened_journal,
+    prune_points,
+    send_points,
+    settle,
+)
 from qembed.errors import CheckFailed
 from qembed.index.server.address import Address
 from qembed.index.server.journal import only_one
@@ -72,7 +80,7 @@ def upload(
             with indexing_held(client, decided):
                 totals = send_points(client, address, points, journal, options, retries.stop, progress)
             green = settle(client, address, options, progress)
-            others, sampled = check_points(client, address, points, datatype, progress)
+            others, sampled = check_points(client, address, points, datatype, journal, progress)
             pruned = prune_points(client, address, points, confirm_prune, progress) if options.prune else 0
             conclude(client, decided, points, green=green)
     return UploadResult(
@@ -124,7 +132,11 @@ def plan_upload(
     points, bench = _vouched_for(Path(embeddings), options, progress)
     with server_of(asked, options, api_key=api_key, ask_key=ask_key, progress=progress) as server:
         client, version, _ = server
-        return decide(client, asked, points, options, version, bench)
+        decided = decide(client, asked, points, options, version, bench)
+        if not options.prune:
+            return decided
+        gone = count_vanished(client, decided.address, points, progress) if not decided.plan.create else 0
+        return replace(decided, pruned=gone)
 
 
 def _vouched_for(embeddings: Path, options: UploadOptions, progress: Progress) -> tuple[Points, Path | None]:

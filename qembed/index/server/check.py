@@ -166,7 +166,8 @@ def check_sample(
         raise CheckFailed(
             f"{len(wrong)} of {len(sample)} points read back differ from what was sent, e.g. {wrong[0]}",
             where=collection,
-            remedy="see who else writes into this collection, then run the same command again",
+            remedy="see who else writes into this collection, then run the command again, without "
+            "--changed-only: all points are sent",
         )
 
 

@@ -258,7 +258,13 @@ def _other_model(wish: Wish, found: Found) -> tuple[Difference, ...]:
 
 
 def _unknown_model(wish: Wish, target: str, found: Found) -> tuple[str, ...]:
-    if not found.points or wish.model is None or MODEL + wish.vector in found.notes:
+    known = found.notes.get(MODEL + wish.vector)
+    if found.points and wish.model is None and known is not None:
+        return (
+            f"no manifest says which model made these embeddings; the vectors in {target} are of {known}, "
+            "and vectors of two models do not mix",
+        )
+    if not found.points or wish.model is None or known is not None:
         return ()
     return (
         f"nobody wrote down which model made the {found.points:,} vectors in {target}; if it was not "

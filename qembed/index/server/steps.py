@@ -13,8 +13,8 @@ class Step(NamedTuple):
     """One row.
 
     Attributes:
-        what: ``create``, ``add vector``, ``index``, ``hold``, ``send``, ``restore``, ``check``, ``alias`` or
-            ``keep``.
+        what: ``create``, ``add vector``, ``index``, ``hold``, ``send``, ``restore``, ``check``,
+            ``prune``, ``alias`` or ``keep``.
         detail: To what, in words.
     """
 
@@ -22,12 +22,13 @@ class Step(NamedTuple):
     detail: str
 
 
-def steps(plan: Plan, fields: Sequence[FieldIndex] = ()) -> list[Step]:
+def steps(plan: Plan, fields: Sequence[FieldIndex] = (), pruned: int | None = None) -> list[Step]:
     """What a plan does.
 
     Args:
         plan: As ``make_plan`` decides it.
         fields: Payload indexes that are missing.
+        pruned: How many points are deleted; None where nobody asked for it.
     """
     wish, need = plan.wish, plan.wish.want.vectors[plan.wish.vector]
     named = f" {wish.vector!r}" if wish.vector else ""
@@ -49,6 +50,8 @@ def steps(plan: Plan, fields: Sequence[FieldIndex] = ()) -> list[Step]:
     if plan.hold:
         rows.append(Step("restore", "indexing begins"))
     rows.append(Step("check", "status green, exact count, a sample read back and compared"))
+    if pruned is not None:
+        rows.append(Step("prune", f"{pruned:,} points whose chunks are no longer in the corpus are deleted"))
     if plan.alias is not None:
         stays = plan.alias_before == plan.target
         moves = f"stays at {plan.target}" if stays else f"{plan.alias_before or '(new)'} -> {plan.target}"

@@ -75,6 +75,17 @@ class TestPrune:
         assert "add --yes" in told
         assert len(stub.log) == before
 
+    @pytest.mark.parametrize(("of", "pruned"), [("docs", 5), ("new", 0)])
+    def test_a_dry_run_counts_and_deletes_nothing(
+        self, run_cli: Callable, fewer: list[str], stub: QdrantStub, of: str, pruned: int
+    ) -> None:
+        line = [of if word == "docs" else word for word in fewer]
+        code, printed, _ = run_cli([*line, "--dry-run", "--json"])
+        assert code == 0
+        (step,) = [step for step in json.loads(printed)["steps"] if step["what"] == "prune"]
+        assert step["detail"] == f"{pruned} points whose chunks are no longer in the corpus are deleted"
+        assert len(held(stub, "docs")) == 100
+
     def test_yes(self, run_cli: Callable, fewer: list[str], stub: QdrantStub) -> None:
         code, printed, told = run_cli([*fewer, "--yes"])
         assert code == 0

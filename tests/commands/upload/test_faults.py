@@ -397,6 +397,22 @@ class TestJournal:
         assert len(lines) > 2
         assert all(json.loads(line).keys() == {"first", "last"} for line in lines[1:])
 
+    def test_a_server_whose_vectors_are_others_than_its_hashes(
+        self, run: Upload, stub: QdrantStub, out: Path, interrupted: Path, options: UploadOptions
+    ) -> None:
+        """Somebody wrote vectors alone. No journal is believed again, so the next upload mends it."""
+        stub.db.update_vectors(
+            "docs", [models.PointVectors(id=id, vector=[1.0, 0.0, 0.0, 0.0]) for id in held(stub, "docs")]
+        )
+        with pytest.raises(CheckFailed, match="without --changed-only") as failed:
+            run()
+        assert "of 100 points read back differ" in str(failed.value)
+        assert not interrupted.exists()
+        with pytest.raises(CheckFailed, match="without --changed-only"):
+            run(options=replace(options, changed_only=True))
+        assert run().sent == 100
+        assert_holds(stub, "docs", out)
+
     def test_another_server_has_another_journal(
         self, run: Upload, stub: QdrantStub, out: Path, interrupted: Path
     ) -> None:

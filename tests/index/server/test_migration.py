@@ -70,6 +70,12 @@ class TestAsNamed:
             make_plan(wish, server(docs=replace(FITS, notes=known)))
         assert f"{WISH.model} (weights bbbbbbbb)  {WISH.model} (weights aaaaaaaa)" in str(caught.value)
 
+    def test_embeddings_of_an_unknown_model_are_said(self) -> None:
+        plan = make_plan(replace(WISH, model=None), server(docs=replace(FITS, notes={"model.": "a/model"})))
+        (remark,) = plan.remarks
+        assert "no manifest says which model" in remark
+        assert "a/model" in remark
+
     def test_an_unknown_model_is_said(self) -> None:
         (remark,) = make_plan(WISH, server(docs=FITS)).remarks
         assert "which model made the 8,108 vectors" in remark
