@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _HOURS, _MINUTES = r"(?:[01]\d|2[0-3])", r"[0-5]\d"
 _MOMENT = re.compile(
@@ -28,7 +29,12 @@ def microseconds(value: object) -> int | None:
 
     None for whatever else it is, dates that no calendar has included.
     """
-    found = _MOMENT.fullmatch(value) if isinstance(value, str) else None
+    return _moment(value) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=4096)  # days come again and again
+def _moment(text: str) -> int | None:
+    found = _MOMENT.fullmatch(text)
     if found is None:
         return None
     try:

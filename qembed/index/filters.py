@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias, get_args
 
 from qembed.errors import UsageError
@@ -19,9 +20,9 @@ from qembed.index.dates import microseconds
 Operator: TypeAlias = Literal["!=", ">=", "<=", "=", ">", "<"]
 Value: TypeAlias = str | int | float | bool
 _KEY = r'[\w\-:@/]+|"(?:[^"\\]|\\.)*"'
-_PATTERN = re.compile(
-    rf"\s*((?:{_KEY})(?:\.(?:{_KEY}))*)\s*({'|'.join(get_args(Operator))})\s*(.*?)\s*$", re.DOTALL
-)
+_FIELD = rf"(?:{_KEY})(?:\.(?:{_KEY}))*"
+_PATTERN = re.compile(rf"\s*({_FIELD})\s*({'|'.join(get_args(Operator))})\s*(.*?)\s*$", re.DOTALL)
+_IN_QUOTES = "a name with blanks or other signs stands in quotes"
 _ESCAPED = re.compile(r'\\(["\\])')
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 """As JSON writes numbers: 007, 1_000 and NaN stay words."""
@@ -48,8 +49,8 @@ class Condition:
         value: What to compare with; a date is a string (``index.dates``).
 
     Raises:
-        UsageError: The last four compare with what is neither a number nor a date, or a text is not valid
-            Unicode.
+        UsageError: The field is no name, the last four compare with what is neither a number nor a date, or a
+            text is not valid Unicode.
     """
 
     field: str
@@ -61,12 +62,14 @@ class Condition:
         for text in (self.field, self.value):
             if isinstance(text, str) and any("\ud800" <= character <= "\udfff" for character in text):
                 raise UsageError(f"{text!r} is not valid Unicode", remedy="type it in UTF-8")
+        if not re.fullmatch(_FIELD, self.field, re.DOTALL):
+            raise UsageError(f"{self.field!r} is no name of a field", remedy=_IN_QUOTES)
         _check_sizes(self.operator, self.value, f"{self.field}{self.operator}{self.value}")
 
     @property
     def path(self) -> list[str]:
         """The names on the way to the field, outermost first."""
-        return [_name(found) for found in re.findall(_KEY, self.field)]
+        return list(_path(self.field))
 
 
 def parse_condition(text: str) -> Condition:
@@ -79,8 +82,8 @@ def parse_condition(text: str) -> Condition:
     if match is None or not match[3] or match[3][0] == "=":  # == is no operator; quotes protect a value
         raise UsageError(
             f"{text!r} is not a condition",
-            remedy="write FIELD=VALUE, e.g. --filter subdirectory=docs; a name with blanks or other signs "
-            "stands in quotes: --filter '\"Header 1\"=Intro'",
+            remedy=f"write FIELD=VALUE, e.g. --filter subdirectory=docs; {_IN_QUOTES}: "
+            "--filter '\"Header 1\"=Intro'",
         )
     operator: Operator = match[2]  # type: ignore[assignment]  # the pattern allows no other
     value = _value(match[3])
@@ -148,8 +151,10 @@ def _equal(value: Any, wanted: Value) -> bool:
     return type(value) is type(wanted) and bool(value == wanted)  # True is no 1, and 1.0 is no 1
 
 
-def _name(written: str) -> str:
-    return _ESCAPED.sub(r"\1", written[1:-1]) if written.startswith('"') else written
+@lru_cache(maxsize=256)  # one condition meets every payload
+def _path(field: str) -> tuple[str, ...]:
+    names = re.findall(_KEY, field)
+    return tuple(_ESCAPED.sub(r"\1", name[1:-1]) if name.startswith('"') else name for name in names)
 
 
 def _value(text: str) -> Value:

@@ -98,7 +98,7 @@ def _is_long_integer(condition: Condition) -> bool:
 
 def _field(condition: Condition, engine: Engine) -> Any:
     """The condition, wider where it is a range; None where the engine has nothing like it."""
-    key, value = _key(condition.path), condition.value
+    key, value = engine_key(condition.path), condition.value
     if key is None or (isinstance(value, bool) and not engine.booleans):
         return None
     if _is_long_integer(condition):
@@ -134,7 +134,7 @@ def _moments(condition: Condition) -> dict[str, datetime]:
     return {} if at is None else {name: at}
 
 
-def _key(path: list[str]) -> str | None:
+def engine_key(path: list[str]) -> str | None:
     """The names as a path of Qdrant, in quotes where they need them; None where it cannot have one."""
     if any('"' in name or "\\" in name for name in path):
         return None

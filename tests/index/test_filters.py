@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -61,6 +62,11 @@ from qembed.index.filters import Condition, parse_condition
         ("@timestamp!=x", "@timestamp", "!=", "x"),
         ("pdf/Producer=x", "pdf/Producer", "=", "x"),
         ("x=-9223372036854775808", "x", "=", -(2**63)),
+        ("day>=2024-01-31", "day", ">=", "2024-01-31"),
+        ("day<'2024-01-31 12:00:00'", "day", "<", "2024-01-31 12:00:00"),
+        ("day=2024-01-31", "day", "=", "2024-01-31"),
+        ('"say \\"hi\\""=1', '"say \\"hi\\""', "=", 1),
+        ('""=1', '""', "=", 1),
         ("x=4611686018427387904", "x", "=", 2**62),
         ("x=" + "9" * 30, "x", "=", "9" * 30),
         ("x=" + "9" * 5000, "x", "=", "9" * 5000),
@@ -86,6 +92,26 @@ def test_what_is_no_condition(text: str) -> None:
 def test_sizes_of_what_is_no_number(text: str) -> None:
     with pytest.raises(UsageError, match="is not a number"):
         parse_condition(text)
+
+
+@pytest.mark.parametrize(
+    ("field", "operator", "value", "words"),
+    [
+        ("Header 1", "=", "Intro", "'Header 1' is no name of a field"),
+        ("", "=", 1, "'' is no name of a field"),
+        ("a..b", "=", 1, "is no name of a field"),
+        ('"a', "=", 1, "is no name of a field"),
+        ("a", "=", "\udc80", "is not valid Unicode"),
+        ("a", ">", "soon", "'soon' is not a number or a date"),
+        ("a", ">", "2024-02-30", "is not a number or a date"),
+        ("a", "<", True, "is not a number or a date"),
+        ("a", "<", float("inf"), "is not a number or a date"),
+        ("a", "<", 10**400, "is not a number or a date"),
+    ],
+)
+def test_conditions_without_a_meaning_are_not_made(field: str, operator: Any, value: Any, words: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(words)):
+        Condition(field, operator, value)
 
 
 @given(st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False))

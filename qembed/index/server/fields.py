@@ -5,13 +5,13 @@ They are made before the points: a server builds its graph with them in mind, an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qembed.errors import Mismatch, UsageError
 from qembed.index.filters import parse_condition
+from qembed.index.qdrant_filters import engine_key
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -65,11 +65,12 @@ def _as_server_writes(field: str) -> str:
         names = parse_condition(f"{field}=x").path
     except UsageError:  # e.g. a blank: the whole is one name
         names = [field]
-    if any(sign in name for name in names for sign in '"\\'):
+    key = engine_key(names)
+    if key is None:
         raise UsageError(
             f"a server has no way to write the field {field}", remedy="rename it in the metadata"
         )
-    return ".".join(name if re.fullmatch("[A-Za-z0-9_-]+", name) else f'"{name}"' for name in names)
+    return key
 
 
 def missing_fields(want: Iterable[FieldIndex], have: Mapping[str, str], collection: str) -> list[FieldIndex]:
