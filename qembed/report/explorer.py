@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 
 from qembed.evaluation.diagnose.agreement import overlap
-from qembed.evaluation.diagnose.outlook import LEAST_LEADS, SO_FAR, WORDS, critical_counts, highest_grade
+from qembed.evaluation.diagnose.outlook import LEAST_LEADS, SO_FAR, WORDS, highest_grade, level_of
 from qembed.report.asked import asked
-from qembed.report.standing import merge_command
+from qembed.report.standing import can_stand, merge_command
 from qembed.report.stored import StoredBench
 
 
@@ -80,7 +80,7 @@ def explorer_data(bench: StoredBench, limits: Limits, *, links: str | None = Non
             for system in bench.systems
         ],
         "pair": _pair(bench),
-        "judging": _judging(bench),
+        "judging": _judging(bench) if can_stand(bench) else None,
         "merge": merge_command(bench),
         "limits": [side["max_tokens"] for side in bench.document["sides"]] or [None],
         "level": judged["level"],
@@ -162,7 +162,7 @@ def _judging(bench: StoredBench) -> dict[str, Any]:
     """What ``outlook.js`` needs to say how the comparison stands."""
     return {
         "pair": list(bench.pair),
-        "critical": critical_counts(len(bench.shown), len(bench.names) - 1),
+        "level": level_of(len(bench.names) - 1),
         "highest": highest_grade(line["judged"] for line in bench.queries),
         "leastLeads": LEAST_LEADS,
         "soFar": SO_FAR,

@@ -33,21 +33,34 @@ class Standing(NamedTuple):
         return self.outlook.words(self.system, self.baseline)
 
 
+def can_stand(bench: StoredBench) -> bool:
+    """Whether it can be said how the comparison stands."""
+    return len(bench.names) > 1 and not bench.document["eval_set"].get("queries_in_groups")
+
+
 def standing(bench: StoredBench, qrels: Qrels) -> Standing | None:
-    """The headline's comparison with the grades of the bench and those of ``qrels``; None for one system.
+    """The headline's comparison with the grades of the bench and those of ``qrels``.
+
+    None for one system, and where queries belong together: each question is taken for a draw of its own.
 
     Args:
         bench: As it was stored, with its runs.
         qrels: Over the bench's units, as its report exports them; they replace those of the bench.
     """
-    if len(bench.names) < 2:
+    if not can_stand(bench):
         return None
     system, baseline = (bench.names[at] for at in bench.pair)
     judged: Qrels = {
         line["query_id"]: {**line["judged"], **qrels.get(line["query_id"], {})} for line in bench.shown
     }
     runs = _run(bench, system), _run(bench, baseline)
-    found = outlook_of(runs[0], runs[1], judged, comparisons=len(bench.names) - 1)
+    found = outlook_of(
+        runs[0],
+        runs[1],
+        judged,
+        [(query, unit) for query, unit, *_ in bench.unjudged],
+        comparisons=len(bench.names) - 1,
+    )
     return Standing(system, baseline, found)
 
 

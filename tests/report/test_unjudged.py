@@ -24,7 +24,7 @@ from qembed.evaluation.diagnose.outlook import (
     SO_FAR,
     WORDS,
     Question,
-    critical_counts,
+    level_of,
     outlook,
     question_of,
 )
@@ -145,13 +145,13 @@ def test_page_and_python_say_the_same_of_any_numbers(
         ]
         cases.append((questions, draw.randint(1, 5), draw.randint(0, 90), draw.randint(0, 2000)))
     expected = [
-        outlook(questions, critical_counts(len(questions), comparisons), given=given, left=left)
+        outlook(questions, level_of(comparisons), given=given, left=left)
         for questions, comparisons, given, left in cases
     ]
     assert {found.state for found in expected} == set(WORDS), "every state comes up"
     rule = {"leastLeads": LEAST_LEADS, "soFar": SO_FAR, "words": WORDS}
     asked = [
-        [questions, {**rule, "critical": critical_counts(len(questions), comparisons)}, given, left]
+        [questions, {**rule, "level": level_of(comparisons)}, given, left]
         for questions, comparisons, given, left in cases
     ]
     with browser.open(tmp_path / "page.html") as page:
@@ -174,16 +174,22 @@ def test_page_and_python_see_the_same_question(browser: Browser, stored: StoredB
     for _ in range(200):
         lists = [draw.sample("abcdefghijklmno", draw.randint(0, 10)) for _ in range(2)]
         grades = {unit: draw.randint(0, 3) for unit in draw.sample("abcdefghijklmno", draw.randint(0, 9))}
-        cases.append((*lists, grades, draw.choice((2, 3))))
+        cases.append(
+            (
+                *lists,
+                grades,
+                draw.choice((2, 3)),
+                len({*lists[0], *lists[1]} - grades.keys()) + draw.randint(0, 4),
+            )
+        )
     with browser.open(tmp_path / "page.html") as page:
         found = page.value(
-            f"{json.dumps(cases)}.map(([one, other, grades, highest]) => "
-            "questionOf(one, other, (unit) => grades[unit], highest))"
+            f"{json.dumps(cases)}.map(([one, other, grades, highest, holes]) => "
+            "questionOf(one, other, new Map(Object.entries(grades)), highest, holes))"
         )
-    for (one, other, grades, highest), seen in zip(cases, found, strict=True):
-        runs = [{unit: -float(rank) for rank, unit in enumerate(units)} for units in (one, other)]
-        differing = pulls(*runs)
-        assert seen["question"] == pytest.approx(list(question_of(differing, grades, highest)))
+    for (one, other, grades, highest, holes), seen in zip(cases, found, strict=True):
+        differing = pulls(one, other)
+        assert seen["question"] == pytest.approx(list(question_of(one, other, grades, highest, holes=holes)))
         assert seen["given"] == sum(unit in grades for unit in differing)
         assert seen["given"] + seen["left"] == len(differing)
 

@@ -108,9 +108,11 @@ def _measured(
     runs = [system.run for system in systems]
     asked: Qrels = {query: judged.qrels.get(query, {}) for query in judged.queries}
     pair = headline_pair([system.name for system in systems])
+    unjudged = tuple(unjudged_results(runs, asked, pair=pair))
     outlook = None
-    if len(runs) > 1:
-        outlook = outlook_of(runs[pair[0]], runs[pair[1]], asked, comparisons=len(runs) - 1)
+    if len(runs) > 1 and not judged.eval_set.groups:  # each question is taken for a draw of its own
+        holes = [(one.query_id, one.unit) for one in unjudged]
+        outlook = outlook_of(runs[pair[0]], runs[pair[1]], asked, holes, comparisons=len(runs) - 1)
     return BenchResult(
         options=options,
         eval_set=judged.eval_set,
@@ -118,7 +120,7 @@ def _measured(
         sides=tuple(sides),
         measures=measures,
         rows=measure_rows(systems, judged.qrels, measures, options, judged.eval_set.groups),
-        unjudged=tuple(unjudged_results(runs, asked, pair=pair)),
+        unjudged=unjudged,
         findings=judged.findings,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=0.0,

@@ -36,7 +36,7 @@ class BenchResult:
         asked_along: Ids of the waiting queries that the systems were asked too: in no number, but their hits
             are stored.
         outlook: How the comparison of the headline stands, and what unjudged results can make of it; None for
-            one system.
+            one system, and where queries belong together.
         unjudged: Units among the first ten of a system that nobody has judged, the most decisive first; those
             of the queries that were asked along too.
         findings: What is wrong with the eval set, or does not fit the collection.

@@ -36,12 +36,10 @@ class Unjudged(NamedTuple):
     could_change: float
 
 
-def pulls(
-    system: Mapping[str, float], baseline: Mapping[str, float], cutoff: int = CUTOFF
-) -> dict[str, float]:
-    """Unit -> difference of its two discounts, system less baseline, of all units ranked differently."""
-    ours, theirs = _ranks(system, cutoff), _ranks(baseline, cutoff)
-    found = {unit: _discount(ours.get(unit)) - _discount(theirs.get(unit)) for unit in {**ours, **theirs}}
+def pulls(system: Sequence[str], baseline: Sequence[str]) -> dict[str, float]:
+    """Unit -> difference of its two discounts, of all units that two lists, best first, rank differently."""
+    ours, theirs = _places(system), _places(baseline)
+    found = {unit: discount(ours.get(unit)) - discount(theirs.get(unit)) for unit in {**ours, **theirs}}
     return {unit: pull for unit, pull in found.items() if pull}
 
 
@@ -61,7 +59,7 @@ def unjudged_results(
     for query, grades in qrels.items():
         ranks = [_ranks(run.get(query, {}), cutoff) for run in runs]
         for unit in set().union(*ranks) - grades.keys():
-            worth = [_discount(seen.get(unit)) for seen in ranks]
+            worth = [discount(seen.get(unit)) for seen in ranks]
             best = min(seen[unit] for seen in ranks if unit in seen)
             decide, change = abs(worth[first] - worth[second]), max(worth) - min(worth)
             found.append(Unjudged(query, unit, best, round(decide, 6), round(change, 6)))
@@ -70,10 +68,14 @@ def unjudged_results(
     )
 
 
-def _ranks(scores: Mapping[str, float], cutoff: int) -> dict[str, int]:
-    return {unit: rank for rank, unit in enumerate(ranked(scores)[:cutoff], start=1)}
-
-
-def _discount(rank: int | None) -> float:
-    """What one grade at this rank adds to the DCG."""
+def discount(rank: int | None) -> float:
+    """What one grade at this rank adds to the DCG; 0 without a rank."""
     return 1 / log2(rank + 1) if rank else 0.0
+
+
+def _ranks(scores: Mapping[str, float], cutoff: int) -> dict[str, int]:
+    return _places(ranked(scores)[:cutoff])
+
+
+def _places(units: Sequence[str]) -> dict[str, int]:
+    return {unit: rank for rank, unit in enumerate(units, start=1)}

@@ -88,7 +88,7 @@ class Judge {
     this.root.append(
       make("div", { class: "export" }, make("label", {}, "Your name", who), make("label", {}, "Order", order)),
       this.bar, this.status, this.card,
-      make("details", { id: "so-far" }, make("summary", {}, "So far (knowing it can bias you)"), this.sofar),
+      ...(this.data.judging ? [make("details", { id: "so-far" }, make("summary", {}, "So far (knowing it can bias you)"), this.sofar)] : []),
       make("details", {}, make("summary", {}, "Queries"), this.queries),
       make("div", { class: "export" }, this.export, clear),
       make("p", { class: "fine" }, "Bring them back with ", make("code", {}, this.data.merge), ", then bench and report again."));
@@ -151,7 +151,7 @@ class Judge {
     this.bar.value = done;
     this.export.disabled = !this.rows().length;
     this.status.textContent = words;
-    this.sofar.textContent = this.#soFar();
+    if (this.data.judging) this.sofar.textContent = this.#soFar();
     this.card.replaceChildren(...(this.at < this.items.length ? this.#item(this.items[this.at]) : this.#end(done)));
     this.#list();
     this.shown = performance.now();
@@ -160,16 +160,20 @@ class Judge {
 
   /* How the two systems of the headline stand by all grades so far; see outlook.js. */
   #soFar() {
-    const given = new Map(this.data.unjudged.map((item) => [`${item[0]} ${item[1]}`, this.graded(item)?.grade]));
     const rule = this.data.judging;
     const [system, baseline] = rule.pair;
+    const grades = this.data.queries.map((query) => new Map(query.judged));
+    const holes = this.data.queries.map(() => 0);
+    for (const item of this.data.unjudged) {
+      const grade = this.graded(item)?.grade;
+      if (typeof grade === "number") grades[item[0]].set(item[1], grade);
+      else holes[item[0]] += 1;
+    }
     const seen = this.data.queries.map((query, at) => {
-      const judged = new Map(query.judged);
       const units = (place) => query.hits[place].slice(0, 10).map(([unit]) => unit);
-      return questionOf(units(system), units(baseline), (unit) => judged.get(unit) ?? given.get(`${at} ${unit}`), rule.highest);
+      return questionOf(units(system), units(baseline), grades[at], rule.highest, holes[at]);
     });
-    const sum = (name) => seen.reduce((all, one) => all + one[name], 0);
-    const found = outlook(seen.map((one) => one.question), rule, sum("given"), sum("left"));
+    const found = outlook(seen.map((one) => one.question), rule, sumOf(seen.map((one) => one.given)), sumOf(seen.map((one) => one.left)));
     return outlookWords(found, rule, this.data.systems[system].name, this.data.systems[baseline].name);
   }
 
