@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qembed.errors import UsageError
 from qembed.store.formats import Embeddings, read_records
+from qembed.store.json_points import next_page
 from qembed.store.jsonl import BadLine, Record
 from qembed.store.keys import SEVERAL, USUALLY, listed
 
@@ -34,7 +35,9 @@ def recognise(embeddings: Embeddings) -> str:
     if first is None or (embeddings.format != "json" and _usual(first)):
         return ""
     what = "points of a collection" if embeddings.origin else _FORMS[embeddings.format]
-    return f"{what}: {keys_of(first)}"
+    after = next_page(embeddings.parts[-1]) if embeddings.format == "json" else None
+    lacks = f"; INCOMPLETE: the page that begins with point {after} is missing" if after else ""
+    return f"{what}: {keys_of(first)}{lacks}"
 
 
 def keys_of(record: Record) -> str:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from qembed.store import BadLine, Record, find_embeddings, read_records
 from qembed.store.formats import rows
-from qembed.store.json_points import JsonPoints, is_document, spans
+from qembed.store.json_points import JsonPoints, is_document, next_page, spans
+from qembed.store.recognise import recognise
 
 POINTS: list[dict[str, Any]] = [
     {"id": 1, "payload": {"chunk_id": "a", "text": 'x } ] \\ " points'}, "vector": [1.0, 0.5]},
@@ -155,3 +156,30 @@ def test_the_memory_is_that_of_one_point(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < file.stat().st_size / 10
     finally:
         tracemalloc.stop()
+
+
+class TestNextPage:
+    @pytest.mark.parametrize(
+        ("document", "next_"),
+        [
+            (page(POINTS), None),
+            (page(POINTS, 4), "4"),
+            ([page(POINTS, 4), page(POINTS)], None),
+            ([page(POINTS, 4), page(POINTS, 7)], "7"),
+            (page(POINTS) | {"result": {"next_page_offset": "0b21", "points": POINTS}}, "0b21"),
+            ([POINTS, None], None),
+            ([POINTS, 4], "4"),
+            (POINTS, None),
+            ([{"id": 1, "vector": [1], "payload": {"text": '"next_page_offset": 5'}}], None),
+        ],
+    )
+    @pytest.mark.parametrize("indent", [None, 2])
+    def test_an_export_that_ends_early(
+        self, tmp_path: Path, document: Any, next_: str | None, indent: int | None
+    ) -> None:
+        """Without a limit a server gives ten points, and says that there are more."""
+        file = tmp_path / "dump.json"
+        file.write_text(written(document, indent=indent), encoding="utf-8")
+        assert next_page(file) == next_
+        said = recognise(find_embeddings(file))
+        assert ("INCOMPLETE: the page that begins with point" in said) == (next_ is not None)

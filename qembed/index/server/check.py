@@ -15,8 +15,8 @@ from qembed.errors import CheckFailed, QembedError
 from qembed.index.payload import same_payload
 from qembed.index.points import comparable
 from qembed.index.protocol import Point, Similarity
-from qembed.index.server.failures import is_too_large
-from qembed.index.server.send import held_sha256, retrieve
+from qembed.index.server.reading import retrieve, scroll_page
+from qembed.index.server.send import held_sha256
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -217,19 +217,15 @@ def vanished(
     after: Any = None
     page = PAGE
     while True:
-        try:
-            points, after = client.scroll(
-                collection,
-                limit=page,
-                offset=after,
-                with_payload=[CHUNK_ID, POINT_SHA256, "collection"],
-                with_vectors=False,
-            )
-        except Exception as error:
-            if page == 1 or not is_too_large(error):
-                raise
-            page //= 2
-            continue
+        points, after = scroll_page(
+            client,
+            collection,
+            page,
+            offset=after,
+            with_payload=[CHUNK_ID, POINT_SHA256, "collection"],
+            with_vectors=False,
+        )
+        page = len(points) or page  # as many as the server gives, where that is fewer
         for point in points:
             payload = point.payload or {}
             chunk_id = payload.get(CHUNK_ID)

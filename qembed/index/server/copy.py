@@ -27,6 +27,7 @@ import orjson
 from filelock import FileLock, Timeout
 
 from qembed.errors import QembedError
+from qembed.index.server.reading import scroll_page
 from qembed.index.server.served import Served
 from qembed.progress import Progress
 from qembed.store import USUAL, Embeddings, Keys
@@ -151,9 +152,10 @@ def _read(served: Served, folder: Path, progress: Progress) -> tuple[Path, int]:
 def _next_page(served: Served, copy: BinaryIO, done: _Page, progress: Progress) -> _Page:
     size = _PAGE_BYTES * done.points // done.bytes if done.bytes else _FIRST_POINTS
     found, after = served.ask(
-        lambda client: client.scroll(
+        lambda client: scroll_page(
+            client,
             served.address.collection,
-            limit=max(1, min(_MOST_POINTS, size)),
+            max(1, min(_MOST_POINTS, size)),
             offset=done.next,
             with_payload=True,
             with_vectors=_wanted(served),

@@ -15,7 +15,8 @@ from qembed.errors import Mismatch
 from qembed.index.payload import CHUNK_ID, CONTENT_SHA256
 from qembed.index.server.batches import Batch, Encoded
 from qembed.index.server.check import PAGE, Roll
-from qembed.index.server.send import Sent, Writer, retrieve
+from qembed.index.server.reading import retrieve
+from qembed.index.server.send import Sent, Writer
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient, models

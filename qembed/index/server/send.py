@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from qembed.index.payload import POINT_SHA256
 from qembed.index.server.batches import Batch, too_large
 from qembed.index.server.failures import is_too_large
+from qembed.index.server.reading import retrieve
 
 if TYPE_CHECKING:
-    from qdrant_client import QdrantClient, models
+    from qdrant_client import QdrantClient
 
 STREAMS = 4
 GRACE_SECONDS = 5.0
@@ -113,23 +114,6 @@ def held_sha256(client: QdrantClient, collection: str, ids: Sequence[int]) -> di
         for point in found
         if point.payload and POINT_SHA256 in point.payload
     }
-
-
-def retrieve(
-    client: QdrantClient, collection: str, ids: Sequence[int], *, with_payload: Any, with_vectors: Any
-) -> list[models.Record]:
-    """Points by their ids, in smaller parts where the server finds that the request asks for too much."""
-    try:
-        return client.retrieve(collection, ids, with_payload=with_payload, with_vectors=with_vectors)
-    except Exception as error:
-        if len(ids) < 2 or not is_too_large(error):
-            raise
-    middle = len(ids) // 2
-    return [
-        record
-        for part in (ids[:middle], ids[middle:])
-        for record in retrieve(client, collection, part, with_payload=with_payload, with_vectors=with_vectors)
-    ]
 
 
 def send(

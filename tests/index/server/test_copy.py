@@ -103,6 +103,12 @@ def test_any_number_of_points(stub: QdrantStub, count: int) -> None:
     assert_all(read(served_at(stub.url, count)), count)
 
 
+def test_pages_are_as_small_as_strict_mode_wants(stub: QdrantStub) -> None:
+    served = served_at(stub.url)
+    stub.limit_points = 6
+    assert_all(read(served))
+
+
 def test_ids_that_are_uuids_named_vectors_and_points_without_one(stub: QdrantStub) -> None:
     names = [f"0b21a7a4-3a3d-4b8c-9a55-{n:012d}" for n in range(45)]
     made: dict[int | str, tuple[Any, dict[str, Any]]] = {
