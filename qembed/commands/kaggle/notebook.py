@@ -241,14 +241,14 @@ import json
 
 from qembed.shell import shell_line
 
-(file,) = Path().glob("*_embedding_summary.json")
-summary = json.loads(file.read_text())
-name, model = summary["collection"], summary["model"]["id"]
+(summary,) = Path().glob("*_embedding_summary.json")
+name = json.loads(summary.read_text())["collection"]
+model, question = os.environ["MODEL"], os.environ["QUESTION"]
 for words in (
     ("kaggle", "kernels", "output", "USER/NAME-run", "-p", "vectors/"),
     ("qembed", "audit", "vectors/"),
     ("qembed", "upload", "vectors/", "--url", "http://localhost:6333", "--collection", name),
-    ("qembed", "search", f"qdrant://localhost/{name}", os.environ["QUESTION"], "--model", model),
+    ("qembed", "search", f"qdrant://localhost/{name}", question, "--model", model),
 ):
     print(shell_line(*words))"""
 

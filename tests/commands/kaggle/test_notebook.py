@@ -137,6 +137,7 @@ def test_what_to_do_next_can_be_pasted(
     assert run_cli([*line, "-q"]).code == 0
     monkeypatch.chdir(tmp_path / "vectors")
     monkeypatch.setenv("QUESTION", "what's a $point?")
+    monkeypatch.setenv("MODEL", str(tiny))
     monkeypatch.setenv("QEMBED_CACHE", str(tmp_path / "cache"))
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown):
