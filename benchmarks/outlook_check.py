@@ -1,8 +1,8 @@
 """Does "decided", while a comparison is judged, say more than the verdict of ``compare`` will?
 
 ``evaluation.diagnose.outlook`` rests on one half of the test that verdicts rest on. On simulated questions of
-many shapes, all of them judged: how often it calls the system better, how often ``compare`` does, and how often
-it alone does.
+many shapes, all of them judged: how often it calls the system better, how often ``compare`` does, and how
+often it alone does.
 
     python benchmarks/outlook_check.py                # 150 sets of questions per row, two minutes of one core
     python benchmarks/outlook_check.py --trials 10    # a quick look
