@@ -151,6 +151,8 @@ def _vouched_for(embeddings: Path, options: UploadOptions, progress: Progress) -
             where=str(report.file),
             remedy=shell_line("qembed", "audit", report.file),
         )
+    if report.read_as:
+        progress.note(report.read_as)
     points = Points(found, report, before, options)
     if options.gate is None:
         return points, None

@@ -103,7 +103,8 @@ def meaning(error: Exception, address: Address, client: QdrantClient | None = No
             return Unreachable(
                 f"no encrypted connection: {error.source}",
                 where=address.url,
-                remedy="https needs a certificate that this machine trusts; SSL_CERT_FILE names your own",
+                remedy="https needs a server that encrypts, with a certificate that this machine trusts; "
+                "SSL_CERT_FILE names your own",
             )
         if _is_network(error.source):
             return Unreachable(
@@ -185,7 +186,7 @@ def _no_qdrant(address: Address, said: str) -> QembedError:
     return Unreachable(
         f"the server does not answer like Qdrant's REST API: {' '.join(said.split())[:200]}",
         where=address.url,
-        remedy=f"give the URL of Qdrant's REST API, e.g. http://{address.host}:6333",
+        remedy="give the URL of Qdrant's REST API: mostly port 6333, and https where the server encrypts",
     )
 
 

@@ -106,6 +106,20 @@ class TestChangedOnly:
         assert_holds(stub, "docs", out)
 
 
+def test_an_export_that_ends_early_is_said(run: Upload, tmp_path: Path) -> None:
+    points = [{"id": n, "vector": [1.0, n], "payload": {"text": f"t{n}"}} for n in range(3)]
+    file = tmp_path / "scroll.json"
+    file.write_text(json.dumps({"result": {"points": points, "next_page_offset": 3}}))
+    notes: list[str] = []
+
+    class Noting(Progress):
+        def note(self, message: str) -> None:
+            notes.append(message)
+
+    assert run(file, progress=Noting()).sent == 3
+    assert "INCOMPLETE" in " ".join(notes)
+
+
 class TestPrune:
     @pytest.fixture
     def fewer(self, run: Upload, stub: QdrantStub, tmp_path: Path) -> Path:
