@@ -26,7 +26,7 @@ from qembed.evaluation.eval_sets.authors import LOG, authors_of, is_model, judge
 from qembed.evaluation.eval_sets.beir import qrels_rows, read_qrels
 from qembed.evaluation.eval_sets.card import read_card, write_card
 from qembed.evaluation.eval_sets.columns import layout_to_write
-from qembed.evaluation.eval_sets.eval_set import EvalSet, load_eval_set
+from qembed.evaluation.eval_sets.eval_set import EvalSet, load_eval_set, relevance
 from qembed.evaluation.eval_sets.findings import refuse
 from qembed.evaluation.eval_sets.lines import text_lines, write_lines
 from qembed.evaluation.statistics.kappa import Kappa, cohens_kappa
@@ -163,7 +163,7 @@ def merge_judgements(
             )
     with nullcontext() if dry_run else locked(found.qrels_file):
         done = _merge(found, given, on_conflict, dry_run)
-    stands = None if stored is None else standing(stored, read_qrels(found.qrels_file))
+    stands = None if stored is None else standing(stored, relevance(read_qrels(found.qrels_file)))
     return replace(done, standing=stands, again=same_command(stored, found.folder) if stored else "")
 
 
