@@ -58,18 +58,6 @@ class Situation:
         return self.aliases.get(name, name)
 
 
-def notes_of(client: QdrantClient, url: str, collection: str, file: Path | None = None) -> Notes:
-    """The notes of a collection.
-
-    Args:
-        client: Client of the server.
-        url: Its address.
-        collection: Its own name, not an alias.
-        file: Where they are where the server keeps none.
-    """
-    return Notes(client, collection, url, keeps_metadata(client, version(client)), file)
-
-
 def look(client: QdrantClient, url: str, names: Iterable[str], file: Path | None = None) -> Situation:
     """Ask the server, also about the collections that those replace; changes nothing.
 
@@ -79,6 +67,7 @@ def look(client: QdrantClient, url: str, names: Iterable[str], file: Path | None
         names: Collections and aliases to look at; those that do not exist are left out.
         file: Notes of servers that keep none.
     """
+    number = version(client)
     there = frozenset(each.name for each in client.get_collections().collections)
     aliases = aliases_of(client)
     wanted = [aliases.get(name, name) for name in names]
@@ -90,10 +79,10 @@ def look(client: QdrantClient, url: str, names: Iterable[str], file: Path | None
         found[name] = Found(
             configuration_of(info),
             client.count(name, exact=True).count,
-            notes_of(client, url, name, file).read(),
+            Notes(client, name, url, keeps_metadata(client, number), file).read(),
             plain(info.status),
             {key: plain(index.data_type) for key, index in info.payload_schema.items()},
         )
         notes = found[name].notes
         wanted += [str(value) for key, value in notes.items() if key == REPLACES or key.startswith(ALIAS)]
-    return Situation(url, version(client), there, aliases, found)
+    return Situation(url, number, there, aliases, found)

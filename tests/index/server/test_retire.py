@@ -15,9 +15,9 @@ from qembed.index.server.address import Address
 from qembed.index.server.alias import aliases_of, move_alias
 from qembed.index.server.client import connect
 from qembed.index.server.configuration import Configuration, Dense, create_collection, wanted
-from qembed.index.server.notes import prefixed
+from qembed.index.server.notes import Notes, prefixed
 from qembed.index.server.retire import Drop, WayBack, drop, go_back, way_back, what_to_drop
-from qembed.index.server.situation import Found, Situation, look, notes_of
+from qembed.index.server.situation import Found, Situation, look
 
 OLD = Found(Configuration({"": Dense(768, "Cosine")}), points=10)
 
@@ -165,15 +165,15 @@ class TestOverHttp:
         return client
 
     def test_there_and_back_and_gone(self, stub: QdrantStub, client: QdrantClient) -> None:
-        move_alias(client, "docs", notes_of(client, stub.url, "old"))
-        move_alias(client, "docs", notes_of(client, stub.url, "new"))
+        move_alias(client, "docs", Notes(client, "old", stub.url, on_server=True))
+        move_alias(client, "docs", Notes(client, "new", stub.url, on_server=True))
         elsewhere = connect(Address.of(stub.url, "docs"))  # all that another machine knows is the server
         for _ in range(2):
             go_back(elsewhere, WayBack("docs", aliases_of(client)["docs"], "old"))
             assert aliases_of(client) == {"docs": "old"}
         with pytest.raises(UsageError):
             what_to_drop("docs", look(client, stub.url, ["docs"]))
-        move_alias(client, "docs", notes_of(client, stub.url, "new"))
+        move_alias(client, "docs", Notes(client, "new", stub.url, on_server=True))
         assert way_back("docs", look(elsewhere, stub.url, ["docs"])).back == "old"
         decided = what_to_drop("docs", look(elsewhere, stub.url, ["docs"]))
         assert decided == Drop("old", 1, {"": 2}, "new", None)
@@ -192,7 +192,7 @@ class TestOverHttp:
 
     def test_an_alias_that_was_made_meanwhile(self, stub: QdrantStub, client: QdrantClient) -> None:
         decided = what_to_drop("old", look(client, stub.url, ["old", "new"]), "new")
-        move_alias(client, "x", notes_of(client, stub.url, "old"))
+        move_alias(client, "x", Notes(client, "old", stub.url, on_server=True))
         with pytest.raises(CheckFailed, match="in use: x"):
             drop(client, decided)
         assert not stub.requests("DELETE")
