@@ -239,7 +239,8 @@ def draft(
     "--bench",
     type=click.Path(path_type=Path),
     metavar="REPORT",
-    help="Make a new eval set in FOLDER from the questions of this stored bench (reports/: the newest).",
+    help="Stored bench that was judged (reports/: the newest): its questions make a new eval set in FOLDER if "
+    "there is none, and how its comparison stands is printed.",
 )
 @click.option(
     "--conflicts",
@@ -266,8 +267,8 @@ def merge(
 
     New grades are added to the qrels, and the next bench uses them. Every judgement goes into
     judgements.jsonl in FOLDER, with judge and time: no grade is lost, and none is replaced unless you say so.
-    If two judges graded the same items, their agreement is printed: the share of equal grades, and Cohen's
-    kappa with its interval.
+    A person's grade outranks that of a language model (a judge called model:NAME). If two judges graded the
+    same items, their agreement is printed: the share of equal grades, and Cohen's kappa with its interval.
 
     Exit code 0: merged; 3: merged, but the qrels keep other grades for some items, which are shown.
 
