@@ -239,8 +239,8 @@ def draft(
     "--bench",
     type=click.Path(path_type=Path),
     metavar="REPORT",
-    help="Stored bench that was judged (reports/: the newest): its questions make a new eval set in FOLDER if "
-    "there is none, and how its comparison stands is printed.",
+    help="Stored bench that was judged (reports/: the newest): its questions make a new eval set in FOLDER "
+    "if there is none, and how its comparison stands is printed.",
 )
 @click.option(
     "--conflicts",
