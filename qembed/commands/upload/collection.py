@@ -82,6 +82,7 @@ def decide(
         UsageError: What is asked for contradicts what is there.
     """
     fields = list(map(parse_field, options.index_fields))
+    on_server = keeps_metadata(client, version)
     wish = Wish(
         address.collection,
         wanted(
@@ -99,8 +100,8 @@ def decide(
         into=options.into,
         alias=options.alias,
         hold=options.hold_indexing,
+        notes_beside=None if on_server else str(points.path),
     )
-    on_server = keeps_metadata(client, version)
     file = None if on_server else notes_file(points.path)
     there = look(client, address.url, names_of(wish), file)
     plan = make_plan(wish, there)

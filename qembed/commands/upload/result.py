@@ -36,6 +36,7 @@ class UploadResult:
         bench: The stored bench that vouches for the embeddings; None where none was asked for.
         remarks: What else there is to know, and to do.
         later: The command that deletes ``replaces``; None without it.
+        back: The command that moves the alias back; None where it did not move, or from nowhere.
     """
 
     url: str
@@ -64,6 +65,7 @@ class UploadResult:
     bench: str | None = None
     remarks: tuple[str, ...] = ()
     later: str | None = None
+    back: str | None = None
 
     @property
     def points_per_second(self) -> float:

@@ -110,6 +110,7 @@ def upload(
         bench=str(bench) if bench else None,
         remarks=plan.remarks,
         later=plan.later,
+        back=plan.back,
     )
 
 

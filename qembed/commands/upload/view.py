@@ -32,7 +32,6 @@ def as_document(result: UploadResult) -> dict[str, Any]:
         **asdict(result),
         **rounded,
         "next": next_command(result),
-        "back": way_back_command(result),
     }
 
 
@@ -44,8 +43,8 @@ def render(result: UploadResult) -> Iterator[RenderableType]:
     yield grid(list(_facts(result)), indent=2)
     yield from _remarks(result.remarks)
     yield Text(f"next: {next_command(result)}")
-    if back := way_back_command(result):
-        yield Text(f"back: {back}")
+    if result.back:
+        yield Text(f"back: {result.back}")
     if result.later:
         yield Text(f"later: {result.later}")
 
@@ -89,13 +88,6 @@ def render_plan(decided: UploadPlan) -> Iterator[RenderableType]:
 def _remarks(remarks: Sequence[str]) -> Iterator[RenderableType]:
     if remarks:
         yield grid([("note:", remark) for remark in remarks], indent=0)
-
-
-def way_back_command(result: UploadResult) -> str | None:
-    """What moves the alias back; None where none moved."""
-    if result.alias is None or result.alias_before in (None, result.collection):
-        return None
-    return shell_line("qembed", "upload", "--url", result.url, "--alias", result.alias, "--rollback")
 
 
 def next_command(result: UploadResult) -> str:

@@ -43,6 +43,7 @@ class Wish:
         into: Name of the new collection; None for ``NAME-DIMENSIONd``.
         alias: What points to the collection once all checks have passed.
         hold: Hold indexing back in a collection that another tool made, too.
+        notes_beside: The embeddings, where the notes are beside them; commands for later must name them then.
     """
 
     collection: str
@@ -55,6 +56,7 @@ class Wish:
     into: str | None = None
     alias: str | None = None
     hold: bool = False
+    notes_beside: str | None = None
 
     @property
     def vector(self) -> str:
@@ -85,6 +87,7 @@ class Plan:
         alias_before: What the alias points to now; None for nothing.
         remarks: What else there is to know, and to do.
         later: The command that deletes ``replaces``; None without it.
+        back: The command that moves the alias back; None where it does not move, or from nowhere.
     """
 
     wish: Wish
@@ -99,6 +102,7 @@ class Plan:
     alias_before: str | None = None
     remarks: tuple[str, ...] = ()
     later: str | None = None
+    back: str | None = None
 
     def notes(self, embeddings_sha256: str | None, version: str) -> dict[str, str | int]:
         """What is written down at the collection when it is made or filled."""
@@ -292,8 +296,15 @@ def _with_alias(plan: Plan, there: Situation) -> Plan:
     if alias is not None:
         if alias in there.names or (plan.create and alias == plan.target):
             raise name_is_taken(alias)
-        plan = replace(plan, alias=alias, alias_before=there.aliases.get(alias))
-        return plan if plan.replaces is None else replace(plan, later=_drop(there, "--alias", alias))
+        before = there.aliases.get(alias)
+        moves = before is not None and before != plan.target
+        return replace(
+            plan,
+            alias=alias,
+            alias_before=before,
+            back=_command(wish, there, "--alias", alias, "--rollback") if moves else None,
+            later=_command(wish, there, "--alias", alias, "--drop-old") if plan.replaces else None,
+        )
     if plan.replaces is None:
         return plan
     pointing = sorted(name for name, collection in there.aliases.items() if collection == plan.replaces)
@@ -308,9 +319,10 @@ def _with_alias(plan: Plan, there: Situation) -> Plan:
         "alias can have its name. Either let them ask for an alias (--alias NAME). Or delete the old "
         "collection when the new one is loaded, and give its name to an alias: one command does both"
     )
-    later = _drop(there, "--collection", plan.target, "--alias", plan.replaces)
+    later = _command(wish, there, "--collection", plan.target, "--alias", plan.replaces, "--drop-old")
     return replace(plan, remarks=(*plan.remarks, remark), later=later)
 
 
-def _drop(there: Situation, *which: str) -> str:
-    return shell_line("qembed", "upload", "--url", there.url, *which, "--drop-old")
+def _command(wish: Wish, there: Situation, *what: str) -> str:
+    named = [wish.notes_beside] if wish.notes_beside else []
+    return shell_line("qembed", "upload", *named, "--url", there.url, *what)

@@ -410,8 +410,10 @@ class TestOlderServers:
     def test_there_and_back_from_where_the_embeddings_are(
         self, run: Upload, stub: QdrantStub, old: Path, out: Path, beside: UploadOptions, client: QdrantClient
     ) -> None:
-        run(options=beside)
+        result = run(options=beside)
         assert aliases_of(client) == {"docs": "docs-4d"}
+        there = f"qembed upload {out}/c_embeddings.jsonl --url {stub.url} --alias docs"  # where the notes are
+        assert (result.back, result.later) == (f"{there} --rollback", f"{there} --drop-old")
         with pytest.raises(UsageError, match="knows nothing of where it was"):
             roll_back_alias("docs", url=stub.url)
         assert roll_back_alias("docs", url=stub.url, embeddings=out, dry_run=True).back == "docs-3d"

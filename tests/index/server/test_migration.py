@@ -119,6 +119,7 @@ class TestIntoNewCollection:
             alias="docs",
             alias_before="docs-768d",
             later="qembed upload --url http://host:6333 --alias docs --drop-old",
+            back="qembed upload --url http://host:6333 --alias docs --rollback",
         )
 
     def test_the_same_command_after_the_alias_has_moved(self) -> None:
