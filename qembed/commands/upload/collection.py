@@ -32,6 +32,11 @@ from qembed.index.server.steps import Step, steps
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
+_NOT_NOTED = (
+    "the key may not write to the collection's metadata, so the server does not know which model made these "
+    "vectors: name it yourself where they are searched"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class UploadPlan:
@@ -167,8 +172,10 @@ def indexing_held(client: QdrantClient, decided: UploadPlan) -> Iterator[None]:
     restore_indexing(client, decided.notes)
 
 
-def conclude(client: QdrantClient, decided: UploadPlan, points: Points, *, green: bool) -> None:
+def conclude(client: QdrantClient, decided: UploadPlan, points: Points, *, green: bool) -> tuple[str, ...]:
     """Write down what the collection holds now, and move the alias; to be called once all checks have passed.
+
+    A key that may write points may not write notes, which are configuration; the upload is as good without.
 
     Args:
         client: The server.
@@ -176,20 +183,31 @@ def conclude(client: QdrantClient, decided: UploadPlan, points: Points, *, green
         points: What was sent.
         green: Whether the server has indexed everything.
 
+    Returns:
+        What the user should know of it.
+
     Raises:
         CheckFailed: The server still indexes: applications would search without a graph.
         UsageError: A collection has the alias's name by now.
         QembedError: The alias did not move.
     """
+    from qdrant_client.http.exceptions import UnexpectedResponse
+
     told = decided.plan.notes(points.sha256, __version__)
     if not decided.plan.only_vector:
         told[POINTS] = points.records
     known = decided.notes.read()
-    if new := {key: value for key, value in told.items() if known.get(key) != value}:
-        decided.notes.write(new)
     alias = decided.plan.alias
+    remarks: tuple[str, ...] = ()
+    if new := {key: value for key, value in told.items() if known.get(key) != value}:
+        try:
+            decided.notes.write(new)
+        except UnexpectedResponse as error:
+            if error.status_code != 403 or alias is not None:
+                raise
+            remarks = (_NOT_NOTED,)
     if alias is None:
-        return
+        return remarks
     if not green and decided.plan.alias_before != decided.plan.target:
         raise CheckFailed(
             f"all points are there and right, but {decided.plan.target!r} is still being indexed, so the "
@@ -198,3 +216,4 @@ def conclude(client: QdrantClient, decided: UploadPlan, points: Points, *, green
             remedy="run the same command again later, or wait longer: --wait-green",
         )
     move_alias(client, alias, decided.notes)
+    return ()

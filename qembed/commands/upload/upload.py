@@ -82,7 +82,7 @@ def upload(
             green = settle(client, address, options, progress)
             others, sampled = check_points(client, address, points, datatype, journal, progress)
             pruned = prune_points(client, address, points, confirm_prune, progress) if options.prune else 0
-            conclude(client, decided, points, green=green)
+            said = conclude(client, decided, points, green=green)
     return UploadResult(
         url=address.url,
         collection=address.collection,
@@ -108,7 +108,7 @@ def upload(
         alias_before=plan.alias_before,
         replaces=plan.replaces,
         bench=str(bench) if bench else None,
-        remarks=plan.remarks,
+        remarks=(*plan.remarks, *said),
         later=plan.later,
         back=plan.back,
     )

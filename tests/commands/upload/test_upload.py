@@ -15,7 +15,7 @@ from uploads import assert_holds, held, make_embeddings
 
 from qembed.commands.upload.options import UploadOptions
 from qembed.commands.upload.result import UploadResult
-from qembed.errors import CheckFailed, DimensionMismatch, InputNotFound, Mismatch, UsageError
+from qembed.errors import CheckFailed, DimensionMismatch, InputNotFound, Mismatch, Unreachable, UsageError
 from qembed.progress import Progress
 
 Upload = Callable[..., UploadResult]
@@ -179,6 +179,18 @@ class TestPrune:
 
 
 class TestCollection:
+    def test_a_key_that_may_write_points_only(self, run: Upload, stub: QdrantStub, out: Path) -> None:
+        """Configuration and aliases are for keys that manage the server."""
+        client = QdrantClient(url=stub.url, check_compatibility=False)
+        params = models.VectorParams(size=4, distance=models.Distance.COSINE)
+        client.create_collection("docs", vectors_config=params)
+        stub.fault("403", on="PATCH", times=99)
+        result = run()
+        assert any("the key may not write" in remark for remark in result.remarks)
+        assert_holds(stub, "docs", out)
+        with pytest.raises(Unreachable, match="the server forbids the request"):
+            run(options=UploadOptions(alias="live"))
+
     def test_that_fits_is_taken(self, run: Upload, stub: QdrantStub, out: Path) -> None:
         QdrantClient(url=stub.url, check_compatibility=False).create_collection(
             "docs", vectors_config=models.VectorParams(size=4, distance=models.Distance.COSINE)
