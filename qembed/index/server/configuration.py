@@ -211,12 +211,15 @@ def create_collection(
 
 
 def add_vector(client: QdrantClient, collection: str, want: Configuration) -> None:
-    """Add the vector of ``want`` to a collection (servers from 1.18); nothing where it is there as wanted.
+    """Add the vector of ``want`` to a collection (servers from 1.18); nothing where one of its name is there.
+
+    So it may be asked again, where the response to the first try was lost.
 
     Raises:
         UsageError: The installed client is older than 1.18.
     """
     from qdrant_client import models
+    from qdrant_client.http.exceptions import UnexpectedResponse
 
     if not hasattr(client, "create_vector_name"):
         raise UsageError(
@@ -225,7 +228,11 @@ def add_vector(client: QdrantClient, collection: str, want: Configuration) -> No
         )
     ((name, dense),) = want.vectors.items()
     config = models.DenseVectorConfig(size=dense.size, distance=models.Distance(dense.distance))
-    client.create_vector_name(collection, name, models.DenseVectorNameConfig(dense=config), wait=True)
+    try:
+        client.create_vector_name(collection, name, models.DenseVectorNameConfig(dense=config), wait=True)
+    except UnexpectedResponse:
+        if name not in configuration_of(client.get_collection(collection)).vectors:
+            raise
 
 
 def vector_params(dense: Dense) -> models.VectorParams:
