@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run the tests of models and engine with the oldest supported versions of sentence-transformers and transformers.
+# Run tests with the oldest supported versions of sentence-transformers, transformers and qdrant-client.
 #
 #   scripts/oldest_versions.sh                  what may depend on these libraries
 #   scripts/oldest_versions.sh tests/models     anything else: arguments go to pytest
@@ -14,14 +14,15 @@ cd "$(dirname "$0")/.."
 BASE=${BASE:-.venv}
 VENV=${VENV:-.venv-oldest}
 OLDEST=(
+    "qdrant-client==1.18.0"
     "transformers==5.0.0"
     "sentence-transformers==5.4.0"
     "accelerate>=1.0"
     "bitsandbytes>=0.45"
 )
 if [ $# -eq 0 ]; then
-    set -- tests/models tests/engine --ignore tests/models/cpu/test_kernels.py --ignore tests/models/packaged \
-        --ignore tests/engine/planning
+    set -- tests/models tests/engine tests/index tests/commands/upload --ignore tests/models/packaged \
+        --ignore tests/models/cpu/test_kernels.py --ignore tests/engine/planning
 fi
 
 [ -x "$VENV/bin/python" ] || "$BASE/bin/python" -m venv "$VENV"
@@ -37,7 +38,7 @@ END
 "$VENV/bin/python" - <<'END'
 from importlib.metadata import version
 from platform import python_version
-names = ("torch", "transformers", "sentence-transformers", "accelerate", "bitsandbytes")
+names = ("torch", "transformers", "sentence-transformers", "qdrant-client", "accelerate", "bitsandbytes")
 print("== Python", python_version(), *(f"{name} {version(name)}" for name in names), sep="\n   ")
 END
 exec "$VENV/bin/python" -m pytest -q -p no:cacheprovider "$@"

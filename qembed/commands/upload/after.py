@@ -118,4 +118,4 @@ def _looking(
     file = notes_file(find_embeddings(embeddings).path if embeddings else None)
     with server_of(address, options, api_key=api_key, ask_key=ask_key, progress=progress) as server:
         client, version, _ = server
-        yield client, look(client, address.url, names, None if keeps_metadata(client, version) else file)
+        yield client, look(client, address.url, names, None if keeps_metadata(version) else file)

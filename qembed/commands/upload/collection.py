@@ -87,7 +87,7 @@ def decide(
         UsageError: What is asked for contradicts what is there.
     """
     fields = list(map(parse_field, options.index_fields))
-    on_server = keeps_metadata(client, version)
+    on_server = keeps_metadata(version)
     wish = Wish(
         address.collection,
         wanted(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from qembed.errors import DimensionMismatch, Mismatch, UsageError
+from qembed.errors import DimensionMismatch, Mismatch
 from qembed.index.protocol import Similarity
 
 if TYPE_CHECKING:
@@ -199,9 +199,6 @@ def create_collection(
         collection: Name of the new collection.
         want: As ``wanted`` makes it.
         metadata: Kept by the server with the collection; None for servers that keep none (before 1.16).
-
-    Raises:
-        UsageError: The installed client does not know the quantisation.
     """
     vectors = {name: vector_params(dense) for name, dense in want.vectors.items()}
     extra: dict[str, Any] = {} if metadata is None else {"metadata": dict(metadata)}
@@ -214,18 +211,10 @@ def add_vector(client: QdrantClient, collection: str, want: Configuration) -> No
     """Add the vector of ``want`` to a collection (servers from 1.18); nothing where one of its name is there.
 
     So it may be asked again, where the response to the first try was lost.
-
-    Raises:
-        UsageError: The installed client is older than 1.18.
     """
     from qdrant_client import models
     from qdrant_client.http.exceptions import UnexpectedResponse
 
-    if not hasattr(client, "create_vector_name"):
-        raise UsageError(
-            "the installed qdrant-client cannot add a vector to a collection",
-            remedy="pip install --upgrade qdrant-client, or take --migrate collection",
-        )
     ((name, dense),) = want.vectors.items()
     config = models.DenseVectorConfig(size=dense.size, distance=models.Distance(dense.distance))
     try:
@@ -236,11 +225,7 @@ def add_vector(client: QdrantClient, collection: str, want: Configuration) -> No
 
 
 def vector_params(dense: Dense) -> models.VectorParams:
-    """One vector's configuration, as the server takes it.
-
-    Raises:
-        UsageError: The installed client does not know the quantisation.
-    """
+    """One vector's configuration, as the server takes it."""
     from qdrant_client import models
 
     return models.VectorParams(
@@ -259,10 +244,5 @@ def _quantization_config(name: str | None) -> Any:
     if name == "binary":
         return models.BinaryQuantization(binary=models.BinaryQuantizationConfig())
     if name == "turbo":
-        if not hasattr(models, "TurboQuantization"):
-            raise UsageError(
-                "the installed qdrant-client does not know TurboQuant",
-                remedy="pip install --upgrade qdrant-client, or take --quantization scalar",
-            )
         return models.TurboQuantization(turbo=models.TurboQuantQuantizationConfig())
     return None

@@ -19,7 +19,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +47,7 @@ class Notes:
         client: Client of the server.
         collection: Its own name, not an alias.
         url: URL of the server.
-        on_server: Whether the server keeps metadata, and the client can send them.
+        on_server: Whether the server keeps metadata.
         file: Where else; None for nowhere.
     """
 
@@ -99,9 +98,9 @@ class Notes:
         return document if isinstance(document, dict) else {}
 
 
-def keeps_metadata(client: QdrantClient, version: tuple[int, int]) -> bool:
-    """Whether a server of this version keeps metadata, and the installed client (from 1.16) sends them."""
-    return version >= KEEPS_METADATA and "metadata" in signature(client.update_collection).parameters
+def keeps_metadata(version: tuple[int, int]) -> bool:
+    """Whether a server of this version keeps metadata."""
+    return version >= KEEPS_METADATA
 
 
 def notes_file(embeddings: Path | None) -> Path:

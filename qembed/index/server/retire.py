@@ -76,7 +76,7 @@ def way_back(alias: str, there: Situation, to: str | None = None) -> WayBack:
         why = "pointed to nothing before" if noted == "" else "qembed knows nothing of where it was before"
         raise UsageError(
             f"the alias {alias!r} points to {now!r}, and {why}",
-            remedy="name where it should point to: --collection NAME. A server or client before 1.16 keeps "
+            remedy="name where it should point to: --collection NAME. A server before 1.16 keeps "
             "its notes beside the embeddings: name them too",
         )
     if back not in there.names:

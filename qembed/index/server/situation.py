@@ -79,7 +79,7 @@ def look(client: QdrantClient, url: str, names: Iterable[str], file: Path | None
         found[name] = Found(
             configuration_of(info),
             client.count(name, exact=True).count,
-            Notes(client, name, url, keeps_metadata(client, number), file).read(),
+            Notes(client, name, url, keeps_metadata(number), file).read(),
             plain(info.status),
             {key: plain(index.data_type) for key, index in info.payload_schema.items()},
         )

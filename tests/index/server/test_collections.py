@@ -35,7 +35,7 @@ def client(stub: QdrantStub) -> QdrantClient:
 
 
 def notes(stub: QdrantStub, client: QdrantClient, name: str = "docs", file: Path | None = None) -> Notes:
-    return Notes(client, name, stub.url, keeps_metadata(client, version(client)), file)
+    return Notes(client, name, stub.url, keeps_metadata(version(client)), file)
 
 
 def threshold(client: QdrantClient, name: str = "docs") -> int | None:

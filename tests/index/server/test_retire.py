@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from inspect import signature
 from typing import Any
 
 import pytest
@@ -150,10 +149,6 @@ class TestWhatToDrop:
             what_to_drop("docs", back)
 
 
-@pytest.mark.skipif(
-    "metadata" not in signature(QdrantClient.update_collection).parameters,
-    reason="clients before 1.16 send no metadata",
-)
 class TestOverHttp:
     @pytest.fixture
     def stub(self) -> Iterator[QdrantStub]:
