@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Makes the committed example and the screenshots of the docs again: reports/0001_handbook, docs/images/report-*.png.
+# The table of docs/compare.md is of its runs: a test says where it must be written anew.
 # Needs the bundled model, Chromium for the screenshots, and about ten minutes on two cores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
