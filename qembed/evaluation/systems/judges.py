@@ -51,7 +51,11 @@ class Judges:
     def words(self, verdict: str, alone: Comparison | None) -> str:
         """Whether a verdict is the same from people's grades alone, which give ``alone``."""
         few, people = self.by_people, "people's grades alone"
-        have = f"{few or 'none'} of {self.queries:,} queries {'has' if few == 1 else 'have'} them"
+        have = (
+            f"{few} of {self.queries:,} queries {'has' if few == 1 else 'have'} them"
+            if few
+            else "there are none"
+        )
         if alone is None or (alone.verdict == "cannot tell" != verdict):
             return f"cannot tell from {people}: {have}"
         if alone.verdict == verdict:
