@@ -23,6 +23,9 @@ def main(page: Path, folder: Path) -> None:
         for section, (height, dark) in SECTIONS.items():
             with browser.open(page, width=1280, height=height, dark=dark) as opened:
                 opened.value("document.querySelector('#list .row').click()")
+                if section == "judge" and not opened.value("document.querySelector('#card h3') !== null"):
+                    print("all is judged: the picture of judging stays as it is", file=sys.stderr)
+                    continue
                 opened.value(f"document.getElementById('{section}').scrollIntoView()")
                 opened.screenshot(folder / f"report-{section}.png")
 
