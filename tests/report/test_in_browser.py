@@ -9,6 +9,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -324,6 +325,14 @@ def test_query_by_query_and_the_end(visit: Visit) -> None:
         page.press("u")
         assert page.value(f"Object.keys({STORED}.grades).length") == total - 1
         assert page.value("document.querySelector('#judging progress').value") == total - 1
+
+
+def test_nothing_is_left_to_judge(browser: Browser, full: StoredBench, tmp_path: Path) -> None:
+    path = tmp_path / "judged.html"
+    path.write_text(bench_page(replace(full, unjudged=())), encoding="utf-8")
+    with browser.open(path) as page:
+        words = page.value("document.getElementById('judging').textContent")
+        assert words == "Everything on top has been judged."
 
 
 PAPER = {"A4": (8.27, 11.69), "Letter": (8.5, 11)}

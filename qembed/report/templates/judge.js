@@ -12,8 +12,13 @@ class Judge {
     this.stored = this.#load();
     this.order = "decides";
     this.#texts();
-    this.#frame();
     this.#sort();
+    if (!this.items.length) {
+      this.root.append(make("p", {}, "Everything on top has been judged."));
+      this.root.hidden = false;
+      return;
+    }
+    this.#frame();
     this.at = this.#next(-1);
     this.root.hidden = false;
     this.show();
@@ -218,9 +223,9 @@ class Judge {
   }
 
   #end(done) {
-    const words = !this.items.length ? "Everything on top has been judged." : done === this.items.length ? "All judged. Export them, and thank you." : "That was the last one; some were skipped.";
+    const words = done === this.items.length ? "All judged. Export them, and thank you." : "That was the last one; some were skipped.";
     const button = (label, act) => make("button", { type: "button", class: "button", onclick: act }, label);
-    return [make("p", {}, words), this.items.length ? make("div", { class: "grades" }, button("Back", () => this.go(this.at - 1)), button("Undo", () => this.undo())) : null].filter(Boolean);
+    return [make("p", {}, words), make("div", { class: "grades" }, button("Back", () => this.go(this.at - 1)), button("Undo", () => this.undo()))];
   }
 
   /* "Cannot tell" is no grade: it stays here. */
