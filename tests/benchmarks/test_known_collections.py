@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-import sys
-from importlib import import_module
-from pathlib import Path
 
 import pytest
 from eval_folders import eval_folder
 from tiny_rerankers import tiny_cross_encoder
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 TEXTS = {
     "1": "filter a point by its payload",
     "2": "a vector is searched in the index",
@@ -21,14 +17,9 @@ TEXTS = {
 
 
 @pytest.fixture
-def known(monkeypatch):
+def known(scripts):
     """The script as a module; forgotten after the test."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    for name in ("common", "known_collections"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    yield import_module("known_collections")
-    for name in ("common", "known_collections"):
-        sys.modules.pop(name, None)
+    return scripts("common", "known_collections")["known_collections"]
 
 
 @pytest.fixture

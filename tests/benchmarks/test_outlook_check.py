@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
 
 @pytest.fixture
-def check(monkeypatch):
+def check(scripts):
     """benchmarks/outlook_check.py; forgotten after the test."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    names = ("common", "outlook_check")
-    for name in names:
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    yield import_module("outlook_check")
-    for name in names:
-        sys.modules.pop(name, None)
+    return scripts("common", "outlook_check")["outlook_check"]
 
 
 @pytest.mark.parametrize("shape", ["large", "half tied", "small wins, large losses"])

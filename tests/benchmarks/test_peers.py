@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 FAKES = Path(__file__).with_name("fake_peers.py")
 TEXTS = [f"{'a' * (number % 7)} text {number}" for number in range(23)]
 NAMES = ("common", "peer_list", "peer_rounds", "peers")
 
 
 @pytest.fixture
-def benchmark(monkeypatch):
+def benchmark(scripts):
     """The modules of the benchmark by name; forgotten after the test, their names are common ones."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    for name in NAMES:
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    yield {name: import_module(name) for name in NAMES}
-    for name in NAMES:
-        sys.modules.pop(name, None)
+    return scripts(*NAMES)
 
 
 @pytest.fixture

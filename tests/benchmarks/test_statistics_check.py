@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
-from pathlib import Path
-
 import pytest
-
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
 @pytest.fixture
-def simulation(monkeypatch):
+def simulation(scripts):
     """benchmarks/statistics_check.py; forgotten after the test."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    names = ("common", "statistics_check")
-    for name in names:
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    yield import_module("statistics_check")
-    for name in names:
-        sys.modules.pop(name, None)
+    return scripts("common", "statistics_check")["statistics_check"]
 
 
 def test_skewed_differences_of_few_queries_fool_the_randomisation_test_and_not_the_verdict(simulation):

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
-from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
 
 @pytest.fixture
-def why(monkeypatch):
+def why(scripts):
     """The script as a module; forgotten after the test."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    for name in ("common", "why_reranking"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    yield import_module("why_reranking")
-    for name in ("common", "why_reranking"):
-        sys.modules.pop(name, None)
+    return scripts("common", "why_reranking")["why_reranking"]
 
 
 def query(why, number, *, kind, values, ranks, grades, hits=None):
