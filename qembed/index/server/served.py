@@ -11,9 +11,9 @@ from qembed.index.protocol import Similarity
 from qembed.index.server.address import Address, parse
 from qembed.index.server.client import connect
 from qembed.index.server.configuration import DISTANCES, Configuration, configuration_of
-from qembed.index.server.failures import explained, passing
+from qembed.index.server.failures import explained
 from qembed.index.server.notes import MODEL, PREFIX, QUERY_PROMPT, WEIGHTS
-from qembed.index.server.retry import Again, Patience, retrying
+from qembed.index.server.retry import Again, Patience
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -29,15 +29,13 @@ class Served:
 
     Attributes:
         address: With the name of the vector.
-        client: Client of its server.
+        client: Client of its server; it tries a failed request again for a while.
         dimension: Dimension of every vector.
         distance: ``Cosine``, ``Dot``, ``Euclid`` or ``Manhattan``.
         points: How many there are, exactly.
         model: Id of the model whose vectors these are, as ``qembed upload`` noted it; None where it did not.
         weights: Hash of that model's weights, likewise.
         query_prompt: What stands before a query, likewise.
-        patience: How long a failed request is tried again.
-        note: Told of a request that failed and is tried again.
     """
 
     address: Address
@@ -48,8 +46,6 @@ class Served:
     model: str | None = None
     weights: str | None = None
     query_prompt: str | None = None
-    patience: Patience = PATIENCE
-    note: Callable[[str], None] = lambda _: None
 
     @property
     def similarity(self) -> Similarity:
@@ -75,7 +71,8 @@ class Served:
             Unreachable: The server cannot be reached, refuses the key, or fails for too long.
             QembedError: As ``client.explained``.
         """
-        return _ask(self.client, self.address, call, self.patience, self.note)
+        with explained(self.address, self.client):
+            return call(self.client)
 
     def close(self) -> None:
         """Close the connection."""
@@ -98,10 +95,16 @@ def open_served(
         InputNotFound: There is no such collection.
         Unreachable: The server cannot be reached, or refuses the key.
     """
-    address, patience = parse(text), patience or PATIENCE
-    client = connect(address, note=note)
+    address = parse(text)
+
+    def retry(again: Again, seconds: float) -> None:
+        note(f"{again.why}; trying again in {seconds:.1f} s")
+
+    client = connect(address, note=note, patience=patience or PATIENCE, retry=retry)
     try:
-        info = _ask(client, address, lambda there: there.get_collection(address.collection), patience, note)
+        with explained(address, client):
+            info = client.get_collection(address.collection)
+            counted = client.count(address.collection, exact=True)
         configuration = configuration_of(info)
         name = _vector_name(address, configuration)
         dense = configuration.vectors[name]
@@ -112,31 +115,12 @@ def open_served(
                 remedy="only one vector per point can be searched here; name another one behind a #",
             )
         address = Address(address.url, address.collection, name)
-        counted = _ask(
-            client, address, lambda there: there.count(address.collection, exact=True), patience, note
-        )
     except BaseException:
         client.close()
         raise
-    noted = getattr(info.config, "metadata", None) or {}
+    noted = info.config.metadata or {}
     model, weights, prompt = (noted.get(f"{PREFIX}{key}{name}") for key in (MODEL, WEIGHTS, QUERY_PROMPT))
-    return Served(
-        address, client, dense.size, dense.distance, counted.count, model, weights, prompt, patience, note
-    )
-
-
-def _ask(
-    client: QdrantClient,
-    address: Address,
-    call: Callable[[QdrantClient], Result],
-    patience: Patience,
-    note: Callable[[str], None],
-) -> Result:
-    def retry(again: Again, seconds: float) -> None:
-        note(f"{again.why}; trying again in {seconds:.1f} s")
-
-    with explained(address, client):
-        return retrying(lambda: call(client), passing=passing, patience=patience, retry=retry)
+    return Served(address, client, dense.size, dense.distance, counted.count, model, weights, prompt)
 
 
 def _vector_name(address: Address, configuration: Configuration) -> str:
